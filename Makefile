@@ -1,0 +1,45 @@
+# make run    a running graph on this machine, with demo data on the first start
+# make test   the whole suite, on a PostgreSQL that it starts itself
+# make check  format, lint, types, import contracts
+# make setup  the virtual environment, from the lock file (the others call it when needed)
+# make lock   the lock file anew, after a change of pyproject.toml (needs uv)
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.relata-installed
+CODE := schema resolvers engine storage server tests $(wildcard bench)
+
+.PHONY: run test check format setup lock clean
+
+# Set-up is a stamp file: done once for each state of the lock file. `exec`, so that signals reach the server itself.
+run: $(STAMP)
+	@exec $(BIN)/relata serve --demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix-only $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock deploy/setup.sh
+	@PYTHON="$(PYTHON)" sh deploy/setup.sh "$(VENV)"
+	@touch "$(STAMP)"
+
+lock:
+	@echo "hatchling==1.33.0" | uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml - -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

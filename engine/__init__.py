@@ -1,0 +1,1 @@
+"""What the product decides: rules about records, associations, filters, workflows and the change log."""

@@ -1,0 +1,1 @@
+"""Laws and stories, told on a real PostgreSQL."""
