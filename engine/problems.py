@@ -1,0 +1,64 @@
+"""Expected problems: what a caller can do something about. The class name is the code, the docstring the message.
+
+Exception
+└── Problem            one thing that is wrong, at one path of the input
+    └── …              declared beside the rule that raises it
+└── Refused            one or several problems, for which a whole request is undone
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Self
+
+PathPart = str | int
+
+
+class Problem(Exception):
+    """Something is wrong with the request."""
+
+    def __init__(self, *, path: tuple[PathPart, ...] = (), **details: Any) -> None:
+        self.path = path
+        self.details = details
+        super().__init__(self.message)
+
+    @property
+    def code(self) -> str:
+        """The stable code: the class name in capitals, such as LABEL_LIMIT_REACHED."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).upper()
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what to do, in one sentence or two."""
+        words = " ".join((type(self).__doc__ or "").split())
+        return words.format_map({name: _spoken(value) for name, value in self.details.items()})
+
+    def at(self, *front: PathPart) -> Self:
+        """The same problem, told from further out: `front` is put before its path."""
+        self.path = (*front, *self.path)
+        return self
+
+
+class Refused(Exception):
+    """The request was undone as a whole, for these problems."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(problem.message for problem in self.problems))
+
+
+def _spoken(value: Any) -> Any:
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(str(part) for part in value)
+    return value
+
+
+class NotFound(Problem):
+    """There is no {kind} "{name}" in this account."""
+
+
+class MalformedId(Problem):
+    """The value "{id}" is not an id of a {kind}; ids are opaque: pass them as you received them."""
+
+
+class InvalidInput(Problem):
+    """{reason}"""

@@ -1,0 +1,30 @@
+"""What every resolver is given: who asks, when, and the way to the data."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from engine.access import Principal
+from storage.catalogue import Catalogue
+from storage.database import Database
+
+
+@dataclass(slots=True)
+class Context:
+    """One request (or one subscription) of one principal.
+
+    `now` is the request's time, taken once by the server. `catalogue` is the account's definitions as they
+    stood when the request began; a mutation uses its transaction's own.
+    """
+
+    db: Database
+    principal: Principal
+    now: datetime
+    catalogue: Catalogue
+    # Dataloaders of this request, by name and arguments; see resolvers.loaders.
+    loaders: dict[Any, Any] = field(default_factory=dict)
+
+    @property
+    def account_id(self) -> int:
+        """The account that all of this is about."""
+        return self.principal.account_id

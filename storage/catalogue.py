@@ -1,0 +1,206 @@
+"""The catalogue: an account's object types, properties and association types, as one immutable value."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from storage.statements import Statement
+
+if TYPE_CHECKING:
+    from storage.database import Queryable
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyRow:
+    """A property. `type` is one of STRING NUMBER BOOLEAN DATE DATETIME ENUMERATION PHONE JSON."""
+
+    id: int
+    object_type_id: int
+    name: str
+    label: str
+    group_name: str
+    description: str | None
+    type: str
+    field: str
+    multiple: bool
+    is_unique: bool
+    required: bool
+    searchable: bool
+    read_only: bool
+    calculated: bool
+    options: tuple[dict[str, Any], ...]
+    created_at: datetime
+    archived_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationTypeRow:
+    """A directed association type, read at the `from` record and describing the `to` record."""
+
+    id: int
+    from_object_type_id: int
+    to_object_type_id: int
+    inverse_id: int
+    pair_id: int
+    name: str | None
+    label: str | None
+    category: str
+    max_count: int | None
+    exclusivity_group: str | None
+    created_at: datetime
+    created_by: int | None
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether this is the plain association of its object pair."""
+        return self.name is None
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether both directions are this one type."""
+        return self.id == self.inverse_id
+
+    @property
+    def primary(self) -> bool:
+        """Whether this is the one-per-record `primary` label (standing at the record that has the company)."""
+        return self.category == "SYSTEM" and self.name == "primary"
+
+
+@dataclass(frozen=True)
+class ObjectTypeRow:
+    """An object type with its properties (archived ones included) by name."""
+
+    id: int
+    name: str
+    singular: str
+    plural: str
+    description: str | None
+    category: str
+    active: bool
+    primary_display_property: str | None
+    created_at: datetime
+    properties: dict[str, PropertyRow]
+
+    @cached_property
+    def display(self) -> tuple[tuple[str, ...], ...]:
+        """How a record is called: the first alternative with any value, its values joined by a space.
+
+        Only live properties are named. A record without any of them is called by its id.
+        """
+        if self.primary_display_property is not None:
+            alternatives: list[list[str]] = [[self.primary_display_property]]
+        elif self.name in ("contacts", "leads"):
+            alternatives = [["firstname", "lastname"], ["email"]]
+        else:
+            alternatives = [["name"], ["title"], ["subject"]]
+        live = (tuple(name for name in names if self.live(name)) for names in alternatives)
+        return tuple(names for names in live if names)
+
+    def live(self, name: str) -> PropertyRow | None:
+        """The property `name`, unless there is none or it is archived."""
+        found = self.properties.get(name)
+        return found if found is not None and found.archived_at is None else None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All definitions of one account at one version."""
+
+    account_id: int
+    version: int
+    object_types: dict[int, ObjectTypeRow]
+    association_types: dict[int, AssociationTypeRow]
+
+    @cached_property
+    def by_name(self) -> dict[str, ObjectTypeRow]:
+        """Object types by internal name."""
+        return {row.name: row for row in self.object_types.values()}
+
+    @cached_property
+    def _by_pair(self) -> dict[tuple[int, int], list[AssociationTypeRow]]:
+        pairs: dict[tuple[int, int], list[AssociationTypeRow]] = defaultdict(list)
+        for row in sorted(self.association_types.values(), key=lambda row: row.id):
+            pairs[row.from_object_type_id, row.to_object_type_id].append(row)
+        return dict(pairs)
+
+    @cached_property
+    def _unlabelled(self) -> dict[tuple[int, int], AssociationTypeRow]:
+        return {
+            (row.from_object_type_id, row.to_object_type_id): row
+            for row in self.association_types.values()
+            if row.unlabelled
+        }
+
+    def between(self, from_object_type_id: int, to_object_type_id: int) -> list[AssociationTypeRow]:
+        """The association types of a directed pair of object types, the unlabelled one included."""
+        return self._by_pair.get((from_object_type_id, to_object_type_id), [])
+
+    def unlabelled(self, from_object_type_id: int, to_object_type_id: int) -> AssociationTypeRow:
+        """The plain association type of a directed pair; every pair has one."""
+        return self._unlabelled[from_object_type_id, to_object_type_id]
+
+    def label(self, from_object_type_id: int, to_object_type_id: int, name: str) -> AssociationTypeRow | None:
+        """The label with internal name `name` of a directed pair, if there is one."""
+        return next(
+            (row for row in self.between(from_object_type_id, to_object_type_id) if row.name == name), None
+        )
+
+
+VERSION = Statement(
+    "catalogue.version", "SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1"
+)
+
+# Writers share the row; a change of definitions waits for them and they for it. READ COMMITTED re-reads a
+# locked row, so the version is the one that stands once the lock is held.
+HOLD = Statement(
+    "catalogue.hold", "SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1 FOR SHARE"
+)
+
+BUMP = Statement(
+    "catalogue.bump", "UPDATE catalogue_version AS v SET version = v.version + 1 WHERE v.account_id = $1"
+)
+
+# One statement, so that version and content are of one snapshot.
+LOAD = Statement(
+    "catalogue.load",
+    """
+    SELECT (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS version,
+           (SELECT jsonb_agg(to_jsonb(o.*)) FROM object_type AS o WHERE o.account_id = $1) AS object_types,
+           (SELECT jsonb_agg(to_jsonb(p.*)) FROM property AS p WHERE p.account_id = $1) AS properties,
+           (SELECT jsonb_agg(to_jsonb(t.*)) FROM association_type AS t WHERE t.account_id = $1) AS association_types
+    """,
+)
+
+
+async def load(reader: "Queryable") -> Catalogue:
+    """Read the account's definitions as they are now."""
+    row = await reader.fetchrow(LOAD)
+    assert row is not None  # a SELECT without FROM has one row
+    properties: dict[int, dict[str, PropertyRow]] = defaultdict(dict)
+    for found in row["properties"] or []:
+        prop = PropertyRow(**_row(found, PropertyRow) | {"options": tuple(found["options"])})
+        properties[prop.object_type_id][prop.name] = prop
+    object_types = (
+        ObjectTypeRow(**_row(found, ObjectTypeRow), properties=properties[found["id"]])
+        for found in row["object_types"] or []
+    )
+    types = (
+        AssociationTypeRow(**_row(found, AssociationTypeRow)) for found in row["association_types"] or []
+    )
+    return Catalogue(
+        reader.account_id,
+        row["version"] or 0,
+        {found.id: found for found in object_types},
+        {found.id: found for found in types},
+    )
+
+
+def _row(found: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The columns of a JSON row that `kind` has, moments parsed."""
+    return {
+        name: datetime.fromisoformat(value) if name.endswith("_at") and value is not None else value
+        for name, value in found.items()
+        if name in kind.__dataclass_fields__
+    }

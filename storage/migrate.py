@@ -1,0 +1,79 @@
+"""Bring a database's tables up to this version of the code; a single cheap question where there is nothing to do."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Two processes that start together: one migrates, the other waits and finds nothing to do.
+MIGRATION_LOCK = 7_305_428_611
+
+
+class ServerTooOld(Exception):
+    """The PostgreSQL server is older than 16."""
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Alembic's configuration; there is no alembic.ini."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def head() -> str:
+    """The newest migration of this code."""
+    newest = ScriptDirectory.from_config(configuration()).get_current_head()
+    assert newest is not None  # there is a first migration
+    return newest
+
+
+async def migrate(url: str) -> bool:
+    """Run what is missing on the database at `url`; True where there was something to do.
+
+    Raises `ServerTooOld`, and what asyncpg raises where the server cannot be reached.
+    """
+    connection = await asyncpg.connect(url)
+    try:
+        if connection.get_server_version().major < 16:
+            raise ServerTooOld(
+                f"PostgreSQL 16 or newer is needed; this server is {connection.get_server_version()}"
+            )
+        if await _current(connection) == await asyncio.to_thread(head):
+            return False
+        await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        if await _current(connection) == head():
+            return False
+        engine = create_async_engine(sqlalchemy_url(url), poolclass=NullPool)
+        async with engine.connect() as migrating:
+            await migrating.run_sync(_upgrade)
+        await engine.dispose()
+        return True
+    finally:
+        await connection.close()
+
+
+async def _current(connection: Any) -> str | None:
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return None
+    return await connection.fetchval("SELECT version_num FROM alembic_version")  # type: ignore[no-any-return]
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(configuration(connection), "head")
+    connection.commit()
+
+
+def sqlalchemy_url(url: str) -> URL:
+    """A PostgreSQL URI as SQLAlchemy's asyncpg dialect takes it."""
+    return make_url(url).set(drivername="postgresql+asyncpg")

@@ -1,0 +1,9 @@
+"""The tables, one module a noun. They declare; hot paths never build instances of them (see `storage.database`)."""
+
+from sqlmodel import SQLModel
+
+from storage.tables import accounts, associations, changes, imports, records, workflows
+
+metadata = SQLModel.metadata
+
+__all__ = ["accounts", "associations", "changes", "imports", "metadata", "records", "workflows"]

@@ -1,0 +1,62 @@
+"""The change log: a queue for those who evaluate, a sequenced log for those who watch."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Field, SQLModel
+
+from storage.tables.columns import big, bigs, document, key, moment, text, texts
+
+
+class ChangeQueue(SQLModel, table=True):
+    """What a committed transaction changed and nobody has evaluated yet. Claimed and deleted with SKIP LOCKED."""
+
+    __tablename__ = "change_queue"
+
+    account_id: int = key()
+    id: int = key()
+    record_id: int = big()
+    object_type_id: int = big()
+    # See storage.changes.ChangeKind.
+    kind: str = text()
+    # Names of the properties that changed, and their values before.
+    properties: list[str] = texts()
+    before: dict[str, Any] = document()
+    # Association types (standing at the record) that were added or removed, and the other ends.
+    type_ids: list[int] = bigs()
+    other_ids: list[int] = bigs()
+    at: datetime = moment()
+    source: str = text()
+    source_id: str | None = text(nullable=True)
+    # How many workflow steps led to this change; guards against loops.
+    depth: int = Field(default=0)
+
+
+class AccountSeq(SQLModel, table=True):
+    """The last event number of an account. Taken as a transaction's last statement: order of numbers = order of commits."""
+
+    __tablename__ = "account_seq"
+
+    account_id: int = key()
+    seq: int = big()
+
+
+class EventLog(SQLModel, table=True):
+    """What happened, in commit order per account. Partitioned by time, so that old events go by dropping a table."""
+
+    __tablename__ = "event_log"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (at)"},)
+
+    account_id: int = key()
+    seq: int = key()
+    at: datetime = moment(primary_key=True)
+    # See storage.changes.EventKind.
+    kind: str = text()
+    object_type_id: int | None = big(nullable=True)
+    record_id: int | None = big(nullable=True)
+    # The workflow, segment, sync or import that the event belongs to, if any.
+    subject_id: int | None = big(nullable=True)
+    payload: dict[str, Any] = document()
+    source: str = text()
+    source_id: str | None = text(nullable=True)
+    user_id: int | None = big(nullable=True)

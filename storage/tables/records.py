@@ -1,0 +1,148 @@
+"""Object types, their properties, and records with what keeps them honest."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ForeignKeyConstraint, Index, Numeric, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from storage.tables.columns import big, document, key, moment, text
+
+
+class ObjectType(SQLModel, table=True):
+    """A kind of record. `name` is the internal plural name and never changes."""
+
+    __tablename__ = "object_type"
+    __table_args__ = (UniqueConstraint("account_id", "name"),)
+
+    account_id: int = key()
+    id: int = key()
+    name: str = text()
+    singular: str = text()
+    plural: str = text()
+    description: str | None = text(nullable=True)
+    # STANDARD, ACTIVITY or CUSTOM.
+    category: str = text()
+    active: bool
+    # Names of properties; None: the built-in display rule (see storage.catalogue).
+    primary_display_property: str | None = text(nullable=True)
+    created_at: datetime = moment()
+
+
+class Property(SQLModel, table=True):
+    """A property of an object type. Name and type never change; an archived one keeps its name taken."""
+
+    __table_args__ = (
+        UniqueConstraint("account_id", "object_type_id", "name"),
+        ForeignKeyConstraint(["account_id", "object_type_id"], ["object_type.account_id", "object_type.id"]),
+    )
+
+    account_id: int = key()
+    id: int = key()
+    object_type_id: int = big()
+    name: str = text()
+    label: str = text()
+    group_name: str = text()
+    description: str | None = text(nullable=True)
+    # STRING, NUMBER, BOOLEAN, DATE, DATETIME, ENUMERATION, PHONE or JSON.
+    type: str = text()
+    field: str = text()
+    # Enumerations only: several values at once.
+    multiple: bool
+    is_unique: bool
+    required: bool
+    searchable: bool
+    read_only: bool
+    calculated: bool
+    # Enumerations only: [{"value", "label", "archived"?}] in display order.
+    options: list[dict[str, Any]] = document()
+    created_at: datetime = moment()
+    archived_at: datetime | None = moment(nullable=True)
+
+
+class Record(SQLModel, table=True):
+    """A record. `properties` holds known values only, by property name; a cleared property is absent."""
+
+    __table_args__ = (
+        # Keyset pages of one object type in the default order.
+        Index("record_page", "account_id", "object_type_id", "id"),
+        # No index reads `properties`: updates stay heap-only, and the pages leave room for them.
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    account_id: int = key()
+    id: int = key()
+    object_type_id: int = big()
+    properties: dict[str, Any] = document()
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+    archived_at: datetime | None = moment(nullable=True)
+    last_association_change_at: datetime | None = moment(nullable=True)
+    # The survivor, once this record was merged into another; such a record stays archived for ever.
+    merged_into_id: int | None = big(nullable=True)
+    created_source: str = text()
+    updated_source: str = text()
+
+
+class UniqueValue(SQLModel, table=True):
+    """Who holds a unique value. The primary key is what makes uniqueness safe under concurrency.
+
+    `value` is the canonical text of `engine.values`; archived records keep their row.
+    """
+
+    __tablename__ = "unique_value"
+
+    account_id: int = key()
+    property_id: int = key()
+    value: str = text(primary_key=True)
+    record_id: int = big()
+
+
+class PropertyValue(SQLModel, table=True):
+    """Values of searchable properties, typed, so that filters and orders can use an index.
+
+    Text-like values stand in `text_value` (cut to 256 characters: compare the rest in the record), numbers
+    in `number_value`. A multiple-choice property has a row for each choice.
+    """
+
+    __tablename__ = "property_value"
+    __table_args__ = (
+        Index("property_value_text", "account_id", "property_id", "text_value", "record_id"),
+        Index("property_value_number", "account_id", "property_id", "number_value", "record_id"),
+    )
+
+    account_id: int = key()
+    record_id: int = key()
+    property_id: int = key()
+    position: int = key()
+    text_value: str | None = text(nullable=True)
+    number_value: Decimal | None = Field(default=None, sa_type=Numeric, nullable=True)
+
+
+class PropertyHistory(SQLModel, table=True):
+    """One row a record and change. `changed` is {name: new value}, null where it was cleared."""
+
+    __tablename__ = "property_history"
+
+    account_id: int = key()
+    record_id: int = key()
+    id: int = key()
+    at: datetime = moment()
+    changed: dict[str, Any] = document()
+    source: str = text()
+    source_id: str | None = text(nullable=True)
+    user_id: int | None = big(nullable=True)
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """What a caller's key has already done: the same key twice answers the same."""
+
+    __tablename__ = "idempotency_key"
+
+    account_id: int = key()
+    key: str = text(primary_key=True)
+    # SHA-256 of operation and input: the same key for other work is refused.
+    request_hash: str = text()
+    answer: Any = document()
+    created_at: datetime = moment()

@@ -1,0 +1,120 @@
+"""Workflows, their revisions, what triggers them, and the enrollments that walk through them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from storage.tables.columns import big, document, key, moment, text
+
+
+class Workflow(SQLModel, table=True):
+    """A workflow: a draft, the published revision that new enrollments run on, and whether it is on."""
+
+    __table_args__ = (
+        UniqueConstraint("account_id", "name"),
+        ForeignKeyConstraint(["account_id", "object_type_id"], ["object_type.account_id", "object_type.id"]),
+    )
+
+    account_id: int = key()
+    id: int = key()
+    name: str = text()
+    object_type_id: int = big()
+    draft: dict[str, Any] = document()
+    # Counts the edits of the draft: an update names the one that it read.
+    draft_version: int = big()
+    published_revision: int | None = big(nullable=True)
+    enabled: bool
+    enabled_at: datetime | None = moment(nullable=True)
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+    created_by: int | None = big(nullable=True)
+
+
+class WorkflowRevision(SQLModel, table=True):
+    """A published definition; never changes, since enrollments run on it."""
+
+    __tablename__ = "workflow_revision"
+
+    account_id: int = key()
+    workflow_id: int = key()
+    revision: int = key()
+    definition: dict[str, Any] = document()
+    published_at: datetime = moment()
+    published_by: int | None = big(nullable=True)
+
+
+class TriggerRef(SQLModel, table=True):
+    """The inverted index from a kind of change to the workflows that it may concern.
+
+    `kind` and `ref_id` name what changed: a property, an association type, an object type (created).
+    `path` holds the association types that lead from the changed record back to the enrolled one.
+    """
+
+    __tablename__ = "trigger_ref"
+
+    account_id: int = key()
+    kind: str = text(primary_key=True)
+    ref_id: int = key()
+    workflow_id: int = key()
+    n: int = key()
+    path: list[int] = document()
+
+
+class Enrollment(SQLModel, table=True):
+    """A record's walk through one revision of a workflow."""
+
+    __table_args__ = (
+        # A record is active in a workflow at most once.
+        Index(
+            "enrollment_active",
+            "account_id",
+            "workflow_id",
+            "record_id",
+            unique=True,
+            postgresql_where="status = 'ACTIVE'",
+        ),
+        # First time only, and each re-enrollment once, however often the trigger is evaluated.
+        UniqueConstraint("account_id", "workflow_id", "record_id", "epoch"),
+        # What is due: one range of an index that holds active enrollments only.
+        Index("enrollment_due", "account_id", "due_at", "id", postgresql_where="status = 'ACTIVE'"),
+        Index("enrollment_page", "account_id", "workflow_id", "id"),
+        Index("enrollment_record", "account_id", "record_id", "id"),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    account_id: int = key()
+    id: int = key()
+    workflow_id: int = big()
+    revision: int = big()
+    record_id: int = big()
+    epoch: int = big()
+    # ACTIVE, COMPLETED, FAILED, UNENROLLED, MERGED …
+    status: str = text()
+    # The index of the action that comes next.
+    next_step: int = Field(default=0)
+    due_at: datetime | None = moment(nullable=True)
+    attempts: int = Field(default=0)
+    # Why it enrolled: {"trigger", "change", …}
+    reason: dict[str, Any] = document()
+    error: dict[str, Any] | None = document(nullable=True)
+    enrolled_at: datetime = moment()
+    ended_at: datetime | None = moment(nullable=True)
+
+
+class EnrollmentStep(SQLModel, table=True):
+    """One action that was carried out (or failed) for one enrollment, with what it changed."""
+
+    __tablename__ = "enrollment_step"
+
+    account_id: int = key()
+    enrollment_id: int = key()
+    n: int = key()
+    # The action's id in the definition.
+    action: str = text()
+    at: datetime = moment()
+    # DONE, UNCHANGED, FAILED, SKIPPED …
+    outcome: str = text()
+    changes: list[Any] = document()
+    error: dict[str, Any] | None = document(nullable=True)
