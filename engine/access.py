@@ -67,4 +67,4 @@ class MissingScope(Problem):
 
 
 class Unauthenticated(Problem):
-    """A valid key is needed: send it as "Authorization: Bearer KEY" (or in the WebSocket's connection_init)."""
+    """A valid key is needed: send it as "Authorization: Bearer KEY", or in connection_init over WebSocket."""

@@ -1,4 +1,4 @@
-"""Expected problems: what a caller can do something about. The class name is the code, the docstring the message.
+"""Expected problems: what a caller can do something about. A class name is a code, its docstring the message.
 
 Exception
 └── Problem            one thing that is wrong, at one path of the input

@@ -1,7 +1,7 @@
 """The catalogue: an account's object types, properties and association types, as one immutable value."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,7 @@ class AssociationTypeRow:
 
     @property
     def primary(self) -> bool:
-        """Whether this is the one-per-record `primary` label (standing at the record that has the company)."""
+        """Whether this is a `primary` label of the system (at the company's end: its inverse)."""
         return self.category == "SYSTEM" and self.name == "primary"
 
 
@@ -169,7 +169,7 @@ LOAD = Statement(
     SELECT (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS version,
            (SELECT jsonb_agg(to_jsonb(o.*)) FROM object_type AS o WHERE o.account_id = $1) AS object_types,
            (SELECT jsonb_agg(to_jsonb(p.*)) FROM property AS p WHERE p.account_id = $1) AS properties,
-           (SELECT jsonb_agg(to_jsonb(t.*)) FROM association_type AS t WHERE t.account_id = $1) AS association_types
+           (SELECT jsonb_agg(to_jsonb(a.*)) FROM association_type AS a WHERE a.account_id = $1) AS types
     """,
 )
 
@@ -186,9 +186,7 @@ async def load(reader: "Queryable") -> Catalogue:
         ObjectTypeRow(**_row(found, ObjectTypeRow), properties=properties[found["id"]])
         for found in row["object_types"] or []
     )
-    types = (
-        AssociationTypeRow(**_row(found, AssociationTypeRow)) for found in row["association_types"] or []
-    )
+    types = (AssociationTypeRow(**_row(found, AssociationTypeRow)) for found in row["types"] or [])
     return Catalogue(
         reader.account_id,
         row["version"] or 0,
@@ -197,10 +195,11 @@ async def load(reader: "Queryable") -> Catalogue:
     )
 
 
-def _row(found: dict[str, Any], kind: type) -> dict[str, Any]:
+def _row(found: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
     """The columns of a JSON row that `kind` has, moments parsed."""
+    names = {column.name for column in fields(kind)}
     return {
         name: datetime.fromisoformat(value) if name.endswith("_at") and value is not None else value
         for name, value in found.items()
-        if name in kind.__dataclass_fields__
+        if name in names
     }

@@ -65,7 +65,7 @@ class Change:
 class QueuedChange(Change):
     """A change as it was claimed from the queue, with who made it and when."""
 
-    at: datetime = datetime.min
+    at: datetime = field(kw_only=True)
     source: str = ""
     source_id: str | None = None
     depth: int = 0
@@ -87,7 +87,7 @@ class LoggedEvent(Event):
     """An event as it stands in the log. `seq` rises in commit order within the account."""
 
     seq: int = 0
-    at: datetime = datetime.min
+    at: datetime = field(kw_only=True)
     source: str = ""
     source_id: str | None = None
     user_id: int | None = None
@@ -128,7 +128,7 @@ LOG = Statement(
     """,
 )
 
-# Claiming deletes: a cursor on ids would pass over rows that commit late. What other evaluators hold is skipped.
+# Claiming deletes: a cursor on ids would pass over rows that commit late. What others hold is skipped.
 CLAIM = Statement(
     "changes.claim",
     """

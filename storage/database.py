@@ -72,7 +72,7 @@ class _Session:
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         """The first row of `sql`, if any."""
         _tell(sql)
-        return await self._connection.fetchrow(sql, self.account_id, *args)  # type: ignore[no-any-return]
+        return await self._connection.fetchrow(sql, self.account_id, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         """The first value of the first row of `sql`."""
@@ -190,7 +190,7 @@ class Database:
                 held = tx.catalogue
                 yield tx
                 await append(tx)
-            # Only what was committed is remembered; a definition's own transaction leaves it to the next reader.
+            # Only what was committed is remembered; after a change of definitions the next reader loads them.
             if tx.catalogue is held:
                 self._remember(held)
         if tx.changes or tx.events:
@@ -250,15 +250,18 @@ async def _keep(_connection: Any) -> None:
 @contextlib.asynccontextmanager
 async def connect(url: str, *, size: int = 10, wake: Wake | None = None) -> AsyncIterator[Database]:
     """Open a pool of up to `size` connections to `url` (a PostgreSQL URI), and close it afterwards."""
-    async with asyncpg.create_pool(
-        url,
-        min_size=1,
-        max_size=size,
-        init=_prepare,
-        reset=_keep,
-        server_settings=SESSION,
-        max_inactive_connection_lifetime=0,
-        statement_cache_size=1000,
-        max_cached_statement_lifetime=0,
-    ) as pool, contextlib.aclosing(Ids(url)) as ids:
+    async with (
+        asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            init=_prepare,
+            reset=_keep,
+            server_settings=SESSION,
+            max_inactive_connection_lifetime=0,
+            statement_cache_size=1000,
+            max_cached_statement_lifetime=0,
+        ) as pool,
+        contextlib.aclosing(Ids(url)) as ids,
+    ):
         yield Database(pool, ids, wake or InProcess())

@@ -1,4 +1,4 @@
-"""Bring a database's tables up to this version of the code; a single cheap question where there is nothing to do."""
+"""Bring a database's tables up to this code; one cheap question where there is nothing to do."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Wake-ups: tell whoever waits that an account has news. They carry account ids only; a poll guarantees the rest."""
+"""Wake-ups: tell whoever waits that an account has news; they carry ids only, a poll guarantees the rest."""
 
 import asyncio
 import contextlib
@@ -94,7 +94,7 @@ class Notify(InProcess):
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 async with _connection(self._url) as connection:
                     lost = asyncio.Event()
-                    connection.add_termination_listener(lambda _: lost.set())
+                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     await connection.add_listener(CHANNEL, heard)
                     await lost.wait()
             await asyncio.sleep(RECONNECT_SECONDS)

@@ -1,4 +1,4 @@
-"""The tables, one module a noun. They declare; hot paths never build instances of them (see `storage.database`)."""
+"""The tables, one module a noun. They declare; hot paths never build instances of them."""
 
 from sqlmodel import SQLModel
 

@@ -9,7 +9,7 @@ from storage.tables.columns import big, bigs, document, key, moment, text, texts
 
 
 class ChangeQueue(SQLModel, table=True):
-    """What a committed transaction changed and nobody has evaluated yet. Claimed and deleted with SKIP LOCKED."""
+    """What a committed transaction changed and nobody has evaluated yet; claimed and deleted at once."""
 
     __tablename__ = "change_queue"
 
@@ -33,7 +33,7 @@ class ChangeQueue(SQLModel, table=True):
 
 
 class AccountSeq(SQLModel, table=True):
-    """The last event number of an account. Taken as a transaction's last statement: order of numbers = order of commits."""
+    """An account's last event number; a transaction's last statement takes it, so it follows commit order."""
 
     __tablename__ = "account_seq"
 
@@ -42,7 +42,7 @@ class AccountSeq(SQLModel, table=True):
 
 
 class EventLog(SQLModel, table=True):
-    """What happened, in commit order per account. Partitioned by time, so that old events go by dropping a table."""
+    """What happened, in commit order per account; partitioned by time: old events go by dropping a table."""
 
     __tablename__ = "event_log"
     __table_args__ = ({"postgresql_partition_by": "RANGE (at)"},)
