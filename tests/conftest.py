@@ -1,0 +1,128 @@
+"""A real PostgreSQL for the whole run, and a fresh, migrated database for every test that asks for one."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from server.postgres import start
+from storage.database import Database, connect
+from storage.migrate import migrate
+
+T = TypeVar("T")
+
+# Set by the first process of a run, inherited by its workers: they share one server.
+RUN_DIR = "RELATA_TESTS_DIR"
+# A server of your own instead; the suite makes databases in it and drops them again.
+EXTERNAL = "RELATA_TEST_DATABASE_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where databases can be made, and the name of the migrated one that they are copied from."""
+
+    url: str
+    template: str
+
+    def named(self, database: str) -> str:
+        """The address of another database on the same server."""
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{database}"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One directory for the whole run, and none of an earlier run that was killed."""
+    if hasattr(config, "workerinput"):
+        return
+    for left in Path(tempfile.gettempdir()).glob("relata-tests-*-*"):
+        with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):
+            try:
+                os.kill(int(left.name.split("-")[2]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(left, ignore_errors=True)
+    os.environ[RUN_DIR] = tempfile.mkdtemp(prefix=f"relata-tests-{os.getpid()}-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    if not hasattr(config, "workerinput") and (run_dir := os.environ.pop(RUN_DIR, None)):
+        shutil.rmtree(run_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The server of this run: started by the first worker that needs it, stopped when the last one ends."""
+    run_dir = Path(os.environ[RUN_DIR])
+    with contextlib.ExitStack() as stack:
+        if external := os.environ.get(EXTERNAL):
+            found = Server(external, f"relata_template_{run_dir.name.rsplit('-', 1)[-1]}".lower())
+        else:
+            running = stack.enter_context(start(run_dir / "data", durable=False))
+            found = Server(running.url("postgres"), "relata_template")
+        with (run_dir / "template.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (run_dir / "template.made").exists():
+                outside_any_loop(make_template(found))
+                (run_dir / "template.made").touch()
+        yield found
+        if external:
+            with contextlib.suppress(asyncpg.PostgresError):
+                outside_any_loop(command(found, f'DROP DATABASE IF EXISTS "{found.template}"'))
+
+
+@pytest.fixture
+async def database_url(server: Server) -> AsyncIterator[str]:
+    """The address of a fresh database with all tables, dropped after the test."""
+    name = f"t_{uuid.uuid4().hex}"
+    await command(server, f'CREATE DATABASE "{name}" TEMPLATE "{server.template}"')
+    yield server.named(name)
+    await command(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def empty_database_url(server: Server) -> AsyncIterator[str]:
+    """The address of a fresh database without any table, dropped after the test."""
+    name = f"t_{uuid.uuid4().hex}"
+    await command(server, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    yield server.named(name)
+    await command(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """An open database."""
+    async with connect(database_url) as database:
+        yield database
+
+
+async def make_template(server: Server) -> None:
+    """Make the database that the tests' ones are copies of, and migrate it."""
+    await command(server, f'DROP DATABASE IF EXISTS "{server.template}"')
+    await command(server, f'CREATE DATABASE "{server.template}" TEMPLATE template0')
+    await migrate(server.named(server.template))
+
+
+async def command(server: Server, sql: str) -> None:
+    """Run one command on the server."""
+    connection: Any = await asyncpg.connect(server.url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def outside_any_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end on a loop of its own, whatever loop a test has."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
