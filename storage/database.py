@@ -66,23 +66,19 @@ class _Session:
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of `sql`; `$1` is the account, `$2 …` are `args`."""
-        _tell(sql)
-        return await self._connection.fetch(sql, self.account_id, *args)  # type: ignore[no-any-return]
+        return await self._connection.fetch(_told(sql), self.account_id, *args)  # type: ignore[no-any-return]
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         """The first row of `sql`, if any."""
-        _tell(sql)
-        return await self._connection.fetchrow(sql, self.account_id, *args)
+        return await self._connection.fetchrow(_told(sql), self.account_id, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         """The first value of the first row of `sql`."""
-        _tell(sql)
-        return await self._connection.fetchval(sql, self.account_id, *args)
+        return await self._connection.fetchval(_told(sql), self.account_id, *args)
 
     async def execute(self, sql: str, *args: Any) -> int:
         """Run `sql`; the number of rows that it touched."""
-        _tell(sql)
-        status: str = await self._connection.execute(sql, self.account_id, *args)
+        status: str = await self._connection.execute(_told(sql), self.account_id, *args)
         return int(status.rsplit(" ", 1)[-1]) if status[-1].isdigit() else 0
 
 
@@ -143,9 +139,11 @@ class Transaction(_Session):
         return self.catalogue
 
 
-def _tell(sql: str) -> None:
+def _told(sql: str) -> str:
+    """The text as asyncpg takes it (a plain str), once the listeners have heard of it."""
     for listener in on_statement:
         listener(sql)
+    return sql.text if isinstance(sql, Statement) else sql
 
 
 @dataclass(slots=True)
@@ -225,8 +223,7 @@ class Database:
 
     async def spanning(self, statement: Statement, *args: Any) -> list[Row]:
         """Run a statement that spans accounts on purpose (claiming due work, signing in by account name)."""
-        _tell(statement)
-        return await self.pool.fetch(statement, *args)  # type: ignore[no-any-return]
+        return await self.pool.fetch(_told(statement), *args)  # type: ignore[no-any-return]
 
 
 class AccountMissing(Exception):

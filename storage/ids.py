@@ -44,7 +44,7 @@ class Ids:
     async def _fetch(self, account_id: int, n: int) -> range:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(self._url)
-        start = await self._connection.fetchval(TAKE, account_id, n)
+        start = await self._connection.fetchval(TAKE.text, account_id, n)
         if start is None:
             raise LookupError(f"no account {account_id}")
         return range(start, start + n)
