@@ -1,0 +1,209 @@
+"""The change log: nothing committed is passed over, nothing is handed out twice, order is commit order."""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from storage import changes
+from storage.changes import Change, ChangeKind, Event, EventKind
+from storage.database import AccountMissing, Actor, Database
+from storage.ids import FIRST
+from storage.wake import Notify
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+WRITER = Actor("API")
+
+
+async def bare_account(db: Database, account_id: int) -> int:
+    """An account without definitions: the counters are all that the log needs."""
+    async with db.pool.acquire() as connection:
+        for statement in (
+            "INSERT INTO catalogue_version (account_id, version) VALUES ($1, 1)",
+            f"INSERT INTO id_block (account_id, next_id) VALUES ($1, {FIRST})",
+            "INSERT INTO account_seq (account_id, seq) VALUES ($1, 0)",
+        ):
+            await connection.execute(statement, account_id)
+    return account_id
+
+
+def updated(record_id: int) -> Change:
+    return Change(record_id, 1, ChangeKind.UPDATED, ("city",), {"city": None})
+
+
+def told(record_id: int) -> Event:
+    return Event(EventKind.RECORD_UPDATED, 1, record_id, payload={"record": record_id})
+
+
+async def test_event_numbers_rise_in_commit_order_without_a_gap(db: Database) -> None:
+    account = await bare_account(db, 11)
+    chance = random.Random(5)
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    async def write(writer: int) -> None:
+        for n in range(15):
+            async with db.transaction(account, now=T0, actor=WRITER) as tx:
+                tx.happened(told(writer * 100 + n))
+                if chance.random() < 0.3:
+                    tx.happened(told(writer * 100 + n + 50))
+                # Think time inside the transaction: this is what makes a cursor on a plain sequence lose rows.
+                await asyncio.sleep(chance.random() / 100)
+
+    async def watch() -> None:
+        cursor = 0
+        async with db.read(account) as reader:
+            while True:
+                finished = done.is_set()
+                events = await changes.read(reader, cursor, 7)
+                seen.extend(event.seq for event in events)
+                cursor = seen[-1] if seen else 0
+                if finished and not events:
+                    return
+
+    watching = asyncio.create_task(watch())
+    await asyncio.gather(*(write(writer) for writer in range(6)))
+    done.set()
+    await watching
+    async with db.read(account) as reader:
+        assert seen == list(range(1, await changes.last(reader) + 1))
+
+
+async def test_a_transaction_that_fails_leaves_neither_changes_nor_events(db: Database) -> None:
+    account = await bare_account(db, 12)
+    with pytest.raises(RuntimeError):
+        async with db.transaction(account, now=T0, actor=WRITER) as tx:
+            tx.changed(updated(1))
+            tx.happened(told(1))
+            raise RuntimeError
+    async with db.transaction(account, now=T0, actor=WRITER) as tx:
+        assert await changes.claim(tx, 10) == []
+        assert await changes.read(tx, 0, 10) == []
+
+
+async def test_every_change_is_claimed_once_by_racing_evaluators_some_of_which_crash(db: Database) -> None:
+    account = await bare_account(db, 13)
+    chance = random.Random(6)
+    claimed: list[int] = []
+    writing = 5
+
+    async def write(writer: int) -> None:
+        nonlocal writing
+        for n in range(20):
+            async with db.transaction(account, now=T0, actor=WRITER) as tx:
+                tx.changed(updated(writer * 100 + n))
+                await asyncio.sleep(chance.random() / 200)
+        writing -= 1
+
+    async def evaluate() -> None:
+        while True:
+            finished = writing == 0
+            try:
+                async with db.transaction(account, now=T0, actor=WRITER) as tx:
+                    batch = await changes.claim(tx, 5)
+                    await asyncio.sleep(chance.random() / 200)
+                    if batch and chance.random() < 0.2:
+                        raise RuntimeError
+                claimed.extend(change.record_id for change in batch)
+            except RuntimeError:
+                continue
+            if finished and not batch:
+                return
+
+    await asyncio.gather(*(write(writer) for writer in range(5)), *(evaluate() for _ in range(3)))
+    # What a crashed evaluator had claimed may have been skipped by the others' last look.
+    async with db.transaction(account, now=T0, actor=WRITER) as tx:
+        claimed.extend(change.record_id for change in await changes.claim(tx, 1000))
+    assert sorted(claimed) == sorted(writer * 100 + n for writer in range(5) for n in range(20))
+
+
+async def test_changes_and_events_come_back_as_they_were_noted(db: Database) -> None:
+    account = await bare_account(db, 14)
+    change = Change(
+        7, 3, ChangeKind.ASSOCIATED, ("a", "b"), {"a": [1, {"x": None}], "b": "ü"}, (4, 5), (8, 9)
+    )
+    actor = Actor("WORKFLOW", "41", 2, depth=3)
+    async with db.transaction(account, now=T0, actor=actor) as tx:
+        tx.changed(change)
+        tx.happened(Event(EventKind.LABEL_ADDED, 3, 7, 41, {"label": "manager;\\"}))
+    async with db.transaction(account, now=T0, actor=WRITER) as tx:
+        (queued,) = await changes.claim(tx, 10)
+        (event,) = await changes.read(tx, 0, 10)
+    assert (queued.record_id, queued.object_type_id, queued.kind) == (7, 3, ChangeKind.ASSOCIATED)
+    assert (queued.properties, queued.before) == (change.properties, change.before)
+    assert (queued.type_ids, queued.other_ids) == ((4, 5), (8, 9))
+    assert (queued.at, queued.source, queued.source_id, queued.depth) == (T0, "WORKFLOW", "41", 3)
+    assert (event.kind, event.record_id, event.subject_id) == (EventKind.LABEL_ADDED, 7, 41)
+    assert (event.payload, event.source, event.user_id) == ({"label": "manager;\\"}, "WORKFLOW", 2)
+
+
+async def test_a_change_of_definitions_waits_for_running_writes_and_holds_for_later_ones(
+    db: Database,
+) -> None:
+    account = await bare_account(db, 15)
+    order: list[str] = []
+    started = asyncio.Event()
+
+    async def write() -> None:
+        async with db.transaction(account, now=T0, actor=WRITER) as tx:
+            version = tx.catalogue.version
+            started.set()
+            await asyncio.sleep(0.05)
+            order.append(f"write under {version}")
+
+    async def redefine() -> None:
+        await started.wait()
+        async with db.transaction(account, now=T0, actor=WRITER) as tx:
+            await tx.redefine()
+            order.append(f"definitions at {tx.catalogue.version}")
+
+    await asyncio.gather(write(), redefine())
+    await write()
+    assert order == ["write under 1", "definitions at 2", "write under 2"]
+
+
+async def test_an_unknown_account_is_an_error_of_the_operator(db: Database) -> None:
+    with pytest.raises(AccountMissing):
+        await db.catalogue(404)
+    with pytest.raises(AccountMissing):
+        async with db.transaction(404, now=T0, actor=WRITER):
+            pass
+
+
+async def test_ids_are_unique_over_processes_and_rise(db: Database, database_url: str) -> None:
+    from storage.database import connect
+
+    account = await bare_account(db, 16)
+    async with connect(database_url) as other:
+
+        async def take(ids: Database) -> list[int]:
+            taken: list[int] = []
+            for n in (1, 700, 3, 2_500, 400):
+                mine = list(await ids.ids.take(account, n))
+                assert len(mine) == n
+                assert mine == sorted(mine)
+                taken += mine
+            return taken
+
+        parts = await asyncio.gather(take(db), take(other), take(db), take(other))
+    everything = [number for part in parts for number in part]
+    assert len(everything) == len(set(everything))
+    assert min(everything) >= FIRST
+
+
+async def test_a_wake_up_reaches_other_processes(database_url: str) -> None:
+    async with Notify(database_url).running() as here, Notify(database_url).running() as there:
+        heard = asyncio.Queue[int]()
+        stop = there.listen(heard.put_nowait)
+        # Until both listen, a wake-up may be lost: that is what the poll is for.
+        for _ in range(50):
+            here.send(7)
+            try:
+                assert await asyncio.wait_for(heard.get(), 0.2) == 7
+                break
+            except TimeoutError:
+                continue
+        else:
+            pytest.fail("no wake-up arrived")
+        stop()
