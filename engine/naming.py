@@ -1,0 +1,57 @@
+"""Names: internal ones never change and follow one form; texts for people may hold anything printable."""
+
+import re
+
+from engine.problems import Problem
+
+INTERNAL = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
+LONGEST_NAME = 63
+LONGEST_TEXT = 200
+LONGEST_DESCRIPTION = 2_000
+
+
+class MalformedName(Problem):
+    """The internal name "{name}" is not possible: use at most 63 of a-z, 0-9 and _, beginning with a letter."""
+
+
+class MalformedText(Problem):
+    """The {what} is not possible: {reason}."""
+
+
+class NameTaken(Problem):
+    """There is already a {kind} with the internal name "{name}"."""
+
+
+def internal_name(name: str) -> str:
+    """`name`, if it may be an internal name; raises `MalformedName`."""
+    if INTERNAL.fullmatch(name) is None or len(name) > LONGEST_NAME:
+        raise MalformedName(name=_shown(name))
+    return name
+
+
+def text(value: str, what: str, *, longest: int = LONGEST_TEXT) -> str:
+    """`value` without spaces around it, if people can read it; raises `MalformedText`."""
+    trimmed = value.strip()
+    if not trimmed:
+        raise MalformedText(what=what, reason="it is empty")
+    if len(trimmed) > longest:
+        raise MalformedText(what=what, reason=f"it has more than {longest} characters")
+    if not storable(trimmed):
+        raise MalformedText(what=what, reason="it holds a character that is no text")
+    return trimmed
+
+
+def description(value: str | None) -> str | None:
+    """A description, None where there is nothing in it; raises `MalformedText`."""
+    if value is None or not value.strip():
+        return None
+    return text(value, "description", longest=LONGEST_DESCRIPTION)
+
+
+def storable(value: str) -> bool:
+    """Whether PostgreSQL takes this text: no NUL, no half of a surrogate pair."""
+    return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _shown(name: str) -> str:
+    return name[:80].encode("utf-8", "replace").decode()
