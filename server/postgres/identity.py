@@ -1,8 +1,9 @@
 """As whom PostgreSQL runs: as ourselves, or, since it refuses to be root, as somebody without root's powers.
 
-As root there are two ways. In a **user namespace** root is seen under another number: files stay root's, every directory
-that root's own bits open stays open, nothing changes hands. Where namespaces are forbidden (many containers), or where the
-cluster already belongs to somebody else, the process **becomes another user**, and the cluster is theirs.
+As root there are two ways. In a **user namespace** root is seen under another number: files stay root's, every
+directory that root's own bits open stays open, nothing changes hands. Where namespaces are forbidden (many
+containers), or where the cluster already belongs to somebody else, the process **becomes another user**, and the
+cluster is theirs.
 """
 
 import contextlib

@@ -63,13 +63,18 @@ def start(data_dir: Path, *, bin_dir: Path | None = None, durable: bool = True) 
         places = Places.of(data_dir)
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
-            warden = _attach(places) or _hire(places, bin_dir, durable)
+            attached = _attach(places)
+            warden = attached or _hire(places, bin_dir, durable)
             answer = _hear(warden, until)
             if "sockets" in answer:
                 return PostgresServer(Path(str(answer["sockets"])), warden)
             warden.close()
             if "failed" in answer:
                 raise CannotStart(str(answer["failed"]))
+            if not answer and not attached:
+                raise CannotStart(
+                    f"The process that watches over PostgreSQL ended:\n{last_lines(places.log)}"
+                )
             # Another process's warden is starting, or stopping: ask again.
             time.sleep(0.05)
     except PermissionError as error:
@@ -105,7 +110,10 @@ def _hire(places: Places, bin_dir: Path | None, durable: bool) -> socket.socket:
         order = Order(
             str(places.data_dir), str(bin_dir.absolute()) if bin_dir else None, durable, theirs.fileno()
         )
-        source = str(Path(__file__).resolve().parents[2])
+        found_as_here = [
+            str(Path(__file__).resolve().parents[2]),
+            *filter(None, [os.environ.get("PYTHONPATH")]),
+        ]
         hired = subprocess.run(
             [sys.executable, "-m", "server.postgres.warden", order.text()],
             stdin=subprocess.DEVNULL,
@@ -114,7 +122,7 @@ def _hire(places: Places, bin_dir: Path | None, durable: bool) -> socket.socket:
             pass_fds=(theirs.fileno(),),
             # Out of our session: Ctrl-C is meant for us, and we decide when the server stops.
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": source},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(found_as_here)},
             check=False,
         )
     if hired.returncode != 0:

@@ -8,14 +8,18 @@ DATA_DIR/postmaster.lock    held by every PostgreSQL process as long as one live
 DATA_DIR/run/               sockets, unless the path is too long for them
 """
 
+import contextlib
 import hashlib
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 # A unix socket's path holds 107 bytes on Linux and 103 on macOS.
 SOCKET_PATH_BYTES = 103
+# Not TMPDIR: processes that differ in it would miss each other.
+SHORT = Path("/tmp")
 SOCKET_NAME = ".s.PGSQL.5432.lock"
 
 
@@ -53,9 +57,11 @@ class Places:
         return self.data_dir / "postmaster.lock"
 
     def run_dir(self) -> Path:
-        """The directory for sockets: in the data directory, or in /tmp when that path is too long."""
+        """The directory for sockets: in the data directory, or in /tmp when that path is too long or unusual."""
         inside = self.data_dir / "run"
-        if len(os.fsencode(inside / SOCKET_NAME)) > SOCKET_PATH_BYTES:
+        # A comma parts hosts in an address, and not every client unquotes what else there may be.
+        unusual = re.fullmatch(r"[\w./+~@-]+", str(inside), re.ASCII) is None
+        if unusual or len(os.fsencode(inside / SOCKET_NAME)) > SOCKET_PATH_BYTES:
             return self.short_dir("run", self.data_dir.stat().st_uid)
         inside.mkdir(mode=0o700, exist_ok=True)
         return inside
@@ -67,11 +73,10 @@ class Places:
     def short_dir(self, what: str, uid: int) -> Path:
         """A private directory in /tmp, the same one for every process that asks for this data directory.
 
-        Not TMPDIR: processes that differ in it would miss each other. Raises UnsafePlace when somebody else's
-        directory stands in its place.
+        Raises UnsafePlace when somebody else's directory stands in its place.
         """
         name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
-        short = Path("/tmp") / f"relata-{name}-{what}-{uid}"
+        short = SHORT / f"relata-{name}-{what}-{uid}"
         try:
             short.mkdir(mode=0o700)
             if os.geteuid() == 0 and uid != 0:
@@ -82,3 +87,10 @@ class Places:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
             raise UnsafePlace(f"{short} is in the way and is not ours; remove it.")
         return short
+
+    def leave(self, *directories: Path) -> None:
+        """Remove those of our short directories in /tmp that are empty."""
+        for directory in directories:
+            if directory.parent == SHORT:
+                with contextlib.suppress(OSError):
+                    directory.rmdir()

@@ -1,8 +1,9 @@
 """The warden: PostgreSQL's parent, which lives as long as somebody holds a connection to it.
 
-Run as `python -m server.postgres.warden ORDER`, detached. It says one JSON line to each owner: `{"sockets": DIRECTORY}` when
-the server is ready, `{"failed": MESSAGE}`, or `{"taken": true}` when another warden has the data directory. An owner leaves by
-closing its connection, or by shutting down its sending side and waiting for ours to close: then whatever had to end has ended.
+Run as `python -m server.postgres.warden ORDER`, detached. It says one JSON line to each owner:
+`{"sockets": DIRECTORY}` when the server is ready, `{"failed": MESSAGE}`, or `{"taken": true}` when another warden has
+the data directory. An owner leaves by closing its connection, or by shutting down its sending side and waiting for
+ours to close: then whatever had to end has ended.
 """
 
 import contextlib
@@ -40,8 +41,11 @@ def serve(order: Order) -> None:
         cluster = Cluster(
             places, find_binaries(Path(order.bin_dir) if order.bin_dir else None), order.durable
         )
-        with _listening(places) as door:
-            Warden(cluster, door, first).run()
+        try:
+            with _listening(places) as door:
+                Warden(cluster, door, first).run()
+        finally:
+            places.leave(cluster.sockets, places.run_dir())
     except (StartFailed, NoBinaries, UnsafePlace, OSError) as problem:
         _say(first, {"failed": str(problem)})
 
@@ -158,6 +162,7 @@ def _listening(places: Places) -> Iterator[socket.socket]:
         yield door
     finally:
         door.close()
+        path.unlink(missing_ok=True)
 
 
 def _say(owner: socket.socket, what: dict[str, object]) -> bool:
