@@ -65,7 +65,8 @@ class AssociationTypeRow:
     @property
     def primary(self) -> bool:
         """Whether this is a `primary` label of the system (at the company's end: its inverse)."""
-        return self.category == "SYSTEM" and self.name == "primary"
+        # The half at the company bears the same name, and has no limit.
+        return self.category == "SYSTEM" and self.name == "primary" and self.max_count == 1
 
 
 @dataclass(frozen=True)
