@@ -1,0 +1,123 @@
+"""Values of searchable properties in their typed side table: kept up with records, filled when a property asks for it.
+
+What stands there: text-like values and booleans as text (cut to `TEXT_KEPT` characters), numbers as numerics,
+one row for each choice of a multiple-choice property. Archived records keep theirs; readers look at the record.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from storage.catalogue import PropertyRow
+from storage.database import Transaction
+from storage.statements import Statement
+
+TEXT_KEPT = 256
+# Records a statement of a fill reads: bounds its memory and its work, not its number.
+FILL_CHUNK = 5_000
+
+# By the primary key (record, property): a change names few properties of a record.
+DELETE = Statement(
+    "property_values.delete",
+    """
+    DELETE FROM property_value AS v
+     USING unnest($2::bigint[], $3::bigint[]) AS gone(record_id, property_id)
+     WHERE v.account_id = $1 AND v.record_id = gone.record_id AND v.property_id = gone.property_id
+    """,
+)
+
+INSERT = Statement(
+    "property_values.insert",
+    """
+    INSERT INTO property_value (account_id, record_id, property_id, position, text_value, number_value)
+    SELECT $1, n.record_id, n.property_id, n.position, n.text_value, n.number_value
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::numeric[])
+           AS n(record_id, property_id, position, text_value, number_value)
+    """,
+)
+
+# One keyset page of records a statement, along the index of the default order. A choice's position is its place
+# in the stored array, as `_rows` counts it. Values that are not of the declared type cannot be stored, yet a
+# cast must never raise: the type is asked first.
+FILL = Statement(
+    "property_values.fill",
+    """
+    WITH page AS MATERIALIZED (
+        SELECT r.id, r.properties -> $6::text AS value
+          FROM record AS r
+         WHERE r.account_id = $1 AND r.object_type_id = $2 AND r.id > $3
+         ORDER BY r.id LIMIT $4
+    ), filled AS (
+        INSERT INTO property_value (account_id, record_id, property_id, position, text_value, number_value)
+        SELECT $1, page.id, $5, part.n - 1,
+               CASE WHEN jsonb_typeof(part.value) <> 'number' THEN left(part.value #>> '{}', $7) END,
+               CASE WHEN jsonb_typeof(part.value) = 'number' THEN (part.value #>> '{}')::numeric END
+          FROM page,
+               LATERAL jsonb_array_elements(
+                   CASE jsonb_typeof(page.value) WHEN 'array' THEN page.value
+                                                 ELSE jsonb_build_array(page.value) END
+               ) WITH ORDINALITY AS part(value, n)
+         WHERE page.value IS NOT NULL
+    )
+    SELECT max(page.id) AS last, count(*) AS n FROM page
+    """,
+)
+
+# Along the index that begins with the property.
+CLEAR = Statement(
+    "property_values.clear", "DELETE FROM property_value AS v WHERE v.account_id = $1 AND v.property_id = $2"
+)
+
+
+async def replace(
+    tx: Transaction, changes: Sequence[tuple[int, PropertyRow, Any]], *, fresh: bool = False
+) -> None:
+    """Write what records now hold: (record id, property, new value or None where it was cleared).
+
+    Properties that are not searchable are passed over. `fresh` says that the records are new, so that there is
+    nothing to remove. Two statements at most, however many changes.
+    """
+    changes = [change for change in changes if change[1].searchable]
+    if not changes:
+        return
+    if not fresh:
+        await tx.execute(
+            DELETE, [record_id for record_id, _, _ in changes], [prop.id for _, prop, _ in changes]
+        )
+    rows = [row for record_id, prop, value in changes for row in _rows(record_id, prop, value)]
+    if rows:
+        await tx.execute(INSERT, *map(list, zip(*rows, strict=True)))
+
+
+async def fill(tx: Transaction, prop: PropertyRow) -> int:
+    """Write the values that all records of the property's object type hold; the number of records looked at.
+
+    The caller holds the account's definitions, so no record changes meanwhile.
+    """
+    last, seen = 0, 0
+    while True:
+        row = await tx.fetchrow(FILL, prop.object_type_id, last, FILL_CHUNK, prop.id, prop.name, TEXT_KEPT)
+        assert row is not None  # an aggregate without groups has one row
+        seen += row["n"]
+        if row["n"] < FILL_CHUNK:
+            return seen
+        last = row["last"]
+
+
+async def clear(tx: Transaction, prop: PropertyRow) -> None:
+    """Forget the values of a property that is no longer searchable."""
+    await tx.execute(CLEAR, prop.id)
+
+
+def _rows(
+    record_id: int, prop: PropertyRow, value: Any
+) -> Iterator[tuple[int, int, int, str | None, Decimal | None]]:
+    if value is None:
+        return
+    for position, part in enumerate(value if isinstance(value, list | tuple) else [value]):
+        if isinstance(part, bool):
+            yield record_id, prop.id, position, "true" if part else "false", None
+        elif isinstance(part, int | float):
+            yield record_id, prop.id, position, None, Decimal(str(part))
+        else:
+            yield record_id, prop.id, position, part[:TEXT_KEPT], None
