@@ -38,10 +38,16 @@ class EventKind(enum.StrEnum):
     LABEL_REMOVED = "LABEL_REMOVED"
     ENROLLED = "ENROLLED"
     STEP_DONE = "STEP_DONE"
+    STEP_SKIPPED = "STEP_SKIPPED"
     STEP_FAILED = "STEP_FAILED"
     ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
     ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
     UNENROLLED = "UNENROLLED"
+    WORKFLOW_CREATED = "WORKFLOW_CREATED"
+    WORKFLOW_UPDATED = "WORKFLOW_UPDATED"
+    WORKFLOW_PUBLISHED = "WORKFLOW_PUBLISHED"
+    WORKFLOW_TURNED_ON = "WORKFLOW_TURNED_ON"
+    WORKFLOW_TURNED_OFF = "WORKFLOW_TURNED_OFF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class QueuedChange(Change):
     source: str = ""
     source_id: str | None = None
     depth: int = 0
+    # The version of the account's definitions under which it was made.
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +105,13 @@ QUEUE = Statement(
     "changes.queue",
     """
     INSERT INTO change_queue (account_id, id, record_id, object_type_id, kind, properties, before,
-                              type_ids, other_ids, at, source, source_id, depth)
+                              type_ids, other_ids, at, source, source_id, depth, version)
     SELECT $1, c.id, c.record_id, c.object_type_id, c.kind,
            ARRAY(SELECT jsonb_array_elements_text(c.detail -> 0)),
            c.detail -> 1,
            ARRAY(SELECT jsonb_array_elements_text(c.detail -> 2)::bigint),
            ARRAY(SELECT jsonb_array_elements_text(c.detail -> 3)::bigint),
-           $7, $8, $9, $10
+           $7, $8, $9, $10, $11
       FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::jsonb[])
            AS c(id, record_id, object_type_id, kind, detail)
     """,
@@ -141,7 +149,7 @@ CLAIM = Statement(
     DELETE FROM change_queue AS q USING claimed
      WHERE q.account_id = $1 AND q.id = claimed.id
     RETURNING q.id, q.record_id, q.object_type_id, q.kind, q.properties, q.before, q.type_ids, q.other_ids,
-              q.at, q.source, q.source_id, q.depth
+              q.at, q.source, q.source_id, q.depth, q.version
     """,
 )
 
@@ -181,6 +189,7 @@ async def append(tx: "Transaction") -> None:
             actor.source,
             actor.source_id,
             actor.depth,
+            tx.catalogue.version,
         )
     if tx.events:
         await tx.execute(
@@ -213,6 +222,7 @@ async def claim(tx: "Transaction", limit: int) -> list[QueuedChange]:
             source=row["source"],
             source_id=row["source_id"],
             depth=row["depth"],
+            version=row["version"],
         )
         for row in sorted(rows, key=lambda row: row["id"])
     ]

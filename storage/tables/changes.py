@@ -30,6 +30,9 @@ class ChangeQueue(SQLModel, table=True):
     source_id: str | None = text(nullable=True)
     # How many workflow steps led to this change; guards against loops.
     depth: int = Field(default=0)
+    # The version of the definitions under which it was made: orders it before or after the turning on of
+    # a workflow, which no clock can.
+    version: int = big()
 
 
 class AccountSeq(SQLModel, table=True):

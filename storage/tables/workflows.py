@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from storage.tables.columns import big, document, key, moment, text
+from storage.tables.columns import big, bigs, document, key, moment, text
 
 
 class Workflow(SQLModel, table=True):
@@ -27,6 +27,9 @@ class Workflow(SQLModel, table=True):
     published_revision: int | None = big(nullable=True)
     enabled: bool
     enabled_at: datetime | None = moment(nullable=True)
+    # The definitions' version at which it was turned on: a change that was made under an earlier one came
+    # before. Clocks cannot tell, since a request's time is older than its commit.
+    enabled_version: int | None = big(nullable=True)
     created_at: datetime = moment()
     updated_at: datetime = moment()
     created_by: int | None = big(nullable=True)
@@ -62,6 +65,43 @@ class TriggerRef(SQLModel, table=True):
     path: list[int] = document()
 
 
+class TriggerWalk(SQLModel, table=True):
+    """A walk back from a changed record to those it may enroll, as far as one transaction did not get.
+
+    A hub's neighbours are worked off in bounded parts: the part that is done commits together with the
+    row for what is left.
+    """
+
+    __tablename__ = "trigger_walk"
+
+    account_id: int = key()
+    id: int = key()
+    # Where the walk stands, the association types that are still to be walked, and the last neighbour
+    # along the first of them that was seen.
+    record_id: int = big()
+    path: list[int] = bigs()
+    after_id: int = big()
+    workflow_ids: list[int] = bigs()
+    # The change that it began with: {"kind", "record", "source", "source_id"}.
+    cause: dict[str, Any] = document()
+    at: datetime = moment()
+    depth: int = Field(default=0)
+    version: int = big()
+
+
+class WorkflowBackfill(SQLModel, table=True):
+    """The enrolling of records that met the triggers when the workflow was turned on, and how far it got."""
+
+    __tablename__ = "workflow_backfill"
+
+    account_id: int = key()
+    workflow_id: int = key()
+    # Records up to this id are done.
+    after_id: int = big()
+    enrolled: int = big()
+    started_at: datetime = moment()
+
+
 class Enrollment(SQLModel, table=True):
     """A record's walk through one revision of a workflow."""
 
@@ -94,6 +134,12 @@ class Enrollment(SQLModel, table=True):
     status: str = text()
     # The index of the action that comes next.
     next_step: int = Field(default=0)
+    # How many lines of history it has.
+    steps: int = Field(default=0)
+    # How many workflow steps led here; what its own steps change is one deeper.
+    depth: int = Field(default=0)
+    # Where the next action goes on, when its first part is done: the last neighbour that was worked off.
+    resume_after: int | None = big(nullable=True)
     due_at: datetime | None = moment(nullable=True)
     attempts: int = Field(default=0)
     # Why it enrolled: {"trigger", "change", …}

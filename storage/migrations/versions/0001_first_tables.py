@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(collation="C"), nullable=False),
         sa.Column("source_id", sa.Text(collation="C"), nullable=True),
         sa.Column("depth", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "id"),
     )
     op.create_table(
@@ -123,6 +124,9 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(collation="C"), nullable=False),
         sa.Column("next_step", sa.Integer(), nullable=False),
+        sa.Column("steps", sa.Integer(), nullable=False),
+        sa.Column("depth", sa.Integer(), nullable=False),
+        sa.Column("resume_after", sa.BigInteger(), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("reason", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -311,12 +315,35 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "kind", "ref_id", "workflow_id", "n"),
     )
     op.create_table(
+        "trigger_walk",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("record_id", sa.BigInteger(), nullable=False),
+        sa.Column("path", sa.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("after_id", sa.BigInteger(), nullable=False),
+        sa.Column("workflow_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("cause", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("depth", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "id"),
+    )
+    op.create_table(
         "unique_value",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("property_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("value", sa.Text(collation="C"), nullable=False),
         sa.Column("record_id", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "property_id", "value"),
+    )
+    op.create_table(
+        "workflow_backfill",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("workflow_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("after_id", sa.BigInteger(), nullable=False),
+        sa.Column("enrolled", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "workflow_id"),
     )
     op.create_table(
         "workflow_revision",
@@ -399,6 +426,7 @@ def upgrade() -> None:
         sa.Column("published_revision", sa.BigInteger(), nullable=True),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("enabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("enabled_version", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.BigInteger(), nullable=True),
