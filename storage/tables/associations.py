@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
 from sqlmodel import SQLModel
 
-from storage.tables.columns import big, document, key, moment, text
+from storage.tables.columns import big, bigs, document, flags, key, moment, text
 
 
 class AssociationType(SQLModel, table=True):
@@ -88,7 +88,11 @@ class AssociationCount(SQLModel, table=True):
 
 
 class AssociationHistory(SQLModel, table=True):
-    """Every association and label that was added or removed, told from the `from` record."""
+    """Every association and label that was added or removed, told from the `from` record.
+
+    One row a record, other object type and command: a hub that gains a thousand neighbours gains one row.
+    `type_ids[i]` with `to_ids[i]` came where `added[i]`, else went.
+    """
 
     __tablename__ = "association_history"
 
@@ -96,9 +100,9 @@ class AssociationHistory(SQLModel, table=True):
     from_id: int = key()
     to_object_type_id: int = key()
     id: int = key()
-    to_id: int = big()
-    type_id: int = big()
-    added: bool
+    to_ids: list[int] = bigs()
+    type_ids: list[int] = bigs()
+    added: list[bool] = flags()
     at: datetime = moment()
     source: str = text()
     source_id: str | None = text(nullable=True)
