@@ -98,7 +98,7 @@ async def fill(tx: Transaction, prop: PropertyRow) -> int:
     while True:
         row = await tx.fetchrow(FILL, prop.object_type_id, last, FILL_CHUNK, prop.id, prop.name, TEXT_KEPT)
         assert row is not None  # an aggregate without groups has one row
-        seen += row["n"]
+        seen += int(row["n"])
         if row["n"] < FILL_CHUNK:
             return seen
         last = row["last"]
