@@ -39,7 +39,7 @@ FRACTION = re.compile(r"[.,](\d+)")
 NUMBER_TEXT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 # Fields whose values name the same thing whatever their case.
-CASELESS_FIELDS = frozenset({"email", "domain"})
+CASELESS_FIELDS = frozenset({"EMAIL", "DOMAIN"})
 
 TRUE_TEXTS = frozenset({"true", "yes", "1"})
 FALSE_TEXTS = frozenset({"false", "no", "0"})

@@ -67,6 +67,10 @@ class Record(SQLModel, table=True):
     __table_args__ = (
         # Keyset pages of one object type in the default order.
         Index("record_page", "account_id", "object_type_id", "id"),
+        # Who was merged into a record, so that chains stay one step long. Merged records are few.
+        Index(
+            "record_merged", "account_id", "merged_into_id", postgresql_where="merged_into_id IS NOT NULL"
+        ),
         # No index reads `properties`: updates stay heap-only, and the pages leave room for them.
         {"postgresql_with": {"fillfactor": "80"}},
     )
@@ -83,6 +87,8 @@ class Record(SQLModel, table=True):
     merged_into_id: int | None = big(nullable=True)
     created_source: str = text()
     updated_source: str = text()
+    # Counts the changes of its properties; numbers the rows of its history.
+    version: int = big(sa_column_kwargs={"server_default": "1"})
 
 
 class UniqueValue(SQLModel, table=True):
@@ -121,13 +127,17 @@ class PropertyValue(SQLModel, table=True):
 
 
 class PropertyHistory(SQLModel, table=True):
-    """One row a record and change. `changed` is {name: new value}, null where it was cleared."""
+    """One row a record and change. `changed` is {name: new value}, null where it was cleared.
+
+    Numbered by the record's version, not by an id: processes take ids in blocks, so ids do not tell which
+    of two changes came first.
+    """
 
     __tablename__ = "property_history"
 
     account_id: int = key()
     record_id: int = key()
-    id: int = key()
+    version: int = key()
     at: datetime = moment()
     changed: dict[str, Any] = document()
     source: str = text()

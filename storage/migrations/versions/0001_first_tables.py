@@ -257,13 +257,13 @@ def upgrade() -> None:
         "property_history",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("record_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("source", sa.Text(collation="C"), nullable=False),
         sa.Column("source_id", sa.Text(collation="C"), nullable=True),
         sa.Column("user_id", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("account_id", "record_id", "id"),
+        sa.PrimaryKeyConstraint("account_id", "record_id", "version"),
     )
     op.create_table(
         "property_value",
@@ -300,8 +300,16 @@ def upgrade() -> None:
         sa.Column("merged_into_id", sa.BigInteger(), nullable=True),
         sa.Column("created_source", sa.Text(collation="C"), nullable=False),
         sa.Column("updated_source", sa.Text(collation="C"), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
         sa.PrimaryKeyConstraint("account_id", "id"),
         postgresql_with={"fillfactor": "80"},
+    )
+    op.create_index(
+        "record_merged",
+        "record",
+        ["account_id", "merged_into_id"],
+        unique=False,
+        postgresql_where="merged_into_id IS NOT NULL",
     )
     op.create_index("record_page", "record", ["account_id", "object_type_id", "id"], unique=False)
     op.create_table(
