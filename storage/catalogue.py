@@ -159,6 +159,12 @@ HOLD = Statement(
     "catalogue.hold", "SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1 FOR SHARE"
 )
 
+# Whoever is going to change definitions takes the row alone at once: going from shared to alone can deadlock.
+HOLD_ALONE = Statement(
+    "catalogue.hold_alone",
+    "SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1 FOR UPDATE",
+)
+
 BUMP = Statement(
     "catalogue.bump", "UPDATE catalogue_version AS v SET version = v.version + 1 WHERE v.account_id = $1"
 )

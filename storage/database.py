@@ -119,6 +119,17 @@ class Transaction(_Session):
         """Log an event for the watchers."""
         self.events.append(event)
 
+    @contextlib.asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """A part that can be undone alone: an error in the block undoes it, its locks included, and passes on."""
+        noted = len(self.changes), len(self.events)
+        try:
+            async with self._connection.transaction():
+                yield
+        except BaseException:
+            del self.changes[noted[0] :], self.events[noted[1] :]
+            raise
+
     async def copy(self, table: str, columns: Sequence[str], records: Sequence[tuple[Any, ...]]) -> None:
         """COPY rows into a table; `account_id` is put in front of each."""
         await self._connection.copy_records_to_table(
@@ -172,16 +183,18 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(
-        self, account_id: int, *, now: datetime, actor: Actor
+        self, account_id: int, *, now: datetime, actor: Actor, defining: bool = False
     ) -> AsyncIterator[Transaction]:
         """A writing transaction. Commits at the end of the block, after its changes and events.
 
-        Holds the account's definitions still: `tx.catalogue` is what stands until the commit.
+        Holds the account's definitions still: `tx.catalogue` is what stands until the commit. `defining` holds
+        them alone from the start, for transactions that will call `redefine`: two that both began by sharing
+        would wait for each other.
         """
         async with self.pool.acquire() as connection:
             async with connection.transaction():
                 tx = Transaction(self, connection, account_id, now, actor)
-                version = await tx.fetchval(catalogues.HOLD)
+                version = await tx.fetchval(catalogues.HOLD_ALONE if defining else catalogues.HOLD)
                 if version is None:
                     raise AccountMissing(account_id)
                 tx.catalogue = self._remembered(account_id, version) or await catalogues.load(tx)
