@@ -1,0 +1,284 @@
+"""Records: read in the order asked, locked in id order, written set by set together with their history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.database import Queryable, Transaction
+from storage.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """A record. `properties` is {property name: stored value}, known values only."""
+
+    id: int
+    object_type_id: int
+    properties: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    archived_at: datetime | None
+    last_association_change_at: datetime | None
+    # The survivor, where this record was merged away; it is never itself merged away.
+    merged_into_id: int | None
+    created_source: str
+    updated_source: str
+    # How often its properties changed, its creation included.
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one record's properties become: all of them, and {name: new value or None} of those that changed."""
+
+    id: int
+    properties: dict[str, Any]
+    changed: dict[str, Any]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One change of a record's properties. `changed` is {name: new value}, None where it was cleared."""
+
+    version: int
+    at: datetime
+    changed: dict[str, Any]
+    source: str
+    source_id: str | None
+    user_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """An enrollment that ended because its record went."""
+
+    enrollment_id: int
+    workflow_id: int
+    record_id: int
+
+
+# The fields of RecordRow, in its order.
+COLUMNS = """r.id, r.object_type_id, r.properties, r.created_at, r.updated_at, r.archived_at,
+           r.last_association_change_at, r.merged_into_id, r.created_source, r.updated_source, r.version"""
+
+READ = Statement(
+    "records.read", f"SELECT {COLUMNS} FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])"
+)
+
+RESOLVE = Statement(
+    "records.resolve",
+    f"""
+    SELECT a.id AS asked, {COLUMNS}
+      FROM record AS a
+      JOIN record AS r ON r.account_id = $1 AND r.id = coalesce(a.merged_into_id, a.id)
+     WHERE a.account_id = $1 AND a.id = ANY($2::bigint[])
+    """,
+)
+
+# In id order, as every writer locks records; sorting comes below the locking in the plan.
+LOCK = Statement(
+    "records.lock",
+    f"""
+    SELECT {COLUMNS} FROM record AS r
+     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
+     ORDER BY r.id
+       FOR UPDATE
+    """,
+)
+
+# The same for ids that may be merged away: what is locked, in its own id order, is the survivor.
+LOCK_SURVIVORS = Statement(
+    "records.lock_survivors",
+    f"""
+    SELECT a.id AS asked, {COLUMNS}
+      FROM record AS a
+      JOIN record AS r ON r.account_id = $1 AND r.id = coalesce(a.merged_into_id, a.id)
+     WHERE a.account_id = $1 AND a.id = ANY($2::bigint[])
+     ORDER BY r.id
+       FOR UPDATE OF r
+    """,
+)
+
+# Record and first line of history in one statement: the values travel once.
+INSERT = Statement(
+    "records.insert",
+    """
+    WITH given AS (
+        SELECT g.id, g.properties FROM unnest($2::bigint[], $3::jsonb[]) AS g(id, properties)
+    ), made AS (
+        INSERT INTO record (account_id, id, object_type_id, properties, created_at, updated_at,
+                            created_source, updated_source, version)
+        SELECT $1, given.id, $4, given.properties, $5, $5, $6, $6, 1 FROM given
+    )
+    INSERT INTO property_history (account_id, record_id, version, at, changed, source, source_id, user_id)
+    SELECT $1, given.id, 1, $5, given.properties, $6, $7, $8 FROM given
+    """,
+)
+
+# The rows are locked, so whole documents can be written: no part of them is another writer's.
+UPDATE = Statement(
+    "records.update",
+    """
+    WITH given AS (
+        SELECT g.id, g.properties, g.changed, g.version
+          FROM unnest($2::bigint[], $3::jsonb[], $4::jsonb[], $5::bigint[])
+               AS g(id, properties, changed, version)
+    ), written AS (
+        UPDATE record AS r
+           SET properties = given.properties, version = given.version, updated_at = $6, updated_source = $7
+          FROM given
+         WHERE r.account_id = $1 AND r.id = given.id
+    )
+    INSERT INTO property_history (account_id, record_id, version, at, changed, source, source_id, user_id)
+    SELECT $1, given.id, given.version, $6, given.changed, $7, $8, $9 FROM given
+    """,
+)
+
+# Null brings a record back.
+SET_ARCHIVED = Statement(
+    "records.set_archived",
+    """
+    UPDATE record AS r SET archived_at = $3, updated_at = $4, updated_source = $5
+     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
+    """,
+)
+
+SET_MERGED = Statement(
+    "records.set_merged",
+    """
+    UPDATE record AS r
+       SET archived_at = coalesce(r.archived_at, $4), merged_into_id = $3, updated_at = $4, updated_source = $5
+     WHERE r.account_id = $1 AND r.id = $2
+    """,
+)
+
+# What had been merged into the record that now goes follows it: an id leads to its survivor in one step.
+# Whoever merges holds the lock of the record that these rows point to.
+FLATTEN = Statement(
+    "records.flatten",
+    "UPDATE record AS r SET merged_into_id = $3 WHERE r.account_id = $1 AND r.merged_into_id = $2",
+)
+
+# Along the primary key, newest first: one record's history, however long, a page at a time.
+HISTORY = Statement(
+    "records.history",
+    """
+    SELECT h.version, h.at, h.changed, h.source, h.source_id, h.user_id
+      FROM property_history AS h
+     WHERE h.account_id = $1 AND h.record_id = $2 AND h.version < $3
+       AND ($4::text IS NULL OR h.changed ? $4)
+     ORDER BY h.version DESC LIMIT $5
+    """,
+)
+
+# Enrollments are locked before records, as those who step them do; in id order, among those who archive.
+LEAVE = Statement(
+    "records.leave",
+    """
+    WITH going AS (
+        SELECT e.id FROM enrollment AS e
+         WHERE e.account_id = $1 AND e.record_id = ANY($2::bigint[]) AND e.status = 'ACTIVE'
+         ORDER BY e.id
+           FOR UPDATE
+    )
+    UPDATE enrollment AS e SET status = $3, ended_at = $4, due_at = NULL
+      FROM going
+     WHERE e.account_id = $1 AND e.id = going.id
+    RETURNING e.id, e.workflow_id, e.record_id
+    """,
+)
+
+
+def _row(found: Any) -> RecordRow:
+    return RecordRow(*found)
+
+
+async def rows(reader: Queryable, ids: Sequence[int]) -> list[RecordRow | None]:
+    """The records with these ids, in the order asked; None where there is none."""
+    found = {row["id"]: _row(row) for row in await reader.fetch(READ, list(ids))}
+    return [found.get(record_id) for record_id in ids]
+
+
+async def resolve(reader: Queryable, ids: Sequence[int]) -> list[RecordRow | None]:
+    """The same, with the survivor in place of a record that was merged away."""
+    found = {row[0]: RecordRow(*row[1:]) for row in await reader.fetch(RESOLVE, list(ids))}
+    return [found.get(record_id) for record_id in ids]
+
+
+async def lock(tx: Transaction, ids: Sequence[int]) -> dict[int, RecordRow]:
+    """Lock records as they are, merged ones included; by id."""
+    return {row["id"]: _row(row) for row in await tx.fetch(LOCK, sorted(set(ids)))}
+
+
+async def lock_survivors(tx: Transaction, ids: Sequence[int]) -> dict[int, RecordRow]:
+    """Lock the records that these ids lead to; by the id asked for. Ids that lead nowhere are missing."""
+    missing, locked = sorted(set(ids)), dict[int, RecordRow]()
+    while missing:
+        kept: dict[int, RecordRow] = {}
+        for row in await tx.fetch(LOCK_SURVIVORS, missing):
+            record = kept.get(row[1]) or RecordRow(*row[1:])
+            locked[row[0]] = kept[record.id] = record
+        # Merged away by a transaction that we waited for: follow it.
+        missing = [asked for asked in missing if asked in locked and locked[asked].merged_into_id is not None]
+    return locked
+
+
+async def insert(tx: Transaction, object_type_id: int, given: Sequence[tuple[int, dict[str, Any]]]) -> None:
+    """Create records of one object type: (id, properties), with the first line of their history."""
+    actor = tx.actor
+    await tx.execute(
+        INSERT,
+        [record_id for record_id, _ in given],
+        [properties for _, properties in given],
+        object_type_id,
+        tx.now,
+        actor.source,
+        actor.source_id,
+        actor.user_id,
+    )
+
+
+async def update(
+    tx: Transaction, written: Sequence[Written], *, source: str | None = None, source_id: str | None = None
+) -> None:
+    """Write the properties of locked records, each record once, with their history.
+
+    `source` and `source_id` are the actor's, unless given.
+    """
+    actor = tx.actor
+    await tx.execute(
+        UPDATE,
+        [one.id for one in written],
+        [one.properties for one in written],
+        [one.changed for one in written],
+        [one.version for one in written],
+        tx.now,
+        source or actor.source,
+        source_id if source else actor.source_id,
+        actor.user_id,
+    )
+
+
+async def set_archived(tx: Transaction, ids: Sequence[int], at: datetime | None) -> None:
+    """Archive locked records at `at`; None restores them."""
+    await tx.execute(SET_ARCHIVED, list(ids), at, tx.now, tx.actor.source)
+
+
+async def set_merged(tx: Transaction, record_id: int, survivor_id: int) -> None:
+    """Let one locked record lead to another, and with it whatever had led to it."""
+    await tx.execute(FLATTEN, record_id, survivor_id)
+    await tx.execute(SET_MERGED, record_id, survivor_id, tx.now, tx.actor.source)
+
+
+async def history(
+    reader: Queryable, record_id: int, *, prop: str | None, before: int, limit: int
+) -> list[HistoryRow]:
+    """Up to `limit` changes with versions below `before`, newest first; of one property, if named."""
+    return [HistoryRow(*row) for row in await reader.fetch(HISTORY, record_id, before, prop, limit)]
+
+
+async def leave(tx: Transaction, ids: Sequence[int], status: str) -> list[Left]:
+    """End the active enrollments of records that go. Comes before these records are locked."""
+    return [Left(*row) for row in await tx.fetch(LEAVE, list(ids), status, tx.now)]
