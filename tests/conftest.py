@@ -18,8 +18,10 @@ import asyncpg
 import pytest
 
 from server.postgres import start
-from storage.database import Database, connect
+from storage.database import Database, connect, on_statement
 from storage.migrate import migrate
+from storage.statements import Statement
+from tests.statements import violations
 
 T = TypeVar("T")
 
@@ -58,6 +60,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     if not hasattr(config, "workerinput") and (run_dir := os.environ.pop(RUN_DIR, None)):
         shutil.rmtree(run_dir, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def every_statement_is_read() -> Iterator[None]:
+    """Fails the test that first runs a statement which breaks a rule of tests/statements.py."""
+    run: list[str] = []
+    on_statement.append(run.append)
+    yield
+    on_statement.remove(run.append)
+    for sql in run:
+        # `str()`: a named statement and a plain text of the same words are two different things.
+        why = sql.spanning if isinstance(sql, Statement) else None
+        if (str(sql), why) not in _READ:
+            _READ.add((str(sql), why))
+            found = violations(str(sql), spanning=why is not None)
+            assert not found, f"{found} in {sql}"
+
+
+# Statements that were read and found good (or told once).
+_READ: set[tuple[str, str | None]] = set()
 
 
 @pytest.fixture(scope="session")

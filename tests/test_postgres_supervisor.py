@@ -129,10 +129,18 @@ def postmaster(data_dir: Path) -> int:
 
 
 def warden(data_dir: Path) -> int:
-    parent = subprocess.run(
-        ["ps", "-o", "ppid=", "-p", str(postmaster(data_dir))], capture_output=True, text=True, check=True
-    )
-    return int(parent.stdout)
+    return shown(postmaster(data_dir), "ppid")
+
+
+def shown(pid: int, what: str) -> int:
+    """A number that the system shows of a process."""
+    if (status := Path(f"/proc/{pid}/status")).exists():
+        line = {"ppid": "PPid:", "euid": "Uid:"}[what]
+        numbers = next(text for text in status.read_text().splitlines() if text.startswith(line)).split()
+        # Four user ids: real, effective, saved, of the file system.
+        return int(numbers[2] if what == "euid" else numbers[1])
+    seen = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return int(seen.stdout)
 
 
 def test_the_server_lives_as_long_as_its_last_owner(place: Path, owners: Owners) -> None:
@@ -313,7 +321,7 @@ def test_root_without_namespaces_becomes_somebody_else(place: Path, owners: Owne
     assert ask(url, "SELECT to_regclass('kept') IS NOT NULL") is True
     assert (closed / "data" / "postgres" / "PG_VERSION").stat().st_uid != 0
     assert closed.stat().st_mode & 0o777 == 0o700
-    assert effective_user(postmaster(closed / "data")) != 0
+    assert shown(postmaster(closed / "data"), "euid") != 0
 
 
 @as_root
@@ -335,7 +343,7 @@ def test_an_ordinary_user_owns_a_server(place: Path, owners: Owners) -> None:
     switch = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
     owner, url = owners.own(place / "data", *switch, python=python)
     assert ask(url, "SELECT 1") == 1
-    assert effective_user(postmaster(place / "data")) == user.pw_uid
+    assert shown(postmaster(place / "data"), "euid") == user.pw_uid
     # Root attaches to it, and leaves the files theirs when it starts the next one itself.
     _, same = owners.own(place / "data")
     assert same == url
@@ -356,11 +364,6 @@ def test_an_ordinary_user_is_told_that_the_data_are_roots(place: Path, owners: O
 
 def ordinary_user() -> pwd.struct_passwd:
     return pwd.getpwnam("nobody")
-
-
-def effective_user(pid: int) -> int:
-    shown = subprocess.run(["ps", "-o", "euid=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    return int(shown.stdout)
 
 
 def python_for_everybody() -> str:

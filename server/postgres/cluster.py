@@ -186,10 +186,7 @@ class Cluster:
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int((self.places.cluster / "postmaster.pid").read_text().split()[0])
             # The lock says that some server process lives, not that this number is still its own.
-            name = subprocess.run(
-                ["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False
-            )
-            if "postgres" in name.stdout:
+            if "postgres" in _name_of(pid):
                 os.kill(pid, how)
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -238,6 +235,15 @@ def settings(*, durable: bool) -> str:
         "log_checkpoints": "off",
     }
     return "".join(f"{name} = '{value}'\n" for name, value in chosen.items())
+
+
+def _name_of(pid: int) -> str:
+    """The program that a process runs; raises OSError when there is none such."""
+    if Path("/proc/self/comm").exists():
+        return Path(f"/proc/{pid}/comm").read_text()
+    return subprocess.run(
+        ["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
 
 
 def last_lines(log: Path, count: int = 12) -> str:

@@ -1,0 +1,118 @@
+"""`relata serve`: the API and its workers, from the first byte of the database to the last of an answer."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import uvicorn
+
+from server.app import create_app
+from server.database import opened
+from server.processes import children, told_to_end, unless_told
+from server.settings import Settings
+from storage.database import Database
+
+# An event stream never ends by itself: after this long, open requests are cut off.
+GRACE_SECONDS = 5
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says why and what to do."""
+
+
+class Api(uvicorn.Server):
+    """The HTTP server, which says when it is ready and leaves signals to the process."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self.ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: on a signal, workers and database end after us, in order."""
+        yield
+
+
+async def serve(
+    settings: Settings,
+    *,
+    prepare: Callable[[Database], Awaitable[None]],
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until told to end; `prepare` runs on the open database first, `ready` is told the URL.
+
+    Raises CannotListen, and what opening the database raises; Ended when told to end before it was ready.
+    """
+    with told_to_end() as told, listening(settings) as listener:
+        url = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}/graphql"
+        async with contextlib.AsyncExitStack() as stack:
+            db = await unless_told(told, stack.enter_async_context(opened(settings)))
+            await unless_told(told, prepare(db))
+            await stack.enter_async_context(
+                children(settings.workers, "work", "--with-parent", environment=settings.environment())
+            )
+            api = Api(configuration(settings, db, told), lambda: ready(url))
+            serving = asyncio.create_task(api.serve([listener]))
+            waiting = asyncio.create_task(told.wait())
+            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            api.should_exit = True
+            waiting.cancel()
+            await serving
+
+
+def configuration(settings: Settings, db: Database, stop: asyncio.Event) -> uvicorn.Config:
+    """How uvicorn runs the application."""
+    return uvicorn.Config(
+        create_app(db, stop=stop, body_bytes=settings.request_bytes, seconds=settings.request_seconds),
+        http="httptools",
+        ws="websockets-sansio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+@contextlib.contextmanager
+def listening(settings: Settings) -> Iterator[socket.socket]:
+    """A bound socket: a port that is taken is told before anything else is started. Raises CannotListen."""
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise CannotListen(
+            f"RELATA_HOST is {settings.host}, which is no address: {error.strerror}."
+        ) from error
+    family, kind, protocol, _, place = found[0]
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(place)
+            listener.listen(2048)
+        except OSError as error:
+            raise CannotListen(_why(settings, error)) from error
+        yield listener
+
+
+def _why(settings: Settings, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {settings.port} is in use: perhaps Relata runs already. "
+            f"Stop what uses it, or choose another: RELATA_PORT={min(settings.port + 1, 65535)} make run"
+        )
+    if error.errno == errno.EACCES:
+        return f"Only root may listen on port {settings.port}. Choose one above 1023 with RELATA_PORT."
+    return f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}."
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

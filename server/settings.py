@@ -1,0 +1,134 @@
+"""What an operator may choose, read once from the environment and passed down as a value."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class BadSetting(Exception):
+    """A setting cannot be understood; the message names it, its value and what is expected."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _path(value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def _database_url(value: str) -> str:
+    scheme = urlsplit(value).scheme
+    if scheme not in ("postgresql", "postgres"):
+        raise ValueError("an address such as postgresql://user:password@host:5432/database")
+    return value
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return value.lower()
+
+    return parse
+
+
+def _setting(default: Any, variable: str, parse: Callable[[str], Any], about: str) -> Any:
+    return field(default=default, metadata={"variable": variable, "parse": parse, "about": about})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of an installation. docs/settings.md is their table; a test holds the two together."""
+
+    host: str = _setting("127.0.0.1", "RELATA_HOST", _text, "The address that the API listens on.")
+    port: int = _setting(
+        8000, "RELATA_PORT", _whole(0, 65535), "The port that it listens on; 0 takes any free one."
+    )
+    data_dir: Path = _setting(
+        Path(".data"), "RELATA_DATA_DIR", _path, "Where the built-in PostgreSQL keeps its data."
+    )
+    database_url: str | None = _setting(
+        None,
+        "DATABASE_URL",
+        _database_url,
+        "A PostgreSQL server of your own (16 or newer), instead of the built-in one.",
+    )
+    pg_bin: Path | None = _setting(
+        None,
+        "RELATA_PG_BIN",
+        _path,
+        "The directory of other PostgreSQL binaries (16 or newer) for the built-in server.",
+    )
+    workers: int = _setting(
+        1,
+        "RELATA_WORKERS",
+        _whole(0, 64),
+        "Worker processes that `relata serve` runs beside the API; 0 when they run elsewhere.",
+    )
+    pool_size: int = _setting(
+        10, "RELATA_POOL_SIZE", _whole(2, 500), "Database connections of each process, at most."
+    )
+    request_bytes: int = _setting(
+        10_485_760, "RELATA_REQUEST_BYTES", _whole(1_000, 2**31), "The largest request body, in bytes."
+    )
+    request_seconds: int = _setting(
+        30, "RELATA_REQUEST_SECONDS", _whole(1, 3600), "How long a query or a mutation may take, in seconds."
+    )
+    log_level: str = _setting(
+        "info", "RELATA_LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "The least that is logged."
+    )
+    log_format: str = _setting(
+        "text",
+        "RELATA_LOG_FORMAT",
+        _one_of("text", "json"),
+        "Log lines for people or, one JSON object each, for machines.",
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """The defaults, and what the environment says otherwise; an empty variable says nothing. Raises BadSetting."""
+        chosen: dict[str, Any] = {}
+        for each in fields(cls):
+            variable = each.metadata["variable"]
+            if given := environment.get(variable, "").strip():
+                try:
+                    chosen[each.name] = each.metadata["parse"](given)
+                except ValueError as expected:
+                    shown = "the value" if each.name == "database_url" else f'"{given}"'
+                    raise BadSetting(f"{variable}: {shown} is not {expected}.") from None
+        return cls(**chosen)
+
+    def environment(self) -> dict[str, str]:
+        """What makes a child process read the same settings."""
+        return {
+            each.metadata["variable"]: str(value)
+            for each in fields(self)
+            if (value := getattr(self, each.name)) is not None
+        }
+
+
+# Read by the test suite, never by the product.
+FOR_TESTS = frozenset({"RELATA_TEST_DATABASE_URL", "RELATA_TESTS_DIR"})
+
+
+def unknown(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The names in the environment that look like settings and are none: misspelt ones, most likely."""
+    known = FOR_TESTS | {each.metadata["variable"] for each in fields(Settings)}
+    return sorted(name for name in environment if name.startswith("RELATA_") and name not in known)

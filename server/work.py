@@ -1,0 +1,22 @@
+"""`relata work`: a process that evaluates changes and moves enrollments, beside any number of others like it."""
+
+import contextlib
+
+from server import worker
+from server.clock import now
+from server.database import opened
+from server.processes import end_with_parent, told_to_end, unless_told
+from server.settings import Settings
+
+
+async def work(settings: Settings, *, with_parent: bool) -> None:
+    """Work until told to end; with `with_parent`, also until standard input ends.
+
+    Raises what opening the database raises, and Ended when told to end before it was open.
+    """
+    with told_to_end() as told:
+        if with_parent:
+            end_with_parent(told)
+        async with contextlib.AsyncExitStack() as stack:
+            db = await unless_told(told, stack.enter_async_context(opened(settings)))
+            await worker.run(db, clock=now, stop=told)
