@@ -43,3 +43,11 @@ def kind_of(text: str) -> str:
     if found is None or found[1] not in KINDS:
         raise MalformedId(id=text[:100], kind="object")
     return KINDS[found[1]]
+
+
+def decode_at(kind: str, text: str, *path: str | int) -> int:
+    """As `decode`, for an id that stands at `path` of the input."""
+    try:
+        return decode(kind, text)
+    except MalformedId as problem:
+        raise problem.at(*path) from None

@@ -1,5 +1,6 @@
 """What every resolver is given: who asks, when, and the way to the data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,8 @@ class Context:
     catalogue: Catalogue
     # Dataloaders of this request, by name and arguments; see resolvers.loaders.
     loaders: dict[Any, Any] = field(default_factory=dict)
+    # Called with account and key once a key is revoked, so that this process forgets it at once.
+    forget_key: Callable[[int, int], None] = field(default=lambda _account, _key: None)
 
     @property
     def account_id(self) -> int:

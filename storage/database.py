@@ -207,6 +207,10 @@ class Database:
         if tx.changes or tx.events:
             self.wake.send(account_id)
 
+    async def ping(self) -> None:
+        """Ask the database for a sign of life; raises what is wrong with it."""
+        await self.pool.fetchval("SELECT 1")
+
     async def catalogue(self, account_id: int, *, fresh: bool = True) -> Catalogue:
         """The account's definitions; with `fresh=False` as this process last saw them, without asking.
 

@@ -1,0 +1,39 @@
+"""The one place where a mutation's transaction is opened, and done again when others were in the way."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from resolvers.context import Context
+from storage.database import Transaction
+from storage.faults import Fault, fault
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+# Doubled with each attempt; each waits a random part of it.
+PAUSE_SECONDS = 0.01
+
+
+async def write(context: Context, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    """Do `work` in a transaction of the account, and commit.
+
+    After a deadlock or a serialization failure everything is done again, at most `ATTEMPTS` times. What the
+    request remembers is brought up to date, so that the answer shows what was written.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            async with context.db.transaction(
+                context.account_id, now=context.now, actor=context.principal.actor
+            ) as tx:
+                answer = await work(tx)
+        except Exception as error:
+            if fault(error) is not Fault.COLLIDED or attempt + 1 == ATTEMPTS:
+                raise
+            await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))
+        else:
+            context.catalogue = tx.catalogue
+            context.loaders.clear()
+            return answer
+    raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,92 @@
+"""The account that a key belongs to."""
+
+from datetime import datetime
+
+import strawberry
+
+from engine import ids
+from engine.access import Scope
+from engine.accounts import Account as AccountRow
+from engine.accounts import Settings
+from resolvers import accounts
+from schema.access import Requires
+from schema.context import Info
+from schema.errors import UserError, told
+
+
+@strawberry.type
+class AccountSettings:
+    """What an account may choose."""
+
+    time_zone: str = strawberry.field(
+        description='The time zone of days, weeks and months, such as "Europe/Berlin".'
+    )
+    labels_per_pair: int = strawberry.field(
+        description="How many labels a pair of object types may have; a paired label counts once."
+    )
+
+    @classmethod
+    def of(cls, settings: Settings) -> "AccountSettings":
+        """The settings as clients see them."""
+        return cls(time_zone=settings.time_zone, labels_per_pair=settings.labels_per_pair)
+
+
+@strawberry.type
+class Account:
+    """A tenant: everything that a key can see belongs to one account."""
+
+    id: strawberry.ID = strawberry.field(description="The account's id.")
+    name: str = strawberry.field(description="The account's name.")
+    settings: AccountSettings = strawberry.field(description="What the account has chosen.")
+    created_at: datetime = strawberry.field(description="When the account was made.")
+
+    @classmethod
+    def of(cls, row: AccountRow) -> "Account":
+        """The account as clients see it."""
+        return cls(
+            id=strawberry.ID(ids.encode("account", row.id)),
+            name=row.name,
+            settings=AccountSettings.of(row.settings),
+            created_at=row.created_at,
+        )
+
+
+@strawberry.input
+class UpdateAccountSettingsInput:
+    """The settings to change; what is left out stays."""
+
+    time_zone: str | None = strawberry.field(
+        default=None, description='The name of a time zone, such as "Europe/Berlin".'
+    )
+    labels_per_pair: int | None = strawberry.field(default=None, description="From 0 to 1000.")
+
+
+@strawberry.type
+class AccountPayload:
+    """An account after a change."""
+
+    account: Account | None = strawberry.field(description="The account as it is now.")
+    user_errors: list[UserError]
+
+
+@strawberry.type
+class AccountQuery:
+    """Reads of the account."""
+
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
+    async def account(self, info: Info) -> Account:
+        """The account that the key belongs to."""
+        return Account.of(await accounts.read(info.context))
+
+
+@strawberry.type
+class AccountMutation:
+    """Changes of the account."""
+
+    @strawberry.mutation(extensions=[Requires(Scope.ACCOUNT_MANAGE)])
+    async def update_account_settings(self, info: Info, input: UpdateAccountSettingsInput) -> AccountPayload:
+        """Change settings of the account."""
+        changes = {"time_zone": input.time_zone, "labels_per_pair": input.labels_per_pair}
+        chosen = {name: value for name, value in changes.items() if value is not None}
+        row, errors = await told(accounts.change_settings(info.context, chosen))
+        return AccountPayload(account=None if row is None else Account.of(row), user_errors=errors)

@@ -1,0 +1,41 @@
+"""The schema: every noun's queries, mutations and subscriptions, joined."""
+
+import strawberry
+from graphql import GraphQLSchema
+from strawberry.schema.config import StrawberryConfig
+
+from schema.accounts import AccountMutation, AccountQuery
+from schema.documentation import document
+from schema.keys import KeyMutation, KeyQuery
+from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
+from schema.properties import PropertyMutation
+from schema.scalars import SCALARS
+from schema.users import UserMutation, UserQuery
+
+
+@strawberry.type
+class Query(AccountQuery, KeyQuery, ObjectTypeQuery, UserQuery):
+    """Everything that can be read."""
+
+
+@strawberry.type
+class Mutation(AccountMutation, KeyMutation, ObjectTypeMutation, PropertyMutation, UserMutation):
+    """Everything that can be done. The fields of one request are carried out one after the other."""
+
+
+def build() -> strawberry.Schema:
+    """The schema with all its descriptions."""
+    made = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    document(made._schema)
+    return made
+
+
+STRAWBERRY = build()
+# What operations are validated against and executed on.
+SCHEMA: GraphQLSchema = STRAWBERRY._schema
+# The schema in the schema definition language; committed as schema.graphql.
+SDL: str = STRAWBERRY.as_str().rstrip() + "\n"

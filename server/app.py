@@ -1,0 +1,112 @@
+"""The ASGI application: /graphql for HTTP, events, WebSocket and browsers; /healthz and /readyz for operators."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from schema.errors import masked
+from schema.root import SCHEMA
+from server import clock
+from server.auth import Authenticator
+from server.http import JSON_TYPE, Endpoint, Unanswerable, reply
+from server.operations import Operations
+from server.page import page
+from server.sse import Events
+from server.websocket import Sockets
+from storage.database import Database
+
+# A thousand records of ten kilobytes.
+BODY_BYTES = 10 * 1024 * 1024
+READY_SECONDS = 2.0
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    db: Database,
+    *,
+    now: Callable[[], datetime] = clock.now,
+    stop: asyncio.Event | None = None,
+    lifespan: Lifespan | None = None,
+    body_bytes: int = BODY_BYTES,
+    seconds: float = 30.0,
+) -> Starlette:
+    """The application over an open database.
+
+    `stop` is set when the server is to end: open streams end then, instead of holding the shutdown up.
+    `seconds` bounds the time of one query or mutation.
+    """
+    stop = stop or asyncio.Event()
+    authenticator = Authenticator(db)
+    operations = Operations(SCHEMA, db, clock=now, forget_key=authenticator.forget, seconds=seconds)
+    events = Events(operations, authenticator, stop)
+    endpoint = Endpoint(operations, authenticator, page=page(), body_bytes=body_bytes, events=events)
+    sockets = Sockets(operations, authenticator, stop, message_bytes=body_bytes)
+    app = Starlette(
+        routes=[
+            Route("/graphql", _Http(endpoint)),
+            WebSocketRoute("/graphql", sockets.__call__),
+            Route("/healthz", _health),
+            Route("/readyz", _Ready(db)),
+            Route("/", _root),
+        ],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _http_error, Exception: _any_error},  # type: ignore[dict-item]
+    )
+    app.state.authenticator = authenticator
+    return app
+
+
+class _Http:
+    """The endpoint as an ASGI application, so that it sees every method itself."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._endpoint(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+class _Ready:
+    """Ready once the database answers."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._db.ping()
+            response: ASGIApp = reply({"status": "ready"}, JSON_TYPE, 200)
+        except Exception as error:
+            response = reply({"errors": [masked(error)]}, JSON_TYPE, 503)
+        await response(scope, receive, send)
+
+
+async def _health(_request: Request) -> Response:
+    return reply({"status": "alive"}, JSON_TYPE, 200)
+
+
+async def _root(_request: Request) -> Response:
+    return Response(status_code=307, headers={"Location": "/graphql"})
+
+
+async def _http_error(_request: Request, error: HTTPException) -> Response:
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
+    refusal = Unanswerable(error.status_code, code, str(error.detail))
+    return reply(refusal.answer, JSON_TYPE, error.status_code, dict(error.headers or {}))
+
+
+async def _any_error(_request: Request, error: Exception) -> Response:
+    entry: dict[str, Any] = masked(error)
+    return reply({"errors": [entry]}, JSON_TYPE, 500)

@@ -1,0 +1,8 @@
+"""What a browser sees at /graphql."""
+
+from strawberry.http.ides import get_graphql_ide_html
+
+
+def page() -> str:
+    """GraphiQL's page. It takes its scripts from the address that its makers name, so it needs the Internet."""
+    return get_graphql_ide_html(graphql_ide="graphiql")

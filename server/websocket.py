@@ -1,0 +1,211 @@
+"""GraphQL over WebSocket, by the protocol graphql-transport-ws: one bad operation never ends the others.
+
+The key comes in `connection_init`, or as a header of the handshake. No cookie means anything to us, so a page of
+another site can open a socket but has nothing to say on it.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import orjson
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from engine.access import Principal, Unauthenticated
+from schema.errors import masked, outside
+from server.auth import Authenticator, bearer, key_of
+from server.http import Unanswerable, encode, from_values
+from server.operations import Answer, Invalid, Operations
+
+log = structlog.get_logger("relata.sockets")
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 10.0
+# How often a socket's key is looked at: a revoked one ends its streams.
+KEY_SECONDS = 1.0
+OPERATIONS_A_SOCKET = 100
+
+# The protocol's close codes.
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, WRONG_PROTOCOL = 4400, 4401, 4403, 4406
+INIT_TIMEOUT, DUPLICATE_ID, DUPLICATE_INIT = 4408, 4409, 4429
+GOING_AWAY = 1001
+
+
+class Closed(Exception):
+    """The socket is to be closed, with this code and reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Sockets:
+    """`/graphql` for WebSockets. `stop` closes them all."""
+
+    def __init__(
+        self, operations: Operations, authenticator: Authenticator, stop: asyncio.Event, message_bytes: int
+    ) -> None:
+        self.operations = operations
+        self.authenticator = authenticator
+        self.stop = stop
+        self.message_bytes = message_bytes
+
+    async def __call__(self, socket: WebSocket) -> None:
+        """Talk until one side has had enough."""
+        if PROTOCOL not in socket.scope["subprotocols"]:
+            await socket.accept()
+            await socket.close(WRONG_PROTOCOL, f"Subprotocol not acceptable: use {PROTOCOL}")
+            return
+        await socket.accept(subprotocol=PROTOCOL)
+        connection = Connection(self, socket)
+        talk, guard = asyncio.create_task(connection.talk()), asyncio.create_task(connection.guard())
+        try:
+            done, _ = await asyncio.wait({talk, guard}, return_when=asyncio.FIRST_COMPLETED)
+            await _close(socket, next(iter(done)).exception())
+        finally:
+            tasks = [talk, guard, *connection.tasks.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(socket: WebSocket, error: BaseException | None) -> None:
+    # The other side may be gone already.
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):
+        match error:
+            case None | WebSocketDisconnect():
+                pass
+            case Closed():
+                await socket.close(error.code, error.reason)
+            case _:
+                masked(error)
+                await socket.close(1011, "Internal error")
+
+
+class Connection:
+    """One socket: who is there, and which of its operations run."""
+
+    def __init__(self, sockets: Sockets, socket: WebSocket) -> None:
+        self._sockets = sockets
+        self._socket = socket
+        self._key: str | None = None
+        self._initialised = asyncio.Event()
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def talk(self) -> None:
+        """Hear messages until the socket is closed; raises `Closed`."""
+        while True:
+            message = await self._hear()
+            match message:
+                case {"type": "ping"}:
+                    await self._say({"type": "pong"})
+                case {"type": "pong"}:
+                    pass
+                case {"type": "connection_init"}:
+                    await self._initialise(message.get("payload"))
+                case {"type": "subscribe", "id": str(ident), "payload": dict(payload)} if ident:
+                    await self._subscribe(ident, payload)
+                case {"type": "complete", "id": str(ident)}:
+                    task = self.tasks.pop(ident, None)
+                    if task is not None:
+                        task.cancel()
+                case _:
+                    raise Closed(BAD_REQUEST, "Invalid message")
+
+    async def guard(self) -> None:
+        """Raise `Closed` when nobody says who he is, when the key is revoked, and when the server stops."""
+        try:
+            await asyncio.wait_for(self._initialised.wait(), INIT_SECONDS)
+        except TimeoutError:
+            raise Closed(INIT_TIMEOUT, "Connection initialisation timeout") from None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._sockets.stop.wait(), KEY_SECONDS)
+                raise Closed(GOING_AWAY, "The server is stopping")
+            if self.tasks:
+                await self._principal()
+
+    async def _principal(self) -> Principal:
+        try:
+            return await self._sockets.authenticator.principal(self._key)
+        except Unauthenticated:
+            raise Closed(FORBIDDEN, "Forbidden") from None
+
+    async def _hear(self) -> Any:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1000))
+        text = message.get("text")
+        if text is None or len(text) > self._sockets.message_bytes:
+            raise Closed(BAD_REQUEST, "Messages must be text of bounded size")
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise Closed(BAD_REQUEST, "Messages must be JSON") from None
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        await self._socket.send_text(encode(message).decode())
+
+    async def _initialise(self, payload: Any) -> None:
+        if self._initialised.is_set():
+            raise Closed(DUPLICATE_INIT, "Too many initialisation requests")
+        if payload is not None and not isinstance(payload, dict):
+            raise Closed(BAD_REQUEST, "Invalid connection_init payload")
+        told = {name.lower(): value for name, value in (payload or {}).items()}
+        self._key = key_of(told.get("authorization")) or bearer(self._socket.headers)
+        principal = await self._principal()
+        self._initialised.set()
+        log.info("socket", account=principal.account_id, key=principal.key_id)
+        await self._say({"type": "connection_ack"})
+
+    async def _subscribe(self, ident: str, payload: dict[str, Any]) -> None:
+        if not self._initialised.is_set():
+            raise Closed(UNAUTHORIZED, "Unauthorized")
+        if ident in self.tasks:
+            raise Closed(DUPLICATE_ID, f"Subscriber for {ident[:50]} already exists")
+        if len(self.tasks) >= OPERATIONS_A_SOCKET:
+            refusal = Unanswerable(
+                429, "TOO_MANY_OPERATIONS", f"A socket may have {OPERATIONS_A_SOCKET} operations at once."
+            )
+            await self._say({"type": "error", "id": ident, "payload": refusal.answer["errors"]})
+            return
+        self.tasks[ident] = asyncio.create_task(self._run(ident, payload))
+
+    async def _run(self, ident: str, payload: dict[str, Any]) -> None:
+        """Run one operation to its end. What goes wrong is told to it alone."""
+        me = asyncio.current_task()
+        try:
+            last = await self._answers(ident, payload)
+        except (Unanswerable, Invalid) as refusal:
+            entries = refusal.answer["errors"] if isinstance(refusal, Unanswerable) else refusal.errors
+            last = {"type": "error", "id": ident, "payload": entries}
+        except Unauthenticated as problem:
+            last = {"type": "error", "id": ident, "payload": outside(problem)}
+        except (WebSocketDisconnect, RuntimeError):
+            return  # the socket is gone, and `talk` knows
+        except Exception as error:
+            last = {"type": "error", "id": ident, "payload": [masked(error)]}
+        # The id is free before the client hears of the end; a client that completed it may use it already.
+        if self.tasks.get(ident) is me:
+            del self.tasks[ident]
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await self._say(last)
+
+    async def _answers(self, ident: str, payload: dict[str, Any]) -> dict[str, Any]:
+        asked = from_values(payload)
+        operation = self._sockets.operations.prepare(asked.text, asked.name)
+        principal = await self._sockets.authenticator.principal(self._key)
+        answers = self._sockets.operations.stream(operation, asked.variables, principal)
+        async with contextlib.aclosing(answers):  # type: ignore[type-var]
+            async for answer in answers:
+                if _refused(answer):
+                    return {"type": "error", "id": ident, "payload": answer["errors"]}
+                await self._say({"type": "next", "id": ident, "payload": answer})
+        return {"type": "complete", "id": ident}
+
+
+def _refused(answer: Answer) -> bool:
+    """Whether the operation was not executed at all."""
+    return "data" not in answer
