@@ -50,15 +50,6 @@ class HistoryRow:
     user_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
-    """An enrollment that ended because its record went."""
-
-    enrollment_id: int
-    workflow_id: int
-    record_id: int
-
-
 # The fields of RecordRow, in its order.
 COLUMNS = """r.id, r.object_type_id, r.properties, r.created_at, r.updated_at, r.archived_at,
            r.last_association_change_at, r.merged_into_id, r.created_source, r.updated_source, r.version"""
@@ -173,23 +164,6 @@ HISTORY = Statement(
     """,
 )
 
-# Enrollments are locked before records, as those who step them do; in id order, among those who archive.
-LEAVE = Statement(
-    "records.leave",
-    """
-    WITH going AS (
-        SELECT e.id FROM enrollment AS e
-         WHERE e.account_id = $1 AND e.record_id = ANY($2::bigint[]) AND e.status = 'ACTIVE'
-         ORDER BY e.id
-           FOR UPDATE
-    )
-    UPDATE enrollment AS e SET status = $3, ended_at = $4, due_at = NULL
-      FROM going
-     WHERE e.account_id = $1 AND e.id = going.id
-    RETURNING e.id, e.workflow_id, e.record_id
-    """,
-)
-
 
 def _row(found: Any) -> RecordRow:
     return RecordRow(*found)
@@ -277,8 +251,3 @@ async def history(
 ) -> list[HistoryRow]:
     """Up to `limit` changes with versions below `before`, newest first; of one property, if named."""
     return [HistoryRow(*row) for row in await reader.fetch(HISTORY, record_id, before, prop, limit)]
-
-
-async def leave(tx: Transaction, ids: Sequence[int], status: str) -> list[Left]:
-    """End the active enrollments of records that go. Comes before these records are locked."""
-    return [Left(*row) for row in await tx.fetch(LEAVE, list(ids), status, tx.now)]
