@@ -37,9 +37,13 @@ $(STAMP): pyproject.toml requirements.lock deploy/setup.sh
 	@PYTHON="$(PYTHON)" sh deploy/setup.sh "$(VENV)"
 	@touch "$(STAMP)"
 
+# The second file is the part of the first that an image without a database of its own carries, with its build back end.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --no-header
+
 lock:
-	@echo "hatchling==1.33.0" | uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml - -o requirements.lock
+	@echo "hatchling==1.33.0" | $(COMPILE) --all-extras pyproject.toml - -o requirements.lock
+	@echo "hatchling==1.33.0" | $(COMPILE) --constraint requirements.lock pyproject.toml - -o deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -6,6 +6,8 @@ its account_id. Comparing with another table's account_id is not enough: a shard
 The second rule: times and chance come in as parameters, so a statement names no clock, no dice and no sequence.
 """
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,9 @@ from typing import Any
 import pglast.ast
 from pglast import parse_sql
 from pglast.enums.primnodes import BoolExprType
+
+import storage
+from storage.statements import Statement, registry
 
 # Its classes declare every part as optional, which no statement that was parsed bears out.
 ast: Any = pglast.ast
@@ -47,6 +52,15 @@ class Violation:
 
     name: str
     why: str
+
+
+def named_statements() -> dict[str, Statement]:
+    """Every statement with a name, whether or not anything has run it yet."""
+    for module in pkgutil.walk_packages(storage.__path__, "storage."):
+        if not module.name.startswith("storage.migrations"):
+            importlib.import_module(module.name)
+    assert registry
+    return registry
 
 
 def violations(sql: str, *, spanning: bool = False) -> list[Violation]:

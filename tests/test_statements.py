@@ -1,13 +1,8 @@
 """The reader of statements sees through the usual disguises; otherwise it would be no guard."""
 
-import importlib
-import pkgutil
-
 import pytest
 
-import storage
-from storage.statements import registry
-from tests.statements import violations
+from tests.statements import named_statements, violations
 
 SCOPED = [
     "SELECT r.id FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2)",
@@ -60,13 +55,9 @@ def test_a_statement_that_reaches_further_is_found(sql: str) -> None:
 
 
 def test_every_named_statement_keeps_the_rules() -> None:
-    for module in pkgutil.walk_packages(storage.__path__, "storage."):
-        if not module.name.startswith("storage.migrations"):
-            importlib.import_module(module.name)
-    assert registry
     found = {
         name: told
-        for name, text in registry.items()
+        for name, text in named_statements().items()
         if (told := violations(text, spanning=bool(text.spanning)))
     }
     assert found == {}
@@ -74,5 +65,7 @@ def test_every_named_statement_keeps_the_rules() -> None:
 
 def test_whoever_spans_accounts_argues_for_it() -> None:
     assert [
-        name for name, text in registry.items() if text.spanning is not None and len(text.spanning) < 15
+        name
+        for name, text in named_statements().items()
+        if text.spanning is not None and len(text.spanning) < 15
     ] == []
