@@ -1,0 +1,18 @@
+"""Associations and their labels: always in both directions, under every limit, whoever writes."""
+
+from engine.associations.commands import add_labels, associate, dissociate, remove_labels, set_labels
+from engine.associations.lifecycle import on_archive, on_merge, on_restore
+from engine.associations.pairs import AssociationResult, Pair
+
+__all__ = [
+    "AssociationResult",
+    "Pair",
+    "add_labels",
+    "associate",
+    "dissociate",
+    "on_archive",
+    "on_merge",
+    "on_restore",
+    "remove_labels",
+    "set_labels",
+]

@@ -1,0 +1,80 @@
+"""Association types as the rules look at them: with their limits both ways, and which end has one primary."""
+
+from dataclasses import dataclass
+
+from storage.catalogue import AssociationTypeRow, Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """An association type standing at one record, and what its inverse allows."""
+
+    id: int
+    inverse_id: int
+    from_object_type_id: int
+    to_object_type_id: int
+    name: str | None
+    inverse_name: str | None
+    label: str | None
+    limit: int | None
+    inverse_limit: int | None
+    group: str | None
+    user_defined: bool
+    # The label `primary`, in either direction; it moves instead of being refused.
+    primary: bool
+    # Whether the record at which it stands is the one that has at most one primary.
+    holder: bool
+    # Whether the rules ask for its counters.
+    counted: bool
+
+
+class Kinds:
+    """The association types of a catalogue, prepared as they are asked for."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._known: dict[int, Kind] = {}
+
+    def __getitem__(self, type_id: int) -> Kind:
+        known = self._known.get(type_id)
+        if known is None:
+            known = self._known[type_id] = self._prepare(self.catalogue.association_types[type_id])
+        return known
+
+    def plain(self, from_object_type_id: int, to_object_type_id: int) -> Kind:
+        """The unlabelled type of a directed pair."""
+        return self[self.catalogue.unlabelled(from_object_type_id, to_object_type_id).id]
+
+    def label(self, from_object_type_id: int, to_object_type_id: int, name: str) -> Kind | None:
+        """The label called `name` of a directed pair."""
+        row = self.catalogue.label(from_object_type_id, to_object_type_id, name)
+        return None if row is None else self[row.id]
+
+    def primary(self, from_object_type_id: int, to_object_type_id: int) -> Kind | None:
+        """The label `primary` of a directed pair, if it has one."""
+        row = self.catalogue.label(from_object_type_id, to_object_type_id, "primary")
+        return self[row.id] if row is not None and row.primary else None
+
+    def _prepare(self, row: AssociationTypeRow) -> Kind:
+        inverse = self.catalogue.association_types[row.inverse_id]
+        counted = row.max_count is not None or inverse.max_count is not None
+        if row.unlabelled and not counted:
+            # The first company becomes primary: whether it is the first, the counter of the plain type tells.
+            label = self.catalogue.label(row.from_object_type_id, row.to_object_type_id, "primary")
+            counted = label is not None and label.primary
+        return Kind(
+            row.id,
+            row.inverse_id,
+            row.from_object_type_id,
+            row.to_object_type_id,
+            row.name,
+            inverse.name,
+            row.label,
+            row.max_count,
+            inverse.max_count,
+            row.exclusivity_group,
+            row.category == "USER_DEFINED",
+            row.primary,
+            row.primary and row.max_count is not None,
+            counted,
+        )

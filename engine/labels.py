@@ -1,0 +1,336 @@
+"""Labels: association types with a name, made in both directions at once, with texts and limits that can change."""
+
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine import accounts, naming
+from engine.object_types import KEEP, Keep
+from engine.problems import InvalidInput, NotFound, Problem
+from storage import association_types, labels
+from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
+from storage.database import Queryable, Transaction
+from storage.labels import LabelChange
+
+# Words that mean something else wherever labels are named.
+RESERVED = frozenset({"primary", "unlabelled", "unlabeled", "any", "all", "none"})
+LARGEST_LIMIT = 2**31 - 1
+
+
+class NameReserved(Problem):
+    """The internal name "{name}" has a meaning of its own; take another one."""
+
+
+class TooManyLabels(Problem):
+    """{from_type} and {to_type} already have {limit} labels, the most that this account allows; a pair counts once."""
+
+
+class LimitOutOfRange(Problem):
+    """The limit {limit} is not possible here: it must be {allowed}."""
+
+
+class SystemLabelFixed(Problem):
+    """The label "{name}" belongs to the system: its text and limits do not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Both directions of an association type; the same row twice where it is symmetric."""
+
+    there: AssociationTypeRow
+    back: AssociationTypeRow
+    warnings: tuple[str, ...] = ()
+
+
+async def create(
+    tx: Transaction,
+    from_type: str,
+    to_type: str,
+    *,
+    label: str,
+    inverse_label: str | None = None,
+    name: str | None = None,
+    inverse_name: str | None = None,
+    max_count: int | None = None,
+    inverse_max_count: int | None = None,
+    exclusivity_group: str | None = None,
+) -> Label:
+    """A new label from one object type to another, and its inverse; both read at their `from` record.
+
+    With an `inverse_label` it is paired, else the text is the same on both sides. Internal names are derived
+    from the texts where none are given. `max_count` is how many `to` records a `from` record may have, None:
+    many. Raises `NotFound`, `MalformedText`, `MalformedName`, `NameTaken`, `NameReserved`, `TooManyLabels`,
+    `LimitOutOfRange`, `InvalidInput`.
+    """
+    await tx.redefine()
+    near, far = _object_type(tx.catalogue, from_type, "from"), _object_type(tx.catalogue, to_type, "to")
+    there_text = naming.text(label, "label")
+    back_text = there_text if inverse_label is None else naming.text(inverse_label, "inverse label")
+    symmetric = near.id == far.id and back_text == there_text
+    if symmetric:
+        if inverse_name not in (None, name):
+            raise InvalidInput(
+                reason="A label that reads the same on both sides of one object type has one internal name.",
+                path=("inverseName",),
+            )
+        inverse_max_count = _shared(max_count, inverse_max_count)
+        max_count = inverse_max_count
+    names = _names(
+        (there_text, name),
+        (back_text, inverse_name),
+        single=back_text == there_text,
+        taken=_names_between(tx.catalogue, near, far),
+    )
+    await _check_number(tx, near, far)
+    _check_limit(tx.catalogue, near.id, far.id, max_count, "maxCount")
+    _check_limit(tx.catalogue, far.id, near.id, inverse_max_count, "inverseMaxCount")
+    group = None if exclusivity_group is None else naming.text(exclusivity_group, "exclusivity group")
+    first, second = await tx.new_ids(2)
+    there = AssociationTypeRow(
+        id=first,
+        from_object_type_id=near.id,
+        to_object_type_id=far.id,
+        inverse_id=first if symmetric else second,
+        pair_id=first,
+        name=names[0],
+        label=there_text,
+        category="USER_DEFINED",
+        max_count=max_count,
+        exclusivity_group=group,
+        created_at=tx.now,
+        created_by=tx.actor.user_id,
+    )
+    back = replace(
+        there,
+        id=second,
+        from_object_type_id=far.id,
+        to_object_type_id=near.id,
+        inverse_id=first,
+        name=names[1],
+        label=back_text,
+        max_count=inverse_max_count,
+    )
+    await association_types.insert(tx, [there] if symmetric else [there, back])
+    made = Label(there, there if symmetric else back, _warnings(there_text, back_text))
+    fields = {"from": near.name, "to": far.name, **_fields(made), "exclusivityGroup": group}
+    changed = {field: [None, value] for field, value in fields.items() if value is not None}
+    await _tell(tx, made, "CREATED", changed)
+    await tx.reload()
+    return made
+
+
+async def update(
+    tx: Transaction,
+    type_id: int,
+    *,
+    label: str | Keep = KEEP,
+    inverse_label: str | Keep = KEEP,
+    max_count: int | Keep | None = KEEP,
+    inverse_max_count: int | Keep | None = KEEP,
+) -> Label:
+    """Change texts and limits, told from the direction `type_id`; of unlabelled types limits only.
+
+    A single label keeps one text: changing one side changes both. Raises `NotFound`, `SystemLabelFixed`,
+    `MalformedText`, `LimitOutOfRange`, `InvalidInput`. Limits are not retroactive.
+    """
+    await tx.redefine()
+    before = both(tx.catalogue, type_id)
+    texts = not (isinstance(label, Keep) and isinstance(inverse_label, Keep))
+    if before.there.category == "SYSTEM" and (texts or not before.there.unlabelled):
+        raise SystemLabelFixed(name=before.there.name or "unlabelled")
+    after = _reworded(before, label, inverse_label) if texts else before
+    after = _limited(tx.catalogue, after, max_count, inverse_max_count)
+    old, new = _fields(before), _fields(after)
+    changed = {field: [old[field], new[field]] for field in old if old[field] != new[field]}
+    if changed:
+        for row in {after.there.id: after.there, after.back.id: after.back}.values():
+            await labels.update(tx, row.id, row.label, row.max_count)
+        await _tell(tx, after, "UPDATED", changed)
+        await tx.reload()
+    return after
+
+
+async def set_limits(
+    tx: Transaction,
+    type_id: int,
+    *,
+    max_count: int | Keep | None = KEEP,
+    inverse_max_count: int | Keep | None = KEEP,
+) -> Label:
+    """Set the limits of a label or, with an unlabelled type, those of its object pair. See `update`."""
+    return await update(tx, type_id, max_count=max_count, inverse_max_count=inverse_max_count)
+
+
+def both(catalogue: Catalogue, type_id: int) -> Label:
+    """A type with its inverse; raises `NotFound`."""
+    there = catalogue.association_types.get(type_id)
+    if there is None:
+        raise NotFound(kind="association type", name=type_id)
+    return Label(there, catalogue.association_types[there.inverse_id])
+
+
+def listing(catalogue: Catalogue, from_type: str, to_type: str) -> list[AssociationTypeRow]:
+    """The types of a directed object pair, the unlabelled one first; raises `NotFound`."""
+    near, far = _object_type(catalogue, from_type, "from"), _object_type(catalogue, to_type, "to")
+    return sorted(catalogue.between(near.id, far.id), key=lambda row: (not row.unlabelled, row.id))
+
+
+async def history(reader: Queryable, row: AssociationTypeRow) -> list[LabelChange]:
+    """The timeline of a label (or of an object pair's limits), oldest first."""
+    return await labels.history(reader, row.pair_id)
+
+
+def derived(text: str, taken: Collection[str]) -> str:
+    """An internal name made from a text, one that is not `taken`. Pure."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[: naming.LONGEST_NAME - 4].rstrip("_")
+    if not name or not name[0].isalpha():
+        name = f"label_{name}".rstrip("_")[: naming.LONGEST_NAME - 4]
+    if name in RESERVED:
+        name = f"{name}_label"
+    candidate, n = name, 1
+    while candidate in taken:
+        n += 1
+        candidate = f"{name}_{n}"
+    return candidate
+
+
+def _object_type(catalogue: Catalogue, name: str, end: str) -> ObjectTypeRow:
+    found = catalogue.by_name.get(name)
+    if found is None:
+        raise NotFound(kind="object type", name=name[:100], path=(end,))
+    return found
+
+
+def _names_between(catalogue: Catalogue, near: ObjectTypeRow, far: ObjectTypeRow) -> set[str]:
+    rows = (*catalogue.between(near.id, far.id), *catalogue.between(far.id, near.id))
+    return {row.name for row in rows if row.name is not None}
+
+
+def _names(
+    there: tuple[str, str | None], back: tuple[str, str | None], *, single: bool, taken: Collection[str]
+) -> tuple[str, str]:
+    """The internal names of both halves, each given as (text, chosen name); one name for a single label."""
+    for (_, chosen), field in ((there, "name"), (back, "inverseName")):
+        if chosen is None:
+            continue
+        try:
+            naming.internal_name(chosen)
+        except Problem as problem:
+            raise problem.at(field) from None
+        if chosen in RESERVED:
+            raise NameReserved(name=chosen, path=(field,))
+        if chosen in taken:
+            raise naming.NameTaken(kind="label", name=chosen, path=(field,))
+    # A chosen name goes first: what is derived makes way for it.
+    others = {*taken, *((back[1],) if back[1] is not None and not single else ())}
+    first = there[1] or (back[1] if single and back[1] else derived(there[0], others))
+    if single:
+        return first, back[1] or first
+    second = back[1] or derived(back[0], {*taken, first})
+    if first == second:
+        raise naming.NameTaken(kind="label", name=second, path=("inverseName",))
+    return first, second
+
+
+async def _check_number(tx: Transaction, near: ObjectTypeRow, far: ObjectTypeRow) -> None:
+    rows = tx.catalogue.between(near.id, far.id)
+    pairs = {row.pair_id for row in rows if row.category == "USER_DEFINED"}
+    limit = (await accounts.read(tx)).settings.labels_per_pair
+    if len(pairs) >= limit:
+        raise TooManyLabels(from_type=near.name, to_type=far.name, limit=limit)
+
+
+def _check_limit(catalogue: Catalogue, near: int, far: int, limit: int | None, field: str) -> None:
+    """Raise `LimitOutOfRange` unless `limit` fits below the limit of the object pair."""
+    most = catalogue.unlabelled(near, far).max_count
+    if limit is None:
+        return
+    if not 1 <= limit <= (LARGEST_LIMIT if most is None else most):
+        allowed = "1 or more" if most is None else f"from 1 to {most}, the limit of the object pair"
+        raise LimitOutOfRange(limit=limit, allowed=allowed, path=(field,))
+
+
+def _check_object_limit(catalogue: Catalogue, near: int, far: int, limit: int | None, field: str) -> None:
+    """Raise `LimitOutOfRange` unless every label's limit fits below `limit`."""
+    if limit is None:
+        return
+    own = [row for row in catalogue.between(near, far) if not row.unlabelled and row.max_count is not None]
+    largest = max(own, key=lambda row: row.max_count or 0, default=None)
+    least = 1 if largest is None or largest.max_count is None else largest.max_count
+    if not least <= limit <= LARGEST_LIMIT:
+        allowed = f"{least} or more"
+        if largest is not None and limit >= 1:
+            allowed += f", since the label {largest.name} allows {least}"
+        raise LimitOutOfRange(limit=limit, allowed=allowed, path=(field,))
+
+
+def _reworded(before: Label, label: str | Keep, inverse_label: str | Keep) -> Label:
+    there, back = before.there, before.back
+    single = there.label == back.label
+    first = there.label if isinstance(label, Keep) else naming.text(label, "label")
+    second = back.label if isinstance(inverse_label, Keep) else naming.text(inverse_label, "inverse label")
+    if single and isinstance(inverse_label, Keep):
+        second = first
+    elif single and isinstance(label, Keep):
+        first = second
+    if there.symmetric and first != second:
+        raise InvalidInput(
+            reason="This label reads the same on both sides; its two texts cannot differ.",
+            path=("inverseLabel",),
+        )
+    return Label(replace(there, label=first), replace(back, label=second), _warnings(first, second))
+
+
+def _limited(
+    catalogue: Catalogue, label: Label, max_count: int | Keep | None, inverse_max_count: int | Keep | None
+) -> Label:
+    there, back = label.there, label.back
+    if there.symmetric:
+        given = [limit for limit in (max_count, inverse_max_count) if not isinstance(limit, Keep)]
+        if given:
+            max_count = inverse_max_count = _shared(given[0], given[-1])
+    first = there.max_count if isinstance(max_count, Keep) else max_count
+    second = back.max_count if isinstance(inverse_max_count, Keep) else inverse_max_count
+    check = _check_object_limit if there.unlabelled else _check_limit
+    for row, limit, field in ((there, first, "maxCount"), (back, second, "inverseMaxCount")):
+        if limit != row.max_count:
+            check(catalogue, row.from_object_type_id, row.to_object_type_id, limit, field)
+    return replace(label, there=replace(there, max_count=first), back=replace(back, max_count=second))
+
+
+def _shared(max_count: int | None, inverse_max_count: int | None) -> int | None:
+    """The one limit of a symmetric type; raises `InvalidInput` where two different ones are given."""
+    if max_count is not None and inverse_max_count is not None and max_count != inverse_max_count:
+        raise InvalidInput(
+            reason="Between records of one object type this has one limit for both ways.",
+            path=("inverseMaxCount",),
+        )
+    return max_count if inverse_max_count is None else inverse_max_count
+
+
+def _warnings(*texts: str | None) -> tuple[str, ...]:
+    return tuple(
+        f'The label "{text}" holds ";", which separates labels in imports: write it there as "\\;".'
+        for text in dict.fromkeys(texts)
+        if text is not None and ";" in text
+    )
+
+
+def _fields(label: Label) -> dict[str, Any]:
+    """What a label's history tells of: texts, internal names and limits of both directions."""
+    return {
+        "label": label.there.label,
+        "inverseLabel": label.back.label,
+        "name": label.there.name,
+        "inverseName": label.back.name,
+        "maxCount": label.there.max_count,
+        "inverseMaxCount": label.back.max_count,
+    }
+
+
+async def _tell(tx: Transaction, label: Label, kind: str, changed: dict[str, Any]) -> None:
+    change = LabelChange(label.there.id, tx.now, tx.actor.user_id, kind, changed)
+    await labels.tell(tx, label.there.pair_id, change)

@@ -1,0 +1,332 @@
+"""Associations: read, written and counted in both directions at once; a hub's neighbours never one by one."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from storage.database import Queryable, Transaction
+from storage.statements import Statement
+
+# The record rows come first and in id order; whoever changes associations of a record holds its row, so
+# that archiving, merging and two opposite requests wait for each other instead of running into each other.
+HOLD = Statement(
+    "associations.hold",
+    """
+    SELECT r.id, r.object_type_id, r.archived_at IS NOT NULL AS archived, r.merged_into_id
+      FROM record AS r
+     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
+     ORDER BY r.id
+       FOR NO KEY UPDATE
+    """,
+)
+
+# A subselect for each pair is a probe of the primary key; a join could become a scan of the table.
+HELD = Statement(
+    "associations.held",
+    """
+    SELECT ARRAY(SELECT a.type_id FROM association AS a
+                  WHERE a.account_id = $1 AND a.from_id = p.from_id
+                    AND a.to_object_type_id = p.to_object_type_id AND a.to_id = p.to_id)
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])
+           WITH ORDINALITY AS p(from_id, to_object_type_id, to_id, n)
+     ORDER BY p.n
+    """,
+)
+
+# Keys come sorted, and a locking subselect stays a probe for each: so all lock in the same order. A counter
+# that does not exist cannot be locked, nor can it come to exist while its record is held.
+LOCK_COUNTS = Statement(
+    "associations.lock_counts",
+    """
+    SELECT k.record_id, k.type_id, c.n
+      FROM unnest($2::bigint[], $3::bigint[]) AS k(record_id, type_id)
+           CROSS JOIN LATERAL (
+               SELECT c.n FROM association_count AS c
+                WHERE c.account_id = $1 AND c.record_id = k.record_id AND c.type_id = k.type_id
+                  FOR NO KEY UPDATE) AS c
+    """,
+)
+
+# The visible primary company of each record.
+PRIMARIES = Statement(
+    "associations.primaries",
+    """
+    SELECT a.from_id, a.type_id, a.to_id
+      FROM association AS a
+           JOIN record AS o ON o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL
+     WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[]) AND a.to_object_type_id = ANY($3::bigint[])
+       AND a.type_id = ANY($4::bigint[])
+    """,
+)
+
+# Who fills a limit: the first few visible neighbours under a type.
+FILLING = Statement(
+    "associations.filling",
+    """
+    SELECT ARRAY(SELECT a.to_id FROM association AS a
+                        JOIN record AS o ON o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL
+                  WHERE a.account_id = $1 AND a.from_id = k.record_id
+                    AND a.to_object_type_id = k.to_object_type_id AND a.type_id = k.type_id
+                  ORDER BY a.to_id LIMIT $5)
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])
+           WITH ORDINALITY AS k(record_id, to_object_type_id, type_id, n)
+     ORDER BY k.n
+    """,
+)
+
+# Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
+# neighbour in $9 is hidden and does not count), one history row a record and object type, and the two ends.
+# The parts touch different rows and see one snapshot. All records are held, so no row moves underneath.
+WRITE = Statement(
+    "associations.write",
+    """
+    WITH edge AS MATERIALIZED (
+        SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id, f.added
+          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                      $8::boolean[])
+               AS f(from_id, from_object_type_id, to_id, to_object_type_id, type_id, inverse_id, added)
+               CROSS JOIN LATERAL (VALUES (f.from_id, f.to_object_type_id, f.to_id, f.type_id),
+                                          (f.to_id, f.from_object_type_id, f.from_id, f.inverse_id))
+               AS e(from_id, to_object_type_id, to_id, type_id)
+    ), gone AS (
+        DELETE FROM association AS a USING edge AS e
+         WHERE a.account_id = $1 AND a.from_id = e.from_id AND a.to_object_type_id = e.to_object_type_id
+           AND a.to_id = e.to_id AND a.type_id = e.type_id AND NOT e.added
+    ), come AS (
+        INSERT INTO association (account_id, from_id, to_object_type_id, to_id, type_id, created_at, source,
+                                 source_id, user_id)
+        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $11, $12, $13, $14
+          FROM edge AS e WHERE e.added
+         ORDER BY e.from_id, e.to_object_type_id, e.to_id, e.type_id
+    ), counted AS (
+        INSERT INTO association_count AS c (account_id, record_id, type_id, n)
+        SELECT $1, e.from_id, e.type_id, sum(CASE WHEN e.added THEN 1 ELSE -1 END)
+          FROM edge AS e WHERE NOT e.to_id = ANY($9::bigint[])
+         GROUP BY e.from_id, e.type_id HAVING sum(CASE WHEN e.added THEN 1 ELSE -1 END) <> 0
+         ORDER BY e.from_id, e.type_id
+        ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
+    ), told AS (
+        INSERT INTO association_history (account_id, from_id, to_object_type_id, id, to_ids, type_ids, added,
+                                         at, source, source_id, user_id)
+        SELECT $1, e.from_id, e.to_object_type_id, $10, array_agg(e.to_id), array_agg(e.type_id),
+               array_agg(e.added), $11, $12, $13, $14
+          FROM edge AS e
+         GROUP BY e.from_id, e.to_object_type_id
+    )
+    UPDATE record AS r SET last_association_change_at = $11
+     WHERE r.account_id = $1 AND r.id = ANY($15::bigint[])
+    """,
+)
+
+# What archiving hides and restoring shows again: the neighbours' counters, whether they are visible or not.
+# Locked first and in order; the update that follows then waits for nobody.
+LOCK_AROUND = Statement(
+    "associations.lock_around",
+    """
+    SELECT count(*) FROM (
+        SELECT c.n
+          FROM (SELECT DISTINCT a.to_id, t.inverse_id
+                  FROM association AS a
+                       JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id
+                 WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[])
+                 ORDER BY a.to_id, t.inverse_id) AS e
+               CROSS JOIN LATERAL (
+                   SELECT c.n FROM association_count AS c
+                    WHERE c.account_id = $1 AND c.record_id = e.to_id AND c.type_id = e.inverse_id
+                      FOR NO KEY UPDATE) AS c) AS locked
+    """,
+)
+
+SHIFT_AROUND = Statement(
+    "associations.shift_around",
+    """
+    INSERT INTO association_count AS c (account_id, record_id, type_id, n)
+    SELECT $1, a.to_id, t.inverse_id, count(*) * $3::bigint
+      FROM association AS a
+           JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id
+     WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[])
+     GROUP BY a.to_id, t.inverse_id
+     ORDER BY a.to_id, t.inverse_id
+    ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
+    """,
+)
+
+# Restoring may have to remove associations of these neighbours: they are held before their counters.
+HOLD_AROUND = Statement(
+    "associations.hold_around",
+    """
+    SELECT count(*) FROM (
+        SELECT r.id FROM record AS r
+         WHERE r.account_id = $1 AND r.archived_at IS NULL
+           AND r.id IN (SELECT a.to_id FROM association AS a
+                         WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[])
+                           AND a.type_id = ANY($3::bigint[]))
+         ORDER BY r.id
+           FOR NO KEY UPDATE) AS held
+    """,
+)
+
+# A page of the associations of records that come back, under types that may no longer fit, with the
+# neighbour's counter. The key's order, so each page begins where the last one ended.
+RETURNING = Statement(
+    "associations.returning",
+    """
+    SELECT a.from_id, a.to_object_type_id, a.to_id, a.type_id, coalesce(c.n, 0) AS n
+      FROM association AS a
+           JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id
+           JOIN record AS o ON o.account_id = $1 AND o.id = a.to_id
+                AND (o.archived_at IS NULL OR o.id = ANY($2::bigint[]))
+           LEFT JOIN association_count AS c
+                ON c.account_id = $1 AND c.record_id = a.to_id AND c.type_id = t.inverse_id
+     WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[]) AND a.type_id = ANY($3::bigint[])
+       AND (a.from_id, a.to_object_type_id, a.to_id, a.type_id) > ($4, $5, $6, $7)
+     ORDER BY a.from_id, a.to_object_type_id, a.to_id, a.type_id
+     LIMIT $8
+    """,
+)
+
+# The next neighbours of a record that is merged away; what was moved is gone, so there is no cursor.
+NEIGHBOURS = Statement(
+    "associations.neighbours",
+    """
+    SELECT n.to_id, n.to_object_type_id, n.type_ids, o.archived_at IS NOT NULL AS hidden
+      FROM (SELECT a.to_object_type_id, a.to_id, array_agg(a.type_id ORDER BY a.type_id) AS type_ids
+              FROM association AS a
+             WHERE a.account_id = $1 AND a.from_id = $2
+             GROUP BY a.to_object_type_id, a.to_id
+             ORDER BY a.to_object_type_id, a.to_id
+             LIMIT $3) AS n
+           JOIN record AS o ON o.account_id = $1 AND o.id = n.to_id
+     ORDER BY n.to_object_type_id, n.to_id
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record as far as associating is concerned."""
+
+    id: int
+    object_type_id: int
+    archived: bool
+    merged_into_id: int | None
+
+
+class Fact(NamedTuple):
+    """One association or label that comes or goes, told from `from_id`; its inverse is understood."""
+
+    from_id: int
+    from_object_type_id: int
+    to_id: int
+    to_object_type_id: int
+    type_id: int
+    inverse_id: int
+    added: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A record with the types under which it is associated."""
+
+    id: int
+    object_type_id: int
+    type_ids: tuple[int, ...]
+    hidden: bool
+
+
+async def hold(tx: Transaction, ids: Iterable[int]) -> dict[int, Held]:
+    """Lock records, in id order, until the commit; unknown ones are missing from the answer."""
+    rows = await tx.fetch(HOLD, sorted(set(ids)))
+    return {row[0]: Held(row[0], row[1], row[2], row[3]) for row in rows}
+
+
+async def held(reader: Queryable, pairs: Sequence[tuple[int, int, int]]) -> list[list[int]]:
+    """The type ids of each (from, to's object type, to), in the order asked."""
+    if not pairs:
+        return []
+    froms, object_types, tos = zip(*pairs, strict=True)
+    return [row[0] for row in await reader.fetch(HELD, froms, object_types, tos)]
+
+
+async def lock_counts(tx: Transaction, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """Lock the counters of (record, type) and read them; a missing one never counted anything."""
+    ordered = sorted(keys)
+    if not ordered:
+        return {}
+    records, types = zip(*ordered, strict=True)
+    return {(row[0], row[1]): row[2] for row in await tx.fetch(LOCK_COUNTS, records, types)}
+
+
+async def primaries(
+    reader: Queryable, ids: Collection[int], to_object_type_ids: Collection[int], type_ids: Collection[int]
+) -> dict[tuple[int, int], int]:
+    """The visible primary of each record: {(record, type): other record}."""
+    rows = await reader.fetch(PRIMARIES, ids, to_object_type_ids, type_ids)
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def filling(reader: Queryable, keys: Sequence[tuple[int, int, int]], most: int) -> list[list[int]]:
+    """Up to `most` visible neighbours of each (record, to's object type, type), in the order asked."""
+    if not keys:
+        return []
+    records, object_types, types = zip(*keys, strict=True)
+    return [row[0] for row in await reader.fetch(FILLING, records, object_types, types, most)]
+
+
+async def write(
+    tx: Transaction, facts: Sequence[Fact], touched: Collection[int], hidden: Collection[int] = ()
+) -> None:
+    """Write what comes and goes, with counters, history and the moment at the `touched` ends.
+
+    All records must be held. Neighbours in `hidden` (archived) are not counted.
+    """
+    columns = list(zip(*facts, strict=True))
+    [history_id] = await tx.new_ids(1)
+    actor = tx.actor
+    await tx.execute(
+        WRITE,
+        *columns,
+        list(hidden),
+        history_id,
+        tx.now,
+        actor.source,
+        actor.source_id,
+        actor.user_id,
+        sorted(touched),
+    )
+
+
+async def hide(tx: Transaction, ids: Sequence[int]) -> None:
+    """Take archived records out of all their neighbours' counters."""
+    await tx.fetchval(LOCK_AROUND, ids)
+    await tx.execute(SHIFT_AROUND, ids, -1)
+
+
+async def lock_around(tx: Transaction, ids: Sequence[int], type_ids: Sequence[int]) -> None:
+    """Hold the visible neighbours under `type_ids`, then lock all neighbours' counters."""
+    if type_ids:
+        await tx.fetchval(HOLD_AROUND, ids, type_ids)
+    await tx.fetchval(LOCK_AROUND, ids)
+
+
+async def show(tx: Transaction, ids: Sequence[int]) -> None:
+    """Put restored records back into all their neighbours' counters."""
+    await tx.execute(SHIFT_AROUND, ids, 1)
+
+
+async def returning(
+    reader: Queryable,
+    ids: Sequence[int],
+    type_ids: Sequence[int],
+    after: tuple[int, int, int, int],
+    limit: int,
+) -> list[tuple[int, int, int, int, int]]:
+    """A page of (from, to's object type, to, type, the neighbour's count under the inverse)."""
+    rows = await reader.fetch(RETURNING, ids, type_ids, *after, limit)
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+
+async def neighbours(reader: Queryable, record_id: int, limit: int) -> list[Neighbour]:
+    """The first neighbours of a record, archived ones included."""
+    rows = await reader.fetch(NEIGHBOURS, record_id, limit)
+    return [Neighbour(row[0], row[1], tuple(row[2]), row[3]) for row in rows]
