@@ -1,0 +1,7 @@
+"""Imports: files of records and of labelled relations, streamed, written set by set; wrong rows are told one by one."""
+
+from engine.imports.of_associations import associations
+from engine.imports.of_records import records
+from engine.imports.run import Progress, Report, RowError
+
+__all__ = ["Progress", "Report", "RowError", "associations", "records"]

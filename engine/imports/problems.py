@@ -1,0 +1,67 @@
+"""What can be wrong with a file as a whole (nothing is imported), and with one of its rows (the others are)."""
+
+from engine.problems import Problem
+
+
+class FileUnreadable(Problem):
+    """The file cannot be read: {reason}."""
+
+
+class HeaderMissing(Problem):
+    """The file has no header: its first line must name the columns."""
+
+
+class ColumnMissing(Problem):
+    """The file has no column "{column}"; it has: {columns}."""
+
+
+class ColumnTwice(Problem):
+    """The column "{column}" stands twice in the header."""
+
+
+class UnknownColumn(Problem):
+    """The column "{column}" names no property of {object_type}; rename it, leave it out, or create the property."""
+
+
+class ReadOnlyColumn(Problem):
+    """The column "{column}" names a property of {object_type} that cannot be written."""
+
+
+class KeyNotUnique(Problem):
+    """The property "{property}" of {object_type} cannot tell records apart: choose one whose values are unique."""
+
+
+class RowNotUtf8(Problem):
+    """This row is not UTF-8; save the file as UTF-8."""
+
+
+class RowMalformed(Problem):
+    """This row is not CSV: {reason}."""
+
+
+class RaggedRow(Problem):
+    """This row has {count} cells; the header has {expected}."""
+
+
+class HeaderRepeated(Problem):
+    """This row repeats the header; were two files joined?"""
+
+
+class KeyMissing(Problem):
+    """This row has no value for the key "{column}"."""
+
+
+class DuplicateInFile(Problem):
+    """The key "{value}" has been in row {first} already."""
+
+
+class UnknownKey(Problem):
+    """There is no record of {object_type} whose {property} is "{value}"."""
+
+
+class UnknownLabel(Problem):
+    """There is no label "{label}" from {from_type} to {to_type}; there are: {known}."""
+
+
+class AmbiguousLabel(Problem):
+    """Several labels from {from_type} to {to_type} are called "{label}"; use the internal name: {names}."""
