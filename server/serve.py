@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import uvicorn
 
@@ -44,7 +45,7 @@ class Api(uvicorn.Server):
 async def serve(
     settings: Settings,
     *,
-    prepare: Callable[[Database], Awaitable[None]],
+    prepare: Callable[[Database], Coroutine[Any, Any, None]],
     ready: Callable[[str], None],
 ) -> None:
     """Serve until told to end; `prepare` runs on the open database first, `ready` is told the URL.

@@ -37,7 +37,7 @@ class Welcome:
             return
         account_id = await accounts.find(db, DEMO)
         if account_id is None:
-            account_id = await self._made(db)
+            account_id = await make_demo(db, DEMO, self.console)
         self.key = await self._kept_key(db, account_id) or await self._new_key(db, account_id)
 
     def ready(self, url: str) -> None:
@@ -54,17 +54,6 @@ class Welcome:
             )
             say("\nOr open the address in a browser. Ctrl-C stops everything.", markup=False)
         self.console.file.flush()
-
-    async def _made(self, db: Database) -> int:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task("Making demo data", total=None)
-            return await demo.build(
-                db,
-                DEMO,
-                now=now(),
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
-            )
 
     async def _kept_key(self, db: Database, account_id: int) -> str | None:
         """The key of an earlier start, when it still opens this account."""
@@ -84,3 +73,15 @@ class Welcome:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secret + "\n")
         return secret
+
+
+async def make_demo(db: Database, name: str, console: Console) -> int:
+    """A new account with demo data, and a progress bar while it is made; its id. Raises `AccountExists`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("Making demo data", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return await demo.build(db, name, now=now(), progress=show)

@@ -13,6 +13,7 @@ app = typer.Typer(
     "Start with [bold]relata serve --demo[/], then open the address that it prints. "
     "Settings come from the environment; docs/settings.md lists them.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,6 +1,118 @@
 """`relata demo`, `relata import`, `relata schema`: data in, and the schema out."""
 
-from server.cli.words import out
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from server.cli.words import account_id, err, fail, out, with_database
+
+if TYPE_CHECKING:
+    from engine.imports import Report
+    from storage.database import Database
+
+# Errors shown; the import keeps them all.
+SHOWN = 20
+
+
+def demo(
+    account: Annotated[str, typer.Option("--account", "-a", help="The new account's name.")] = "demo",
+) -> None:
+    """Make an account with lifelike data: contacts, companies, deals and tickets, linked and labelled.
+
+    Then: relata keys create --account demo --role super_admin
+    """
+    from server.welcome import make_demo
+
+    with_database(lambda db: make_demo(db, account, err))
+    out.print(f'There is now an account "{account}" with demo data.', markup=False)
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file with a header, perhaps gzipped.", show_default=False)
+    ],
+    account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
+    object_type: Annotated[
+        str | None, typer.Option("--type", "-t", help="Import records of this object type, such as contacts.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", "-k", help="The column of the unique property that tells records apart."),
+    ] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make the object type and the properties that are missing.")
+    ] = False,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", "-c", help="COLUMN=property, where a column is called otherwise."),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="Import associations from these records: TYPE.PROPERTY, such as contacts.email."
+        ),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="… to these records: TYPE.PROPERTY.")] = None,
+    labels: Annotated[
+        str | None, typer.Option("--labels", help="The column of labels, separated by ; (default: labels).")
+    ] = None,
+) -> None:
+    """Import records or labelled associations from a file. Wrong rows are told, all others are in.
+
+    Records:  relata import people.csv -a demo --type contacts --key email
+
+    Associations:  relata import jobs.csv -a demo --from contacts.email --to companies.domain
+
+    The first column holds the keys of --from, the second those of --to.
+    Ends with exit code 1 when any row failed.
+    """
+    if (object_type is None) == (from_ is None and to is None):
+        fail("Say what the file holds: --type and --key for records, or --from and --to for associations.")
+
+    async def importing(db: "Database") -> "Report":
+        from engine import imports
+        from server.clock import now
+
+        number = await account_id(db, account)
+        columns = (TextColumn(escape(file.name)), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=err, transient=True) as bar:
+            task = bar.add_task("import", total=1.0)
+
+            def show(so_far: imports.Progress) -> None:
+                bar.update(task, completed=so_far.share)
+
+            if object_type is not None:
+                return await imports.records(
+                    db,
+                    number,
+                    file,
+                    object_type=object_type,
+                    key=key or fail("Which column tells records apart? Name it with --key."),
+                    clock=now,
+                    create=create,
+                    columns=_pairs(column or []),
+                    progress=show,
+                )
+            from_type, from_key = _end("--from", from_)
+            to_type, to_key = _end("--to", to)
+            return await imports.associations(
+                db,
+                number,
+                file,
+                from_type=from_type,
+                from_key=from_key,
+                to_type=to_type,
+                to_key=to_key,
+                labels_column=labels,
+                clock=now,
+                progress=show,
+            )
+
+    _tell(with_database(importing))
 
 
 def schema() -> None:
@@ -8,3 +120,35 @@ def schema() -> None:
     from schema.root import SDL
 
     out.print(SDL, markup=False)
+
+
+def _pairs(columns: list[str]) -> dict[str, str]:
+    pairs = [each.rpartition("=") for each in columns]
+    for name, sign, _ in pairs:
+        if not sign or not name:
+            fail('A column is mapped as --column "Column=property".')
+    return {name: name_of_property for name, _, name_of_property in pairs}
+
+
+def _end(option: str, given: str | None) -> tuple[str, str]:
+    object_type, dot, name = (given or "").partition(".")
+    if not dot or not object_type or not name:
+        fail(f"{option} takes TYPE.PROPERTY, such as contacts.email.")
+    return object_type, name
+
+
+def _tell(report: "Report") -> None:
+    """The figures of an import, and the first wrong rows; exit code 1 when there are any."""
+    if report.errors:
+        table = Table("row", "column", "value", "what is wrong", box=None)
+        for error in report.errors[:SHOWN]:
+            shown = (str(error.row), error.column or "", (error.value or "")[:40], error.message)
+            table.add_row(*(escape(text) for text in shown))
+        err.print(table)
+    out.print(
+        f"{report.read:,} rows: {report.created:,} created, {report.updated:,} updated, "
+        f"{report.unchanged:,} unchanged, {report.failed:,} failed.",
+        markup=False,
+    )
+    if report.failed:
+        raise typer.Exit(1)
