@@ -65,6 +65,8 @@ class Table:
                 errors="surrogateescape",
                 newline="",
             )
+            # Kept: once nobody holds it, it closes the file, and `share` is asked after the last row.
+            self._text = text
             lines = _lines(text)
             head = next(lines, "")
         self._rows = csv.reader(_chained(head, lines), delimiter=_delimiter(head), strict=True)
