@@ -16,13 +16,15 @@ TEXT_KEPT = 256
 # Records a statement of a fill reads: bounds its memory and its work, not its number.
 FILL_CHUNK = 5_000
 
-# By the primary key (record, property): a change names few properties of a record.
+# By the primary key, reading all values of each record: no join, whose plan would hang on estimates (from the
+# whole table read once to a million comparisons), and no index of a property, which all its records share.
+# $3 is {"record": ["property", …]}.
 DELETE = Statement(
     "property_values.delete",
     """
     DELETE FROM property_value AS v
-     USING unnest($2::bigint[], $3::bigint[]) AS gone(record_id, property_id)
-     WHERE v.account_id = $1 AND v.record_id = gone.record_id AND v.property_id = gone.property_id
+     WHERE v.account_id = $1 AND v.record_id = ANY($2::bigint[])
+       AND $3::jsonb -> v.record_id::text ? v.property_id::text
     """,
 )
 
@@ -81,9 +83,10 @@ async def replace(
     if not changes:
         return
     if not fresh:
-        await tx.execute(
-            DELETE, [record_id for record_id, _, _ in changes], [prop.id for _, prop, _ in changes]
-        )
+        gone: dict[str, list[str]] = {}
+        for record_id, prop, _ in changes:
+            gone.setdefault(str(record_id), []).append(str(prop.id))
+        await tx.execute(DELETE, [int(record_id) for record_id in gone], gone)
     rows = [row for record_id, prop, value in changes for row in _rows(record_id, prop, value)]
     if rows:
         await tx.execute(INSERT, *map(list, zip(*rows, strict=True)))

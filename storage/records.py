@@ -30,12 +30,10 @@ class RecordRow:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one record's properties become: all of them, and {name: new value or None} of those that changed."""
+    """What changes in one record: {name: new value or None}."""
 
     id: int
-    properties: dict[str, Any]
     changed: dict[str, Any]
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,11 @@ READ = Statement(
     "records.read", f"SELECT {COLUMNS} FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])"
 )
 
-RESOLVE = Statement(
-    "records.resolve",
-    f"""
-    SELECT a.id AS asked, {COLUMNS}
-      FROM record AS a
-      JOIN record AS r ON r.account_id = $1 AND r.id = coalesce(a.merged_into_id, a.id)
-     WHERE a.account_id = $1 AND a.id = ANY($2::bigint[])
+LEADS = Statement(
+    "records.leads",
+    """
+    SELECT r.id, r.merged_into_id FROM record AS r
+     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[]) AND r.merged_into_id IS NOT NULL
     """,
 )
 
@@ -79,16 +75,18 @@ LOCK = Statement(
     """,
 )
 
-# The same for ids that may be merged away: what is locked, in its own id order, is the survivor.
+# The same for ids that may be merged away: what is locked, in one order with the others, is the survivor, and
+# nothing that was merged. A record that is merged while this waits for it is left out. No join: see UPDATE.
 LOCK_SURVIVORS = Statement(
     "records.lock_survivors",
     f"""
-    SELECT a.id AS asked, {COLUMNS}
-      FROM record AS a
-      JOIN record AS r ON r.account_id = $1 AND r.id = coalesce(a.merged_into_id, a.id)
-     WHERE a.account_id = $1 AND a.id = ANY($2::bigint[])
+    SELECT {COLUMNS} FROM record AS r
+     WHERE r.account_id = $1 AND r.merged_into_id IS NULL
+       AND r.id = ANY($2::bigint[] || ARRAY(
+               SELECT m.merged_into_id FROM record AS m
+                WHERE m.account_id = $1 AND m.id = ANY($2::bigint[]) AND m.merged_into_id IS NOT NULL))
      ORDER BY r.id
-       FOR UPDATE OF r
+       FOR UPDATE
     """,
 )
 
@@ -108,22 +106,24 @@ INSERT = Statement(
     """,
 )
 
-# The rows are locked, so whole documents can be written: no part of them is another writer's.
+# $3 is {"id": {name: new value}}, $4 {"id": {name: null}} of what is cleared. A look-up in a document, not a join
+# with the arrays: a join's plan hangs on estimates, and ranges from reading the table to comparing all with all.
 UPDATE = Statement(
     "records.update",
     """
-    WITH given AS (
-        SELECT g.id, g.properties, g.changed, g.version
-          FROM unnest($2::bigint[], $3::jsonb[], $4::jsonb[], $5::bigint[])
-               AS g(id, properties, changed, version)
-    ), written AS (
+    WITH written AS (
         UPDATE record AS r
-           SET properties = given.properties, version = given.version, updated_at = $6, updated_source = $7
-          FROM given
-         WHERE r.account_id = $1 AND r.id = given.id
+           SET properties = CASE WHEN $4::jsonb ? r.id::text
+                                 THEN r.properties - ARRAY(SELECT jsonb_object_keys($4 -> r.id::text))
+                                 ELSE r.properties END || ($3::jsonb -> r.id::text),
+               version = r.version + 1, updated_at = $5, updated_source = $6
+         WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
+        RETURNING r.id, r.version
     )
     INSERT INTO property_history (account_id, record_id, version, at, changed, source, source_id, user_id)
-    SELECT $1, given.id, given.version, $6, given.changed, $7, $8, $9 FROM given
+    SELECT $1, written.id, written.version, $5,
+           ($3 -> written.id::text) || coalesce($4 -> written.id::text, '{}'), $6, $7, $8
+      FROM written
     """,
 )
 
@@ -165,38 +165,43 @@ HISTORY = Statement(
 )
 
 
-def _row(found: Any) -> RecordRow:
-    return RecordRow(*found)
-
-
 async def rows(reader: Queryable, ids: Sequence[int]) -> list[RecordRow | None]:
     """The records with these ids, in the order asked; None where there is none."""
-    found = {row["id"]: _row(row) for row in await reader.fetch(READ, list(ids))}
+    found = {row["id"]: RecordRow(*row) for row in await reader.fetch(READ, list(ids))}
     return [found.get(record_id) for record_id in ids]
 
 
 async def resolve(reader: Queryable, ids: Sequence[int]) -> list[RecordRow | None]:
     """The same, with the survivor in place of a record that was merged away."""
-    found = {row[0]: RecordRow(*row[1:]) for row in await reader.fetch(RESOLVE, list(ids))}
-    return [found.get(record_id) for record_id in ids]
+    found = await rows(reader, ids)
+    leads = {
+        row.id: row.merged_into_id for row in found if row is not None and row.merged_into_id is not None
+    }
+    if not leads:
+        return found
+    survivors = dict(zip(leads, await rows(reader, list(leads.values())), strict=True))
+    return [row if row is None else survivors.get(row.id, row) for row in found]
 
 
 async def lock(tx: Transaction, ids: Sequence[int]) -> dict[int, RecordRow]:
     """Lock records as they are, merged ones included; by id."""
-    return {row["id"]: _row(row) for row in await tx.fetch(LOCK, sorted(set(ids)))}
+    return {row["id"]: RecordRow(*row) for row in await tx.fetch(LOCK, sorted(set(ids)))}
 
 
 async def lock_survivors(tx: Transaction, ids: Sequence[int]) -> dict[int, RecordRow]:
     """Lock the records that these ids lead to; by the id asked for. Ids that lead nowhere are missing."""
-    missing, locked = sorted(set(ids)), dict[int, RecordRow]()
-    while missing:
-        kept: dict[int, RecordRow] = {}
-        for row in await tx.fetch(LOCK_SURVIVORS, missing):
-            record = kept.get(row[1]) or RecordRow(*row[1:])
-            locked[row[0]] = kept[record.id] = record
+    wanted = sorted(set(ids))
+    locked: dict[int, RecordRow] = {}
+    leads: dict[int, int] = {}
+    while wanted:
+        locked |= {row["id"]: RecordRow(*row) for row in await tx.fetch(LOCK_SURVIVORS, wanted)}
+        others = sorted(set(ids) - locked.keys())
+        if not others:
+            break
+        leads = {row[0]: row[1] for row in await tx.fetch(LEADS, others)}
         # Merged away by a transaction that we waited for: follow it.
-        missing = [asked for asked in missing if asked in locked and locked[asked].merged_into_id is not None]
-    return locked
+        wanted = sorted(set(leads.values()) - locked.keys())
+    return locked | {asked: locked[survivor] for asked, survivor in leads.items()}
 
 
 async def insert(tx: Transaction, object_type_id: int, given: Sequence[tuple[int, dict[str, Any]]]) -> None:
@@ -217,7 +222,7 @@ async def insert(tx: Transaction, object_type_id: int, given: Sequence[tuple[int
 async def update(
     tx: Transaction, written: Sequence[Written], *, source: str | None = None, source_id: str | None = None
 ) -> None:
-    """Write the properties of locked records, each record once, with their history.
+    """Write what changed in locked records, each record once, with their history; their versions rise by one.
 
     `source` and `source_id` are the actor's, unless given.
     """
@@ -225,9 +230,12 @@ async def update(
     await tx.execute(
         UPDATE,
         [one.id for one in written],
-        [one.properties for one in written],
-        [one.changed for one in written],
-        [one.version for one in written],
+        {str(one.id): {name: new for name, new in one.changed.items() if new is not None} for one in written},
+        {
+            str(one.id): cleared
+            for one in written
+            if (cleared := {name: None for name, new in one.changed.items() if new is None})
+        },
         tx.now,
         source or actor.source,
         source_id if source else actor.source_id,

@@ -4,7 +4,7 @@ The order that keeps writers from waiting for each other in a circle: records fi
 are claimed, sorted; last, values that a locked record holds are moved or released.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,15 +27,16 @@ CLAIM = Statement(
     """,
 )
 
-# What a record held that was merged away leads to the survivor.
+# What a record held that was merged away leads to the survivor. Gives more than was asked where several
+# properties are asked at once.
 HOLDERS = Statement(
     "unique_values.holders",
     """
     SELECT u.property_id, u.value, u.record_id, r.id, r.archived_at IS NOT NULL
-      FROM unnest($2::bigint[], $3::text[]) AS k(property_id, value)
-      JOIN unique_value AS u ON u.account_id = $1 AND u.property_id = k.property_id AND u.value = k.value
+      FROM unique_value AS u
       JOIN record AS h ON h.account_id = $1 AND h.id = u.record_id
       JOIN record AS r ON r.account_id = $1 AND r.id = coalesce(h.merged_into_id, h.id)
+     WHERE u.account_id = $1 AND u.property_id = ANY($2::bigint[]) AND u.value = ANY($3::text[])
     """,
 )
 
@@ -47,13 +48,14 @@ FIND = Statement(
     """,
 )
 
-# Moved and released only by whoever has the holder locked.
+# Moved and released only by whoever has the holder locked. $4 is {"property value": record}: a look-up instead of
+# a join, whose plan would hang on estimates.
 MOVE = Statement(
     "unique_values.move",
     """
-    UPDATE unique_value AS u SET record_id = m.record_id
-      FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS m(property_id, value, record_id)
-     WHERE u.account_id = $1 AND u.property_id = m.property_id AND u.value = m.value
+    UPDATE unique_value AS u SET record_id = ($4::jsonb ->> (u.property_id || ' ' || u.value))::bigint
+     WHERE u.account_id = $1 AND u.property_id = ANY($2::bigint[]) AND u.value = ANY($3::text[])
+       AND $4::jsonb ? (u.property_id || ' ' || u.value)
     """,
 )
 
@@ -61,8 +63,8 @@ RELEASE = Statement(
     "unique_values.release",
     """
     DELETE FROM unique_value AS u
-     USING unnest($2::bigint[], $3::text[]) AS k(property_id, value)
-     WHERE u.account_id = $1 AND u.property_id = k.property_id AND u.value = k.value
+     WHERE u.account_id = $1 AND u.property_id = ANY($2::bigint[]) AND u.value = ANY($3::text[])
+       AND $4::jsonb ? (u.property_id || ' ' || u.value)
     """,
 )
 
@@ -95,7 +97,12 @@ async def claim(tx: Transaction, wanted: Mapping[Key, int]) -> dict[Key, Holder]
 
 
 async def _holders(reader: Queryable, keys: Sequence[Key]) -> dict[Key, Holder]:
-    return {(row[0], row[1]): Holder(*row[2:]) for row in await reader.fetch(HOLDERS, *_columns(keys))}
+    asked = set(keys)
+    return {
+        (row[0], row[1]): Holder(*row[2:])
+        for row in await reader.fetch(HOLDERS, *_ranges(keys))
+        if (row[0], row[1]) in asked
+    }
 
 
 async def find(reader: Queryable, property_id: int, values: Sequence[str]) -> dict[str, int]:
@@ -109,15 +116,23 @@ async def find(reader: Queryable, property_id: int, values: Sequence[str]) -> di
 async def move(tx: Transaction, moves: Mapping[Key, int]) -> None:
     """Give values that we hold, or that locked records hold, to other records."""
     if moves:
-        keys = sorted(moves)
-        await tx.execute(MOVE, *_columns(keys), [moves[key] for key in keys])
+        await tx.execute(MOVE, *_ranges(moves), {_name(key): record_id for key, record_id in moves.items()})
 
 
-async def release(tx: Transaction, keys: Sequence[Key]) -> None:
+async def release(tx: Transaction, keys: Collection[Key]) -> None:
     """Give up values that we hold, or that locked records hold."""
     if keys:
-        await tx.execute(RELEASE, *_columns(sorted(keys)))
+        await tx.execute(RELEASE, *_ranges(keys), {_name(key): None for key in keys})
 
 
 def _columns(keys: Sequence[Key]) -> tuple[list[int], list[str]]:
     return [property_id for property_id, _ in keys], [value for _, value in keys]
+
+
+def _ranges(keys: Collection[Key]) -> tuple[list[int], list[str]]:
+    """The properties and the values that occur in `keys`, each once."""
+    return sorted({property_id for property_id, _ in keys}), sorted({value for _, value in keys})
+
+
+def _name(key: Key) -> str:
+    return f"{key[0]} {key[1]}"

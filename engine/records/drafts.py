@@ -138,9 +138,7 @@ class Draft:
 
     def written(self, changed: Mapping[str, Sequence[Any]]) -> Written:
         """What is to be written for an existing record with these changes."""
-        assert self.before is not None  # new records are inserted
-        news = {name: new for name, (_, new) in changed.items()}
-        return Written(self.record_id, self.properties, news, self.before.version + 1)
+        return Written(self.record_id, {name: new for name, (_, new) in changed.items()})
 
 
 @dataclass(slots=True)

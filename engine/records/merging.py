@@ -93,8 +93,9 @@ async def _fill(tx: Transaction, survivor: RecordRow, merged: RecordRow, filled:
         updated_source=SOURCE,
         version=survivor.version + 1,
     )
-    written = Written(full.id, full.properties, filled, full.version)
-    await records.update(tx, [written], source=SOURCE, source_id=ids.encode("record", merged.id))
+    await records.update(
+        tx, [Written(full.id, filled)], source=SOURCE, source_id=ids.encode("record", merged.id)
+    )
     props = form.object_type.properties
     await property_values.replace(tx, [(full.id, props[name], value) for name, value in filled.items()])
     return full

@@ -33,7 +33,7 @@ class UniqueValueTaken(Problem):
 
 
 class UniqueValueArchived(Problem):
-    """The value {value} of the unique property "{property}" belongs to the archived record {holder}: restore that one."""
+    """The value {value} of the unique property "{property}" belongs to {holder}, which is archived: restore it."""
 
 
 class UniqueValueRepeated(Problem):
