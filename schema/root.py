@@ -7,6 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.accounts import AccountMutation, AccountQuery
 from schema.documentation import document
 from schema.keys import KeyMutation, KeyQuery
+from schema.labels import LabelMutation, LabelQuery
 from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
 from schema.properties import PropertyMutation
 from schema.scalars import SCALARS
@@ -14,12 +15,14 @@ from schema.users import UserMutation, UserQuery
 
 
 @strawberry.type
-class Query(AccountQuery, KeyQuery, ObjectTypeQuery, UserQuery):
+class Query(AccountQuery, KeyQuery, LabelQuery, ObjectTypeQuery, UserQuery):
     """Everything that can be read."""
 
 
 @strawberry.type
-class Mutation(AccountMutation, KeyMutation, ObjectTypeMutation, PropertyMutation, UserMutation):
+class Mutation(
+    AccountMutation, KeyMutation, LabelMutation, ObjectTypeMutation, PropertyMutation, UserMutation
+):
     """Everything that can be done. The fields of one request are carried out one after the other."""
 
 

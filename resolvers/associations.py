@@ -1,0 +1,61 @@
+"""Use cases on associations: pairs of records in batches, each in one transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine import associations, ids
+from engine.associations import AssociationResult, Pair
+from engine.batches import Mode, Outcome
+from engine.problems import Problem
+from resolvers.batches import Batch, Item, malformed, run
+from resolvers.context import Context
+from storage.database import Transaction
+
+Command = Callable[[Transaction, Sequence[Pair], Mode], Awaitable[list[Outcome[AssociationResult]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Two records as a client names them; `labels` stand at the `from` record."""
+
+    from_id: str
+    to_id: str
+    labels: tuple[str, ...] = ()
+
+
+COMMANDS: dict[str, Command] = {
+    "associate": associations.associate,
+    "dissociate": associations.dissociate,
+    "addLabels": associations.add_labels,
+    "removeLabels": associations.remove_labels,
+    "setLabels": associations.set_labels,
+}
+
+
+async def carry_out(context: Context, batch: Batch[Ends], **options: bool) -> list[Item[Any]]:
+    """The batch's operation on its pairs; `value` is {"from", "to", "types", "added", "removed"}, all numbers."""
+    command = COMMANDS[batch.operation]
+
+    async def work(tx: Transaction, pairs: list[Ends]) -> list[Outcome[AssociationResult]]:
+        asked = [
+            Pair(ids.decode("record", ends.from_id), ids.decode("record", ends.to_id), ends.labels)
+            for ends in pairs
+        ]
+        return await command(tx, asked, batch.mode, **options)
+
+    return await run(context, batch, work, _understood, _value)
+
+
+def _understood(ends: Ends) -> Problem | None:
+    return malformed("record", ends.from_id, "fromId") or malformed("record", ends.to_id, "toId")
+
+
+def _value(found: AssociationResult) -> dict[str, Any]:
+    return {
+        "from": found.from_id,
+        "to": found.to_id,
+        "types": list(found.type_ids),
+        "added": list(found.added),
+        "removed": list(found.removed),
+    }
