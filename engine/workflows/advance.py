@@ -1,0 +1,203 @@
+"""How an enrollment moves: one pure function from where it stands and what came of its action to where it goes."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, assert_never
+
+from storage.enrollments import EnrollmentRow, Move, StepRow
+
+# An action that fails for a reason that may pass is tried this often before it counts as failed.
+ATTEMPTS = 6
+FIRST_DELAY = timedelta(seconds=2)
+LONGEST_DELAY = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The action was carried out; `changes` are what it changed (none: all was as it should be)."""
+
+    changes: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """A first part of a large action was carried out; it goes on behind neighbour `after`."""
+
+    after: int
+    changes: tuple[dict[str, Any], ...] = ()
+    # What was refused in this part, if anything: the rest is tried nevertheless.
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The action cannot be carried out: trying again would not help. What it did change stands."""
+
+    error: dict[str, Any]
+    changes: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """Something unexpected went wrong and was undone; it may pass."""
+
+    error: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The workflow is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The record was archived, or merged into another."""
+
+    merged: bool
+
+
+Result: TypeAlias = Done | Partly | Failed | Crashed | Skipped | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `advance` needs to know of the action: its id, whether it is the last one, and what an error means."""
+
+    action: str
+    last: bool
+    stops_on_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Where the enrollment goes, and the line of history that tells of it (none while it is tried again)."""
+
+    move: Move
+    step: StepRow | None
+
+
+def advance(standing: EnrollmentRow, plan: Plan, result: Result, now: datetime) -> Transition:
+    """The transition of an active enrollment whose next action came to `result` at `now`."""
+    match result:
+        case Done(changes):
+            outcome = "DONE" if changes or standing.resume_after is not None else "UNCHANGED"
+            return _onward(standing, plan, now, _line(standing, plan, now, outcome, changes))
+        case Skipped():
+            return _onward(standing, plan, now, _line(standing, plan, now, "SKIPPED"))
+        case Partly(after, changes, error):
+            line = _line(standing, plan, now, "DONE" if error is None else "FAILED", changes, error)
+            if error is not None and plan.stops_on_error:
+                return _ended(standing, now, "FAILED", error, line)
+            return Transition(
+                _move(standing, steps=standing.steps + 1, resume_after=after, due_at=standing.due_at), line
+            )
+        case Failed(error, changes):
+            line = _line(standing, plan, now, "FAILED", changes, error)
+            if plan.stops_on_error:
+                return _ended(standing, now, "FAILED", error, line)
+            return _onward(standing, plan, now, line)
+        case Crashed(error):
+            attempts = standing.attempts + 1
+            if attempts >= ATTEMPTS:
+                return advance(standing, plan, Failed(error), now)
+            return Transition(
+                _move(
+                    standing,
+                    steps=standing.steps,
+                    resume_after=standing.resume_after,
+                    due_at=now + retry_delay(attempts),
+                    attempts=attempts,
+                    error=error,
+                ),
+                None,
+            )
+        case Gone(merged):
+            return _ended(standing, now, "MERGED" if merged else "UNENROLLED", None, None)
+        case _:
+            assert_never(result)
+
+
+def retry_delay(attempt: int) -> timedelta:
+    """How long to wait after failure number `attempt` (from 1): doubling, up to a limit."""
+    return min(FIRST_DELAY * 2 ** min(attempt - 1, 20), LONGEST_DELAY)
+
+
+def complete(standing: EnrollmentRow, now: datetime) -> Transition:
+    """The transition of an enrollment without a next action."""
+    return _ended(standing, now, "COMPLETED", None, None)
+
+
+def _onward(standing: EnrollmentRow, plan: Plan, now: datetime, line: StepRow) -> Transition:
+    if plan.last:
+        return _ended(standing, now, "COMPLETED", None, line, next_step=standing.next_step + 1)
+    # Due as before: the next action is due at once, and the index entry stays where it is.
+    return Transition(
+        _move(
+            standing,
+            next_step=standing.next_step + 1,
+            steps=standing.steps + 1,
+            resume_after=None,
+            due_at=standing.due_at,
+        ),
+        line,
+    )
+
+
+def _ended(
+    standing: EnrollmentRow,
+    now: datetime,
+    status: str,
+    error: dict[str, Any] | None,
+    line: StepRow | None,
+    *,
+    next_step: int | None = None,
+) -> Transition:
+    steps = standing.steps + (line is not None)
+    return Transition(
+        Move(
+            id=standing.id,
+            status=status,
+            next_step=standing.next_step if next_step is None else next_step,
+            steps=steps,
+            resume_after=None,
+            due_at=None,
+            attempts=0,
+            error=error,
+            ended_at=now,
+        ),
+        line,
+    )
+
+
+def _move(
+    standing: EnrollmentRow,
+    *,
+    steps: int,
+    resume_after: int | None,
+    due_at: datetime | None,
+    next_step: int | None = None,
+    attempts: int = 0,
+    error: dict[str, Any] | None = None,
+) -> Move:
+    return Move(
+        id=standing.id,
+        status="ACTIVE",
+        next_step=standing.next_step if next_step is None else next_step,
+        steps=steps,
+        resume_after=resume_after,
+        due_at=due_at,
+        attempts=attempts,
+        error=error,
+        ended_at=None,
+    )
+
+
+def _line(
+    standing: EnrollmentRow,
+    plan: Plan,
+    now: datetime,
+    outcome: str,
+    changes: tuple[dict[str, Any], ...] = (),
+    error: dict[str, Any] | None = None,
+) -> StepRow:
+    return StepRow(standing.id, standing.steps, plan.action, now, outcome, list(changes), error)

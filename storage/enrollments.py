@@ -1,0 +1,339 @@
+"""Enrollments and their steps: entered once, claimed in batches, moved on together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.database import Database, Queryable, Transaction
+from storage.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentRow:
+    """A record's walk through one revision of a workflow; see the table for the meaning of each."""
+
+    id: int
+    workflow_id: int
+    revision: int
+    record_id: int
+    epoch: int
+    status: str
+    next_step: int
+    steps: int
+    depth: int
+    resume_after: int | None
+    due_at: datetime | None
+    attempts: int
+    reason: dict[str, Any]
+    error: dict[str, Any] | None
+    enrolled_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One line of an enrollment's history."""
+
+    enrollment_id: int
+    n: int
+    action: str
+    at: datetime
+    outcome: str
+    changes: list[Any]
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An enrollment to begin: `status` is ACTIVE, or FAILED with an `error` where a guard stopped it."""
+
+    workflow_id: int
+    revision: int
+    record_id: int
+    depth: int
+    reason: dict[str, Any]
+    status: str = "ACTIVE"
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where an enrollment stands after a step."""
+
+    id: int
+    status: str
+    next_step: int
+    steps: int
+    resume_after: int | None
+    due_at: datetime | None
+    attempts: int
+    error: dict[str, Any] | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueGroup:
+    """Active enrollments that are due for the same action of the same revision, oldest first."""
+
+    workflow_id: int
+    revision: int
+    next_step: int
+    depth: int
+    ids: tuple[int, ...]
+
+
+_ENROLLMENT = """
+           e.id, e.workflow_id, e.revision, e.record_id, e.epoch, e.status, e.next_step, e.steps, e.depth,
+           e.resume_after, e.due_at, e.attempts, e.reason, e.error, e.enrolled_at, e.ended_at
+"""
+
+# First time only, whoever else evaluates the same record now: the unique key decides, and one who comes
+# second waits for the first to commit. Rows come in (workflow, record) order, so two cannot deadlock.
+ENTER = Statement(
+    "enrollments.enter",
+    """
+    INSERT INTO enrollment (account_id, id, workflow_id, revision, record_id, epoch, status, next_step, steps,
+                            depth, due_at, attempts, reason, error, enrolled_at, ended_at)
+    SELECT $1, n.id, n.workflow_id, n.revision, n.record_id, 1, n.status, 0, 0, n.depth,
+           CASE WHEN n.status = 'ACTIVE' THEN $2::timestamptz END, 0, n.reason, n.error, $2,
+           CASE WHEN n.status = 'ACTIVE' THEN NULL ELSE $2::timestamptz END
+      FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[], $8::text[], $9::jsonb[],
+                  $10::jsonb[])
+           AS n(id, workflow_id, revision, record_id, depth, status, reason, error)
+    ON CONFLICT (account_id, workflow_id, record_id, epoch) DO NOTHING
+    RETURNING id
+    """,
+)
+
+ENTERED = Statement(
+    "enrollments.entered",
+    """
+    SELECT k.n
+      FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS k(workflow_id, record_id, n)
+      JOIN enrollment AS e
+        ON e.account_id = $1 AND e.workflow_id = k.workflow_id AND e.record_id = k.record_id AND e.epoch = 1
+    """,
+)
+
+# One range of the index of active enrollments, cut off at $3, so a backlog costs no more than its head.
+DUE = Statement(
+    "enrollments.due",
+    """
+    SELECT d.workflow_id, d.revision, d.next_step, d.depth, array_agg(d.id ORDER BY d.due_at, d.id) AS ids
+      FROM (SELECT e.id, e.workflow_id, e.revision, e.next_step, e.depth, e.due_at
+              FROM enrollment AS e
+             WHERE e.account_id = $1 AND e.status = 'ACTIVE' AND e.due_at <= $2
+             ORDER BY e.due_at, e.id LIMIT $3) AS d
+     GROUP BY d.workflow_id, d.revision, d.next_step, d.depth
+     ORDER BY min(d.due_at), d.workflow_id, d.revision, d.next_step, d.depth
+    """,
+)
+
+# One probe an account, however much is waiting for its time.
+DUE_ACCOUNTS = Statement(
+    "enrollments.due_accounts",
+    """
+    SELECT a.id AS account_id
+      FROM unnest($1::bigint[]) AS a(id)
+     WHERE EXISTS (SELECT FROM enrollment AS e
+                    WHERE e.account_id = ANY($1) AND e.account_id = a.id
+                      AND e.status = 'ACTIVE' AND e.due_at <= $2)
+    """,
+    spanning="finds the accounts with work that is due; each is then worked off in transactions of its own",
+)
+
+# Held until the step and the move commit; what another stepper holds is its own to do. The step is asked
+# again here: since the batch was listed, someone may have done it.
+CLAIM = Statement(
+    "enrollments.claim",
+    f"""
+    SELECT {_ENROLLMENT}
+      FROM enrollment AS e
+     WHERE e.account_id = $1 AND e.id = ANY($2::bigint[]) AND e.status = 'ACTIVE' AND e.next_step = $3
+       AND e.due_at <= $4
+     ORDER BY e.id
+       FOR UPDATE SKIP LOCKED
+    """,
+)
+
+MOVE = Statement(
+    "enrollments.move",
+    """
+    UPDATE enrollment AS e
+       SET status = m.status, next_step = m.next_step, steps = m.steps, resume_after = m.resume_after,
+           due_at = m.due_at, attempts = m.attempts, error = m.error, ended_at = m.ended_at
+      FROM unnest($2::bigint[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::timestamptz[], $8::int[],
+                  $9::jsonb[], $10::timestamptz[])
+           AS m(id, status, next_step, steps, resume_after, due_at, attempts, error, ended_at)
+     WHERE e.account_id = $1 AND e.id = m.id
+    """,
+)
+
+INSERT_STEPS = Statement(
+    "enrollments.insert_steps",
+    """
+    INSERT INTO enrollment_step (account_id, enrollment_id, n, action, at, outcome, changes, error)
+    SELECT $1, s.enrollment_id, s.n, s.action, s.at, s.outcome, s.changes, s.error
+      FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::jsonb[], $8::jsonb[])
+           AS s(enrollment_id, n, action, at, outcome, changes, error)
+    """,
+)
+
+BY_IDS = Statement(
+    "enrollments.by_ids",
+    f"SELECT {_ENROLLMENT} FROM enrollment AS e WHERE e.account_id = $1 AND e.id = ANY($2::bigint[])",
+)
+
+# Newest first. Each of the three has an index in page order; the planner sees which arguments are null.
+PAGE_OF_WORKFLOW = Statement(
+    "enrollments.page_of_workflow",
+    f"""
+    SELECT {_ENROLLMENT}
+      FROM enrollment AS e
+     WHERE e.account_id = $1 AND e.workflow_id = $2 AND e.id < $3
+       AND ($4::bigint IS NULL OR e.record_id = $4) AND ($5::text IS NULL OR e.status = $5)
+     ORDER BY e.id DESC LIMIT $6
+    """,
+)
+
+PAGE_OF_RECORD = Statement(
+    "enrollments.page_of_record",
+    f"""
+    SELECT {_ENROLLMENT}
+      FROM enrollment AS e
+     WHERE e.account_id = $1 AND e.record_id = $2 AND e.id < $3 AND ($4::text IS NULL OR e.status = $4)
+     ORDER BY e.id DESC LIMIT $5
+    """,
+)
+
+PAGE = Statement(
+    "enrollments.page",
+    f"""
+    SELECT {_ENROLLMENT}
+      FROM enrollment AS e
+     WHERE e.account_id = $1 AND e.id < $2 AND ($3::text IS NULL OR e.status = $3)
+     ORDER BY e.id DESC LIMIT $4
+    """,
+)
+
+STEPS = Statement(
+    "enrollments.steps",
+    """
+    SELECT s.enrollment_id, s.n, s.action, s.at, s.outcome, s.changes, s.error
+      FROM enrollment_step AS s
+     WHERE s.account_id = $1 AND s.enrollment_id = ANY($2::bigint[])
+     ORDER BY s.enrollment_id, s.n
+    """,
+)
+
+
+async def enter(tx: Transaction, entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
+    """Begin enrollments; those that began, with their ids. Who was enrolled before is left as it is."""
+    if not entries:
+        return []
+    ordered = sorted(entries, key=lambda entry: (entry.workflow_id, entry.record_id))
+    ids = await tx.new_ids(len(ordered))
+    rows = await tx.fetch(
+        ENTER,
+        tx.now,
+        ids,
+        [entry.workflow_id for entry in ordered],
+        [entry.revision for entry in ordered],
+        [entry.record_id for entry in ordered],
+        [entry.depth for entry in ordered],
+        [entry.status for entry in ordered],
+        [entry.reason for entry in ordered],
+        [entry.error for entry in ordered],
+    )
+    begun = {row["id"] for row in rows}
+    return [pair for pair in zip(ids, ordered, strict=True) if pair[0] in begun]
+
+
+async def entered(reader: Queryable, pairs: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those (workflow, record) that were enrolled at any time."""
+    rows = await reader.fetch(ENTERED, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return {pairs[row["n"] - 1] for row in rows}
+
+
+async def due(reader: Queryable, now: datetime, limit: int) -> list[DueGroup]:
+    """The `limit` longest due enrollments, by what is to be done with them."""
+    return [
+        DueGroup(row["workflow_id"], row["revision"], row["next_step"], row["depth"], tuple(row["ids"]))
+        for row in await reader.fetch(DUE, now, limit)
+    ]
+
+
+async def due_accounts(db: Database, accounts: Sequence[int], now: datetime) -> list[int]:
+    """Those of `accounts` that have anything due."""
+    return [row["account_id"] for row in await db.spanning(DUE_ACCOUNTS, list(accounts), now)]
+
+
+async def claim(tx: Transaction, ids: Sequence[int], next_step: int) -> list[EnrollmentRow]:
+    """Those of `ids` that still stand before `next_step` and that nobody holds, held until the commit."""
+    return [EnrollmentRow(**row) for row in await tx.fetch(CLAIM, list(ids), next_step, tx.now)]
+
+
+async def move(tx: Transaction, moves: Sequence[Move]) -> None:
+    """Write where enrollments stand now."""
+    if moves:
+        await tx.execute(
+            MOVE,
+            [move.id for move in moves],
+            [move.status for move in moves],
+            [move.next_step for move in moves],
+            [move.steps for move in moves],
+            [move.resume_after for move in moves],
+            [move.due_at for move in moves],
+            [move.attempts for move in moves],
+            [move.error for move in moves],
+            [move.ended_at for move in moves],
+        )
+
+
+async def insert_steps(tx: Transaction, steps: Sequence[StepRow]) -> None:
+    """Write lines of history."""
+    if steps:
+        await tx.execute(
+            INSERT_STEPS,
+            [step.enrollment_id for step in steps],
+            [step.n for step in steps],
+            [step.action for step in steps],
+            [step.at for step in steps],
+            [step.outcome for step in steps],
+            [step.changes for step in steps],
+            [step.error for step in steps],
+        )
+
+
+async def by_ids(reader: Queryable, ids: Sequence[int]) -> list[EnrollmentRow | None]:
+    """The enrollments with these ids, in the order asked."""
+    found = {row["id"]: EnrollmentRow(**row) for row in await reader.fetch(BY_IDS, list(set(ids)))}
+    return [found.get(number) for number in ids]
+
+
+async def page(
+    reader: Queryable,
+    *,
+    workflow_id: int | None,
+    record_id: int | None,
+    status: str | None,
+    before: int,
+    limit: int,
+) -> list[EnrollmentRow]:
+    """Up to `limit` enrollments with ids below `before`, newest first."""
+    if workflow_id is not None:
+        rows = await reader.fetch(PAGE_OF_WORKFLOW, workflow_id, before, record_id, status, limit)
+    elif record_id is not None:
+        rows = await reader.fetch(PAGE_OF_RECORD, record_id, before, status, limit)
+    else:
+        rows = await reader.fetch(PAGE, before, status, limit)
+    return [EnrollmentRow(**row) for row in rows]
+
+
+async def steps(reader: Queryable, enrollment_ids: Sequence[int]) -> list[list[StepRow]]:
+    """The histories of these enrollments, in the order asked."""
+    found: dict[int, list[StepRow]] = {number: [] for number in enrollment_ids}
+    for row in await reader.fetch(STEPS, list(found)):
+        found[row["enrollment_id"]].append(StepRow(**row))
+    return [found[number] for number in enrollment_ids]

@@ -1,0 +1,356 @@
+"""Workflows: their drafts, published revisions, the inverted index from changes to them, and backfills."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.database import Queryable, Row, Transaction
+from storage.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """A workflow as it stands. `enabled_version` is the definitions' version at which it was turned on."""
+
+    id: int
+    name: str
+    object_type_id: int
+    draft: dict[str, Any]
+    draft_version: int
+    published_revision: int | None
+    enabled: bool
+    enabled_at: datetime | None
+    enabled_version: int | None
+    created_at: datetime
+    updated_at: datetime
+    created_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRow:
+    """A published definition."""
+
+    workflow_id: int
+    revision: int
+    definition: dict[str, Any]
+    published_at: datetime
+    published_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A kind of change that may concern a workflow, and the way back from the changed record to the enrolled.
+
+    `kind` and `ref_id` name what changes; `path` holds association types, each standing at the record that
+    the one before led to. An empty path: the changed record is the one to enroll.
+    """
+
+    kind: str
+    ref_id: int
+    path: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A workflow that is on and has asked to hear of `ref`."""
+
+    ref: Ref
+    workflow_id: int
+    enabled_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRow:
+    """How far the enrolling of records that met the triggers beforehand has got."""
+
+    workflow_id: int
+    after_id: int
+    enrolled: int
+    started_at: datetime
+
+
+_WORKFLOW = """
+           w.id, w.name, w.object_type_id, w.draft, w.draft_version, w.published_revision, w.enabled,
+           w.enabled_at, w.enabled_version, w.created_at, w.updated_at, w.created_by
+"""
+
+# Whoever comes second with a name finds nothing returned.
+INSERT = Statement(
+    "workflows.insert",
+    """
+    INSERT INTO workflow (account_id, id, name, object_type_id, draft, draft_version, enabled, created_at,
+                          updated_at, created_by)
+    VALUES ($1, $2, $3, $4, $5, 1, false, $6, $6, $7)
+    ON CONFLICT (account_id, name) DO NOTHING
+    RETURNING id
+    """,
+)
+
+BY_IDS = Statement(
+    "workflows.by_ids",
+    f"SELECT {_WORKFLOW} FROM workflow AS w WHERE w.account_id = $1 AND w.id = ANY($2::bigint[])",
+)
+
+LISTING = Statement(
+    "workflows.listing",
+    f"""
+    SELECT {_WORKFLOW}
+      FROM workflow AS w WHERE w.account_id = $1 AND w.id > $2 ORDER BY w.id LIMIT $3
+    """,
+)
+
+NAMED = Statement("workflows.named", "SELECT w.id FROM workflow AS w WHERE w.account_id = $1 AND w.name = $2")
+
+# Editors of one workflow wait for each other here; the version that they read is then compared.
+LOCK = Statement(
+    "workflows.lock",
+    f"SELECT {_WORKFLOW} FROM workflow AS w WHERE w.account_id = $1 AND w.id = $2 FOR UPDATE",
+)
+
+UPDATE = Statement(
+    "workflows.update",
+    """
+    UPDATE workflow AS w
+       SET name = $3, draft = $4, draft_version = w.draft_version + 1, updated_at = $5
+     WHERE w.account_id = $1 AND w.id = $2
+    """,
+)
+
+PUBLISH = Statement(
+    "workflows.publish",
+    """
+    UPDATE workflow AS w SET published_revision = $3, updated_at = $4
+     WHERE w.account_id = $1 AND w.id = $2
+    """,
+)
+
+INSERT_REVISION = Statement(
+    "workflows.insert_revision",
+    """
+    INSERT INTO workflow_revision (account_id, workflow_id, revision, definition, published_at, published_by)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    """,
+)
+
+ENABLE = Statement(
+    "workflows.enable",
+    """
+    UPDATE workflow AS w SET enabled = true, enabled_at = $3, enabled_version = $4, updated_at = $3
+     WHERE w.account_id = $1 AND w.id = $2
+    """,
+)
+
+DISABLE = Statement(
+    "workflows.disable",
+    "UPDATE workflow AS w SET enabled = false, updated_at = $3 WHERE w.account_id = $1 AND w.id = $2",
+)
+
+REVISIONS = Statement(
+    "workflows.revisions",
+    """
+    SELECT r.workflow_id, r.revision, r.definition, r.published_at, r.published_by
+      FROM unnest($2::bigint[], $3::bigint[]) AS k(workflow_id, revision)
+      JOIN workflow_revision AS r
+        ON r.account_id = $1 AND r.workflow_id = k.workflow_id AND r.revision = k.revision
+    """,
+)
+
+CLEAR_REFS = Statement(
+    "workflows.clear_refs", "DELETE FROM trigger_ref AS t WHERE t.account_id = $1 AND t.workflow_id = $2"
+)
+
+INSERT_REFS = Statement(
+    "workflows.insert_refs",
+    """
+    INSERT INTO trigger_ref (account_id, kind, ref_id, workflow_id, n, path)
+    SELECT $1, f.kind, f.ref_id, $2, f.n, f.path
+      FROM unnest($3::text[], $4::bigint[], $5::jsonb[]) WITH ORDINALITY AS f(kind, ref_id, path, n)
+    """,
+)
+
+# From what changed to who listens: probes of the primary key, so the cost follows the workflows that name
+# it and not those that exist. A workflow that is off hears nothing.
+LISTENERS = Statement(
+    "workflows.listeners",
+    """
+    SELECT t.kind, t.ref_id, t.path, t.workflow_id, w.enabled_version
+      FROM unnest($2::text[], $3::bigint[]) AS k(kind, ref_id)
+      JOIN trigger_ref AS t ON t.account_id = $1 AND t.kind = k.kind AND t.ref_id = k.ref_id
+      JOIN workflow AS w ON w.account_id = $1 AND w.id = t.workflow_id
+     WHERE w.enabled
+    """,
+)
+
+BEGIN_BACKFILL = Statement(
+    "workflows.begin_backfill",
+    """
+    INSERT INTO workflow_backfill (account_id, workflow_id, after_id, enrolled, started_at)
+    VALUES ($1, $2, 0, 0, $3)
+    ON CONFLICT (account_id, workflow_id) DO UPDATE SET after_id = 0, enrolled = 0, started_at = $3
+    """,
+)
+
+END_BACKFILL = Statement(
+    "workflows.end_backfill",
+    "DELETE FROM workflow_backfill AS b WHERE b.account_id = $1 AND b.workflow_id = $2",
+)
+
+# The one who works on a backfill holds its row until the part and the new place are committed.
+CLAIM_BACKFILL = Statement(
+    "workflows.claim_backfill",
+    """
+    SELECT b.workflow_id, b.after_id, b.enrolled, b.started_at
+      FROM workflow_backfill AS b
+     WHERE b.account_id = $1
+     ORDER BY b.workflow_id LIMIT 1
+       FOR UPDATE SKIP LOCKED
+    """,
+)
+
+MOVE_BACKFILL = Statement(
+    "workflows.move_backfill",
+    """
+    UPDATE workflow_backfill AS b SET after_id = $3, enrolled = b.enrolled + $4
+     WHERE b.account_id = $1 AND b.workflow_id = $2
+    """,
+)
+
+BACKFILLS = Statement(
+    "workflows.backfills",
+    """
+    SELECT b.workflow_id, b.after_id, b.enrolled, b.started_at
+      FROM workflow_backfill AS b WHERE b.account_id = $1 AND b.workflow_id = ANY($2::bigint[])
+    """,
+)
+
+# Archived records are passed by here, so a page is a page of those that may enroll.
+RECORD_PAGE = Statement(
+    "workflows.record_page",
+    """
+    SELECT r.id FROM record AS r
+     WHERE r.account_id = $1 AND r.object_type_id = $2 AND r.id > $3 AND r.archived_at IS NULL
+     ORDER BY r.id LIMIT $4
+    """,
+)
+
+
+async def insert(
+    tx: Transaction, workflow_id: int, name: str, object_type_id: int, draft: dict[str, Any]
+) -> bool:
+    """A new workflow, off; False where the name is taken."""
+    return (
+        await tx.fetchval(INSERT, workflow_id, name, object_type_id, draft, tx.now, tx.actor.user_id)
+        is not None
+    )
+
+
+async def by_ids(reader: Queryable, ids: Sequence[int]) -> list[WorkflowRow | None]:
+    """The workflows with these ids, in the order asked; None where there is none."""
+    found = {row["id"]: _workflow(row) for row in await reader.fetch(BY_IDS, list(set(ids)))}
+    return [found.get(number) for number in ids]
+
+
+async def listing(reader: Queryable, after: int, limit: int) -> list[WorkflowRow]:
+    """Up to `limit` workflows behind the id `after`, in id order."""
+    return [_workflow(row) for row in await reader.fetch(LISTING, after, limit)]
+
+
+async def named(reader: Queryable, name: str) -> int | None:
+    """The id of the workflow called `name`."""
+    found: int | None = await reader.fetchval(NAMED, name)
+    return found
+
+
+async def lock(tx: Transaction, workflow_id: int) -> WorkflowRow | None:
+    """The workflow, held against other editors until the commit."""
+    row = await tx.fetchrow(LOCK, workflow_id)
+    return None if row is None else _workflow(row)
+
+
+async def update(tx: Transaction, workflow_id: int, name: str, draft: dict[str, Any]) -> None:
+    """Write the draft; its version goes up by one."""
+    await tx.execute(UPDATE, workflow_id, name, draft, tx.now)
+
+
+async def publish(
+    tx: Transaction, workflow_id: int, revision: int, definition: dict[str, Any], refs: Sequence[Ref]
+) -> None:
+    """Write a revision, and let `refs` alone lead to the workflow from now on."""
+    await tx.execute(INSERT_REVISION, workflow_id, revision, definition, tx.now, tx.actor.user_id)
+    await tx.execute(PUBLISH, workflow_id, revision, tx.now)
+    await tx.execute(CLEAR_REFS, workflow_id)
+    await tx.execute(
+        INSERT_REFS,
+        workflow_id,
+        [ref.kind for ref in refs],
+        [ref.ref_id for ref in refs],
+        [list(ref.path) for ref in refs],
+    )
+
+
+async def enable(tx: Transaction, workflow_id: int, version: int) -> None:
+    """Turn a workflow on, for changes made under `version` of the definitions or a later one."""
+    await tx.execute(ENABLE, workflow_id, tx.now, version)
+
+
+async def begin_backfill(tx: Transaction, workflow_id: int) -> None:
+    """Let a backfill begin, or begin again."""
+    await tx.execute(BEGIN_BACKFILL, workflow_id, tx.now)
+
+
+async def disable(tx: Transaction, workflow_id: int) -> None:
+    """Turn a workflow off; a backfill that has not ended ends."""
+    await tx.execute(DISABLE, workflow_id, tx.now)
+    await tx.execute(END_BACKFILL, workflow_id)
+
+
+async def revisions(reader: Queryable, keys: Sequence[tuple[int, int]]) -> list[RevisionRow | None]:
+    """The published definitions of (workflow, revision), in the order asked."""
+    wanted = sorted(set(keys))
+    rows = await reader.fetch(REVISIONS, [key[0] for key in wanted], [key[1] for key in wanted])
+    found = {(row["workflow_id"], row["revision"]): RevisionRow(**row) for row in rows}
+    return [found.get(key) for key in keys]
+
+
+async def listeners(reader: Queryable, keys: Sequence[tuple[str, int]]) -> list[Listener]:
+    """The workflows that are on and listen to any of these (kind, what changed)."""
+    rows = await reader.fetch(LISTENERS, [key[0] for key in keys], [key[1] for key in keys])
+    return [
+        Listener(
+            Ref(row["kind"], row["ref_id"], tuple(row["path"])), row["workflow_id"], row["enabled_version"]
+        )
+        for row in rows
+    ]
+
+
+async def claim_backfill(tx: Transaction) -> BackfillRow | None:
+    """A backfill that nobody else works on, held until the commit."""
+    row = await tx.fetchrow(CLAIM_BACKFILL)
+    return None if row is None else BackfillRow(**row)
+
+
+async def move_backfill(tx: Transaction, workflow_id: int, after_id: int, enrolled: int) -> None:
+    """Records up to `after_id` are done, `enrolled` more of them enrolled."""
+    await tx.execute(MOVE_BACKFILL, workflow_id, after_id, enrolled)
+
+
+async def end_backfill(tx: Transaction, workflow_id: int) -> None:
+    """The backfill has reached the last record."""
+    await tx.execute(END_BACKFILL, workflow_id)
+
+
+async def backfills(reader: Queryable, workflow_ids: Sequence[int]) -> list[BackfillRow | None]:
+    """The backfills of these workflows that have not ended, in the order asked."""
+    rows = await reader.fetch(BACKFILLS, list(workflow_ids))
+    found = {row["workflow_id"]: BackfillRow(**row) for row in rows}
+    return [found.get(workflow_id) for workflow_id in workflow_ids]
+
+
+async def record_page(reader: Queryable, object_type_id: int, after: int, limit: int) -> list[int]:
+    """Up to `limit` ids of living records of a type behind the id `after`, in id order."""
+    return [row["id"] for row in await reader.fetch(RECORD_PAGE, object_type_id, after, limit)]
+
+
+def _workflow(row: Row) -> WorkflowRow:
+    return WorkflowRow(**row)
