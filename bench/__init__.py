@@ -1,0 +1,1 @@
+"""Benchmarks: each compares side by side in one run, checks that both sides answered the same, and prints ratios."""

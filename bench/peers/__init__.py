@@ -1,0 +1,1 @@
+"""Peers: other people's servers, fetched on demand and asked the same questions."""
