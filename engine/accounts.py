@@ -91,6 +91,13 @@ async def read(reader: Queryable) -> Account:
     return Account(reader.account_id, name, merged(Settings(), settings), created_at)
 
 
+async def rename(tx: Transaction, name: str) -> None:
+    """Give the account another name. Raises `AccountExists` and `MalformedText`; nothing may follow then."""
+    name = naming.text(name, "account name")
+    if not await accounts.rename(tx, name):
+        raise AccountExists(name=name)
+
+
 async def change_settings(tx: Transaction, changes: Mapping[str, Any]) -> Settings:
     """Change some settings; raises `UnknownSetting` and `InvalidSetting`."""
     stands = merged(Settings(), await accounts.lock_settings(tx))

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from storage.database import Actor, Database, Queryable, Transaction
 from storage.statements import Statement
 
@@ -44,6 +46,8 @@ NAMES = Statement(
 READ = Statement(
     "accounts.read", "SELECT a.name, a.settings, a.created_at FROM account AS a WHERE a.account_id = $1"
 )
+
+RENAME = Statement("accounts.rename", "UPDATE account AS a SET name = $2 WHERE a.account_id = $1")
 
 LOCK_SETTINGS = Statement(
     "accounts.lock_settings", "SELECT a.settings FROM account AS a WHERE a.account_id = $1 FOR UPDATE"
@@ -91,6 +95,15 @@ async def read(reader: Queryable) -> tuple[str, dict[str, Any], datetime] | None
     """Name, settings and birth of the account."""
     row = await reader.fetchrow(READ)
     return None if row is None else (row["name"], row["settings"], row["created_at"])
+
+
+async def rename(tx: Transaction, name: str) -> bool:
+    """Give the account another name; False where that is taken, and then the transaction can only be undone."""
+    try:
+        await tx.execute(RENAME, name)
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
 
 
 async def lock_settings(tx: Transaction) -> dict[str, Any]:

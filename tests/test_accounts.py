@@ -52,18 +52,19 @@ async def test_every_pair_of_object_types_has_one_unlabelled_type_and_its_invers
             assert row.symmetric == (row.from_object_type_id == row.to_object_type_id)
 
 
-async def test_only_the_half_at_the_record_is_the_primary_company(db: Database) -> None:
+async def test_only_the_half_at_the_record_is_limited_to_one_primary_company(db: Database) -> None:
     catalogue = await db.catalogue(await accounts.create(db, "demo", now=T0))
     names = {row.id: row.name for row in catalogue.object_types.values()}
     primaries = {
         (names[row.from_object_type_id], names[row.to_object_type_id])
         for row in catalogue.association_types.values()
-        if row.primary
+        if row.primary and row.max_count == 1
     }
     assert primaries == {(name, "companies") for name in ("contacts", "deals", "tickets")}
     companies, contacts = (catalogue.by_name[name].id for name in ("companies", "contacts"))
     back = catalogue.label(companies, contacts, "primary")
     assert back is not None
+    assert back.primary
     assert back.max_count is None
     parent = catalogue.label(companies, companies, "parent")
     assert parent is not None
@@ -80,6 +81,17 @@ async def test_a_name_is_given_to_one_account_even_in_a_race(db: Database) -> No
     assert await accounts.find(db, "demo") == made[0]
     assert await accounts.find(db, "nobody") is None
     assert await accounts.names(db) == ["demo"]
+
+
+async def test_an_account_is_renamed_unless_the_name_is_taken(db: Database) -> None:
+    one, _ = [await accounts.create(db, name, now=T0) for name in ("one", "other")]
+    async with db.transaction(one, now=T0, actor=ADMIN) as tx:
+        await accounts.rename(tx, "first")
+    with pytest.raises(AccountExists):
+        async with db.transaction(one, now=T0, actor=ADMIN) as tx:
+            await accounts.rename(tx, "other")
+    assert await accounts.find(db, "first") == one
+    assert await accounts.names(db) == ["first", "other"]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 201, "a\x00b", "half \ud800"])
