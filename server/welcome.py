@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine import accounts, demo, keys
+from engine import accounts, keys
 from engine.access import Role
 from server.clock import now
 from server.settings import Settings
@@ -77,6 +77,8 @@ class Welcome:
 
 async def make_demo(db: Database, name: str, console: Console) -> int:
     """A new account with demo data, and a progress bar while it is made; its id. Raises `AccountExists`."""
+    from engine import demo  # its names and words are needed once in an installation's life
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("Making demo data", total=None)

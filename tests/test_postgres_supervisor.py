@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import asyncpg
 import pytest
 
 from server.postgres import CannotStart, find_binaries, start
+from tests.processes import nobody_runs_in, until
 
 SOURCE = Path(__file__).resolve().parents[1]
 OWNER = """
@@ -33,8 +33,6 @@ with start(Path(sys.argv[1])) as server:
 """
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="what the kernel does here is Linux's own")
-# Long enough for a machine under load; nothing here measures time.
-PATIENCE = 60.0
 
 
 @dataclass(slots=True)
@@ -92,27 +90,6 @@ def packages() -> str:
     return str(Path(asyncpg.__file__).parents[1])
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for something to come true."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
-
-
-def nobody_runs_in(data_dir: Path) -> bool:
-    """Whether neither a warden nor any PostgreSQL process of a data directory is alive."""
-    with contextlib.ExitStack() as stack:
-        for name in ("warden.lock", "postmaster.lock"):
-            if (data_dir / name).exists():
-                lock = stack.enter_context((data_dir / name).open())
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return False
-    return True
-
-
 def ask(url: str, sql: str) -> Any:
     async def asking() -> Any:
         connection: Any = await asyncpg.connect(url)
@@ -139,7 +116,9 @@ def shown(pid: int, what: str) -> int:
         numbers = next(text for text in status.read_text().splitlines() if text.startswith(line)).split()
         # Four user ids: real, effective, saved, of the file system.
         return int(numbers[2] if what == "euid" else numbers[1])
-    seen = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    seen = subprocess.run(
+        ["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=True
+    )
     return int(seen.stdout)
 
 

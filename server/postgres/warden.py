@@ -37,17 +37,21 @@ def serve(order: Order) -> None:
     except BlockingIOError:
         _say(first, {"taken": True})
         return
-    try:
-        cluster = Cluster(
-            places, find_binaries(Path(order.bin_dir) if order.bin_dir else None), order.durable
-        )
+    with contextlib.ExitStack() as last:
         try:
-            with _listening(places) as door:
-                Warden(cluster, door, first).run()
-        finally:
-            places.leave(cluster.sockets, places.run_dir())
-    except (StartFailed, NoBinaries, UnsafePlace, OSError) as problem:
-        _say(first, {"failed": str(problem)})
+            binaries = find_binaries(Path(order.bin_dir) if order.bin_dir else None)
+            cluster = Cluster(places, binaries, order.durable)
+            try:
+                with _listening(places) as door:
+                    warden = Warden(cluster, door, first)
+                    last.callback(warden.let_go)
+                    warden.run()
+            finally:
+                places.leave(cluster.sockets, places.run_dir())
+        except (StartFailed, NoBinaries, UnsafePlace, OSError) as problem:
+            _say(first, {"failed": str(problem)})
+        # Whoever waits for our end finds everything free.
+        os.close(lock)
 
 
 @dataclass(slots=True)
@@ -87,8 +91,11 @@ class Warden:
             # Closed before the server stops: who comes now finds nobody, and starts the next warden.
             self.door.close()
             self.cluster.stop()
-            for owner in (*self.owners, *self.leaving):
-                owner.close()
+
+    def let_go(self) -> None:
+        """Tell those who wait for our end."""
+        for owner in (*self.owners, *self.leaving):
+            owner.close()
 
     def _wanted(self) -> bool:
         if self.told_to_stop:

@@ -1,0 +1,221 @@
+"""The command line as its users meet it: what it prints, where, and how it ends."""
+
+import asyncio
+import os
+import re
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import accounts, keys
+from engine.access import Role, Scope
+from server.settings import BadSetting, Settings, unknown
+from storage.database import connect
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    out: str
+    err: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relata:
+    """`relata`, run on one database."""
+
+    url: str
+
+    def __call__(self, *arguments: str | Path, **environment: str) -> Said:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RELATA_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "server.cli", *map(str, arguments)],
+            env={**inherited, "DATABASE_URL": self.url, "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Said(done.stdout, done.stderr, done.returncode)
+
+
+@pytest.fixture
+def relata(database_url: str) -> Relata:
+    return Relata(database_url)
+
+
+def holder(url: str, secret: str) -> Any:
+    async def asking() -> Any:
+        async with connect(url) as db:
+            return await keys.authenticate(db, secret)
+
+    return asyncio.run(asking())
+
+
+def test_a_quiet_key_is_the_key_and_nothing_else(relata: Relata) -> None:
+    said = relata("keys", "create", "--account", "acme", "--create", "--role", "super_admin", "--quiet")
+    assert (said.err, said.code) == ("", 0)
+    assert re.fullmatch(r"\S+\n", said.out)
+    principal = holder(relata.url, said.out.strip())
+    assert (principal.account_name, principal.role) == ("acme", Role.SUPER_ADMIN)
+
+
+def test_a_key_is_made_listed_and_revoked(relata: Relata) -> None:
+    relata("accounts", "create", "acme")
+    secret = relata(
+        "keys", "create", "-a", "acme", "--role", "editor", "--scope", "records:read", "--name", "shop"
+    ).out
+    assert holder(relata.url, secret.strip()).scopes == {Scope.RECORDS_READ}
+
+    listed = relata("keys", "list", "-a", "acme").out
+    assert "shop" in listed
+    assert "editor" in listed
+    assert secret.strip() not in listed
+    number = re.search(r"key_\d+", listed)
+    assert number is not None
+
+    assert relata("keys", "revoke", "-a", "acme", number[0]).code == 0
+    assert holder(relata.url, secret.strip()) is None
+
+
+def test_accounts_are_made_and_listed(relata: Relata) -> None:
+    assert relata("accounts", "create", "beta").code == 0
+    assert relata("accounts", "create", "alpha").code == 0
+    assert relata("accounts", "list").out.split() == ["alpha", "beta"]
+    again = relata("accounts", "create", "beta")
+    assert again.code == 1
+    assert 'already an account called "beta"' in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("keys", "create", "-a", "nobody"), 'There is no account "nobody"; there are: none yet.'),
+        (("keys", "create", "-a", "nobody", "--role", "king"), 'There is no role "king"'),
+        (("keys", "create", "-a", "nobody", "--scope", "all"), 'There is no scope "all"'),
+        (("keys", "revoke", "-a", "nobody", "key_1"), 'There is no account "nobody"'),
+        (("import", "no.csv", "-a", "nobody"), "Say what the file holds"),
+        (("import", "no.csv", "-a", "nobody", "--type", "contacts", "--key", "email"), 'no account "nobody"'),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence(relata: Relata, arguments: tuple[str, ...], told: str) -> None:
+    said = relata(*arguments)
+    assert said.code == 1
+    assert told in said.err
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"RELATA_PORT": "eighty"}, 'RELATA_PORT: "eighty" is not a whole number from 0 to 65535.'),
+        ({"RELATA_LOG_FORMAT": "xml"}, 'RELATA_LOG_FORMAT: "xml" is not one of text, json.'),
+        ({"DATABASE_URL": "mysql://root:secret@there"}, "DATABASE_URL: the value is not an address such as"),
+        (
+            {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:9/gone"},
+            "The database gone at 127.0.0.1 cannot be used",
+        ),
+    ],
+)
+def test_a_bad_setting_is_told_and_no_password_shown(
+    relata: Relata, environment: dict[str, str], told: str
+) -> None:
+    said = relata("accounts", "list", **environment)
+    assert said.code == 1
+    assert told in said.err
+    assert "secret" not in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_misspelt_setting_is_pointed_out() -> None:
+    assert unknown({"RELATA_PROT": "80", "RELATA_PORT": "80", "HOME": "/"}) == ["RELATA_PROT"]
+
+
+def test_settings_come_from_the_environment_and_reach_a_child_unchanged() -> None:
+    chosen = Settings.from_environment(
+        {"RELATA_PORT": "9000", "RELATA_DATA_DIR": "/srv/relata", "RELATA_HOST": ""}
+    )
+    assert (chosen.port, chosen.data_dir, chosen.host) == (9000, Path("/srv/relata"), "127.0.0.1")
+    assert Settings.from_environment(chosen.environment()) == chosen
+    with pytest.raises(BadSetting, match="RELATA_WORKERS"):
+        Settings.from_environment({"RELATA_WORKERS": "-1"})
+
+
+def test_migrating_again_changes_nothing(relata: Relata) -> None:
+    assert relata("migrate").out == "The database is up to date.\n"
+
+
+def test_the_schema_is_the_one_that_is_kept(relata: Relata) -> None:
+    kept = Path(__file__).resolve().parents[1] / "schema.graphql"
+    assert relata("schema").out.rstrip("\n") == kept.read_text().rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", "work", "migrate", "demo", "import", "keys", "accounts", "schema"]
+)
+def test_every_command_explains_itself(relata: Relata, command: str) -> None:
+    said = relata(command, "--help")
+    assert said.code == 0
+    assert f"relata {command}" in said.out
+
+
+def test_an_import_tells_the_wrong_rows_and_keeps_the_others(relata: Relata, tmp_path: Path) -> None:
+    relata("accounts", "create", "acme")
+    people = tmp_path / "people.csv"
+    people.write_text("email,firstname\nann@example.com,Ann\n,Nobody\nbob@example.com,Bob\n")
+    said = relata("import", people, "-a", "acme", "--type", "contacts", "--key", "email")
+    assert said.code == 1
+    assert "3 rows: 2 created, 0 updated, 0 unchanged, 1 failed." in said.out
+    assert re.search(r"^\s*2\s+email", said.err, re.MULTILINE)
+
+    people.write_text("email,firstname\nann@example.com,Anna\nbob@example.com,Bob\n")
+    said = relata("import", people, "-a", "acme", "--type", "contacts", "--key", "email")
+    assert (said.code, said.out) == (0, "2 rows: 0 created, 1 updated, 1 unchanged, 0 failed.\n")
+
+
+def test_an_import_of_associations_joins_what_an_import_of_records_made(
+    relata: Relata, tmp_path: Path
+) -> None:
+    relata("accounts", "create", "acme")
+    people, firms, jobs = tmp_path / "people.csv", tmp_path / "firms.csv", tmp_path / "jobs.csv"
+    people.write_text("E-mail,firstname\nann@example.com,Ann\n")
+    firms.write_text("domain,name\nexample.com,Example\n")
+    jobs.write_text("who,where\nann@example.com,example.com\nann@example.com,nowhere.example\n")
+    relata(
+        "import", people, "-a", "acme", "--type", "contacts", "--key", "E-mail", "--column", "E-mail=email"
+    )
+    relata("import", firms, "-a", "acme", "--type", "firms", "--key", "domain", "--create")
+    said = relata("import", jobs, "-a", "acme", "--from", "contacts.email", "--to", "firms.domain")
+    assert said.code == 1
+    assert "2 rows: 1 created, 0 updated, 0 unchanged, 1 failed." in said.out
+    assert "nowhere.example" in said.err
+
+
+def test_a_secret_file_is_for_its_owner_alone(database_url: str, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from server.welcome import Welcome
+
+    async def starting() -> tuple[str | None, str | None]:
+        seen = []
+        async with connect(database_url) as db:
+            from server.clock import now
+
+            await accounts.create(db, "demo", now=now())
+            for _ in range(2):
+                welcome = Welcome(Settings(data_dir=tmp_path), Console(quiet=True), demo=True)
+                await welcome.prepare(db)
+                seen.append(welcome.key)
+        return seen[0], seen[1]
+
+    first, second = asyncio.run(starting())
+    assert first == second
+    assert holder(database_url, str(first)).account_name == "demo"
+    assert stat.S_IMODE((tmp_path / "demo-key").stat().st_mode) == 0o600
