@@ -1,0 +1,143 @@
+"""From a filter's definition (JSON, by name) to the bound tree, with every problem told at its path.
+
+`{and: [...]}`, `{or: [...]}`, `{not: ...}`, `{property: {name, operator, value, values, other, includeEmpty}}`,
+`{associated: {to, quantifier, labels, where, operator, count, includeEmpty}}`; a key that is null is not there.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from typing import Any
+
+from engine.filters.associated import bind_associated
+from engine.filters.binding import Binding, include_empty
+from engine.filters.problems import EmptyFilterList, FilterTooDeep, MalformedFilter, TooManyLeaves
+from engine.filters.property import bind_property
+from engine.problems import PathPart, Problem, Refused
+from engine.values import shown
+from storage.catalogue import Catalogue, ObjectTypeRow
+from storage.filters.tree import And, Filter, Not, Or
+
+LEAVES_LIMIT = 250
+DEPTH_LIMIT = 20
+
+# What stands where a part could not be bound; the whole filter is then refused.
+NOTHING = And(())
+
+
+def bind(
+    definition: Any, object_type: ObjectTypeRow, catalogue: Catalogue, *, time_zone: tzinfo = UTC
+) -> Filter:
+    """The filter that `definition` describes, for records of `object_type`.
+
+    Days of moments are days of `time_zone`. Where `includeEmpty` is not given, the default for definitions of
+    `object_type` stands. Raises `Refused` with every problem.
+    """
+    _check_size(definition)
+    binding = Binding(object_type, catalogue, time_zone)
+    bound = _bind(binding, definition, object_type, (), 1)
+    if binding.problems:
+        raise Refused(binding.problems)
+    return bound
+
+
+def explicit(definition: Mapping[str, Any], object_type: ObjectTypeRow) -> dict[str, Any]:
+    """A valid definition as it is to be stored: `includeEmpty` spelled out on every leaf.
+
+    `object_type` is that of the workflow, segment or query, whatever object type the filter itself is about.
+    """
+    ((key, body),) = ((key, body) for key, body in definition.items() if body is not None)
+    match key:
+        case "and" | "or":
+            return {key: [explicit(part, object_type) for part in body]}
+        case "not":
+            return {key: explicit(body, object_type)}
+        case "property":
+            return {key: {**_given(body), "includeEmpty": include_empty(body, object_type)}}
+        case _:
+            spelled = {**_given(body), "includeEmpty": include_empty(body, object_type)}
+            if spelled.get("where") is not None:
+                spelled["where"] = explicit(spelled["where"], object_type)
+            return {key: {"quantifier": "ANY", **spelled}}
+
+
+def leaves(definition: Any) -> int:
+    """The number of property and associated leaves, nested ones included, in any definition, valid or not."""
+    count, rest = 0, [definition]
+    while rest:
+        one = rest.pop()
+        if not isinstance(one, Mapping):
+            continue
+        for key, body in one.items():
+            if key in ("and", "or") and isinstance(body, list | tuple):
+                rest.extend(body)
+            elif key == "not":
+                rest.append(body)
+            elif key in ("property", "associated") and body is not None:
+                count += 1
+                if key == "associated" and isinstance(body, Mapping):
+                    rest.append(body.get("where"))
+    return count
+
+
+def _check_size(definition: Any) -> None:
+    count = leaves(definition)
+    if count > LEAVES_LIMIT:
+        raise Refused([TooManyLeaves(count=count, limit=LEAVES_LIMIT)])
+
+
+def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def _bind(
+    binding: Binding, definition: Any, object_type: ObjectTypeRow, path: tuple[PathPart, ...], depth: int
+) -> Filter:
+    """One part of a definition; notes what is wrong with it and goes on."""
+    if depth > DEPTH_LIMIT:
+        binding.problems.append(FilterTooDeep(limit=DEPTH_LIMIT, path=path))
+        return NOTHING
+    try:
+        key, body = _one_key(definition)
+        match key:
+            case "and" | "or":
+                parts = tuple(
+                    _bind(binding, part, object_type, (*path, key, n), depth + 1)
+                    for n, part in enumerate(_list(key, body))
+                )
+                return And(parts) if key == "and" else Or(parts)
+            case "not":
+                return Not(_bind(binding, body, object_type, (*path, key), depth + 1))
+            case "property":
+                return bind_property(body, object_type, binding)
+            case _:
+                below = (*path, key, "where")
+                return bind_associated(
+                    body,
+                    object_type,
+                    binding,
+                    lambda where, to: _bind(binding, where, to, below, depth + 1),
+                )
+    except Problem as problem:
+        binding.problems.append(problem.at(*path))
+        return NOTHING
+
+
+def _one_key(definition: Any) -> tuple[str, Any]:
+    if not isinstance(definition, Mapping):
+        raise MalformedFilter(reason=f"this is {shown(definition)}")
+    given = [(key, body) for key, body in definition.items() if body is not None]
+    if len(given) != 1:
+        named = ", ".join(shown(key) for key, _ in given)
+        raise MalformedFilter(reason=f"this has {named}" if given else "this has none")
+    ((key, body),) = given
+    if key not in ("and", "or", "not", "property", "associated"):
+        raise MalformedFilter(reason=f"this has {shown(key)}")
+    return key, body
+
+
+def _list(key: str, body: Any) -> list[Any]:
+    if not isinstance(body, list | tuple):
+        raise MalformedFilter(reason=f'"{key}" must hold a list', path=(key,))
+    if not body:
+        raise EmptyFilterList(key=key, path=(key,))
+    return list(body)

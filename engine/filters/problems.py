@@ -1,0 +1,59 @@
+"""What can be wrong with a filter's definition."""
+
+from engine.problems import Problem
+from engine.records.problems import UnknownProperty
+from engine.values import InvalidValue
+
+__all__ = ["InvalidValue", "UnknownProperty"]
+
+
+class MalformedFilter(Problem):
+    """A filter is an object with exactly one of the keys and, or, not, property and associated; {reason}."""
+
+
+class MalformedLeaf(Problem):
+    """{reason}"""
+
+
+class EmptyFilterList(Problem):
+    """The list of "{key}" is empty: it would hold for all records or for none. Leave the filter out instead."""
+
+
+class TooManyLeaves(Problem):
+    """This filter has {count} conditions; at most {limit} are possible."""
+
+
+class FilterTooDeep(Problem):
+    """This filter is nested more than {limit} levels deep."""
+
+
+class OperatorDoesNotFit(Problem):
+    """The operator {operator} does not fit the property "{property}" of type {type}; these fit: {fitting}."""
+
+
+class UnknownOperator(Problem):
+    """There is no operator {operator}; there are: {known}."""
+
+
+class ValuesMissing(Problem):
+    """The operator {operator} needs {expected}; {count} given."""
+
+
+class TooManyValues(Problem):
+    """{count} values in one condition; at most {limit} are possible."""
+
+
+class RangeReversed(Problem):
+    """The range begins with {low}, which is after its end {high}."""
+
+
+class PropertiesNotComparable(Problem):
+    """The property "{property}" ({type}) cannot be compared with "{other}" ({other_type})."""
+
+
+class UnknownObjectType(Problem):
+    """There is no object type "{name}" in this account."""
+
+
+class UnknownLabel(Problem):
+    """There is no label "{label}" from {object_type} to {to}; there are: {known}."""

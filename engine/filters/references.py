@@ -1,0 +1,63 @@
+"""What a filter looks at, and how a change there leads back to the records that the filter is about."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from storage.catalogue import Catalogue
+from storage.filters.tree import And, AssociatedLeaf, ComparedWith, Filter, Not, Or, PropertyLeaf, Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A property, or an association type standing at the record that has it.
+
+    `path` holds the association types that lead from that record back to the filter's own, step by step.
+    """
+
+    kind: Literal["PROPERTY", "ASSOCIATION"]
+    id: int
+    path: tuple[int, ...]
+
+
+def references(filter_: Filter, object_type_id: int, catalogue: Catalogue) -> set[Reference]:
+    """All that `filter_`, which is about records of `object_type_id`, looks at.
+
+    Whoever follows a path reaches every record whose answer can change; it may reach others. A leaf on unlabelled
+    associations names every label of its pair, since one that comes or goes decides.
+    """
+    return set(_references(filter_, (), catalogue))
+
+
+def _references(filter_: Filter, path: tuple[int, ...], catalogue: Catalogue) -> Iterator[Reference]:
+    match filter_:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from _references(part, path, catalogue)
+        case Not(part):
+            yield from _references(part, path, catalogue)
+        case PropertyLeaf(prop, test):
+            yield Reference("PROPERTY", prop.id, path)
+            if isinstance(test, ComparedWith):
+                yield Reference("PROPERTY", test.other.id, path)
+        case AssociatedLeaf(reach, where=where):
+            for type_id in _types(reach, catalogue):
+                yield Reference("ASSOCIATION", type_id, path)
+            if where is not None:
+                yield from _references(where, (_back(reach, catalogue), *path), catalogue)
+        case _:
+            assert_never(filter_)
+
+
+def _types(reach: Reach, catalogue: Catalogue) -> tuple[int, ...]:
+    if not reach.only:
+        return reach.type_ids
+    pair = catalogue.between(reach.from_object_type_id, reach.to_object_type_id)
+    return tuple(row.id for row in pair)
+
+
+def _back(reach: Reach, catalogue: Catalogue) -> int:
+    """One type that leads back: where there are several labels, the unlabelled type, which stands beside each."""
+    if len(reach.inverse_type_ids) == 1:
+        return reach.inverse_type_ids[0]
+    return catalogue.unlabelled(reach.to_object_type_id, reach.from_object_type_id).id
