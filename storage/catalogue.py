@@ -64,9 +64,11 @@ class AssociationTypeRow:
 
     @property
     def primary(self) -> bool:
-        """Whether this is a `primary` label of the system (at the company's end: its inverse)."""
-        # The half at the company bears the same name, and has no limit.
-        return self.category == "SYSTEM" and self.name == "primary" and self.max_count == 1
+        """Whether this is the system's `primary` label, in either direction.
+
+        The half that stands at the record is limited to one; the half at the company has no limit.
+        """
+        return self.category == "SYSTEM" and self.name == "primary"
 
 
 @dataclass(frozen=True)
