@@ -1,0 +1,183 @@
+"""Answers compiled selections: whole operations from a bounded cache of plans, single root fields beside others."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution.collect_fields import FieldDetails
+from graphql.execution.values import VariableValues, get_variable_values
+
+from engine import ids
+from engine.problems import Problem, Refused
+from resolvers.context import Context
+from resolvers.selection.reading import NotCompiled, Reading
+from storage.catalogue import Catalogue
+from storage.database import Database
+from storage.selection.text import Plan, compile, run
+from storage.selection.tree import Constant, Slot
+
+PLANS_KEPT = 2_000
+# Longer variables are not worth a place in the cache: their like does not come again.
+LONGEST_KEY = 4_096
+# The definitions may change between planning and running, though hardly three times in a row.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An operation of a valid document, and what its plans depend on.
+
+    `open` are the variables that are used once, as the whole of an argument called `id`; `others` are all others.
+    """
+
+    operation: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    open: frozenset[str]
+    others: tuple[str, ...]
+
+
+def prepare(document: DocumentNode, operation: OperationDefinitionNode) -> Prepared:
+    """What can be known of an operation without its variables."""
+    fragments = {
+        node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+    }
+    uses = _Uses()
+    for node in (operation, *fragments.values()):
+        visit(node, uses)
+    declared = [one.variable.name.value for one in operation.variable_definitions or ()]
+    # Once where it is declared, once where it is used.
+    slots = frozenset(name for name in declared if name in uses.as_id and uses.times[name] == 2)
+    return Prepared(
+        operation, fragments, slots, tuple(sorted(name for name in declared if name not in slots))
+    )
+
+
+class _Uses(Visitor):
+    """How often each variable is named, and which ones are an `id`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: Counter[str] = Counter()
+        self.as_id: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.times[node.name.value] += 1
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        for argument in node.arguments or ():
+            if argument.name.value == "id" and isinstance(argument.value, VariableNode):
+                self.as_id.add(argument.value.name.value)
+
+
+@dataclass(slots=True)
+class Plans:
+    """Plans of whole operations, by what they depend on. None stands for an operation that does not compile."""
+
+    schema: GraphQLSchema
+    _known: OrderedDict[Any, Plan | None] = field(default_factory=OrderedDict)
+
+    async def answer(
+        self, db: Database, account_id: int, key: Any, prepared: Prepared, variables: Mapping[str, Any]
+    ) -> str | None:
+        """The JSON text of `data`; None where ordinary execution has to answer.
+
+        `key` names the operation. Only success is told; failures of the database pass through.
+        """
+        slots = _slots(prepared, variables)
+        if slots is None:
+            return None
+        for attempt in range(ATTEMPTS):
+            catalogue = await db.catalogue(account_id, fresh=attempt > 0)
+            plan = self._plan(key, prepared, variables, catalogue)
+            if plan is None:
+                return None
+            async with db.read(account_id) as reader:
+                answer = await run(reader, plan, slots)
+            if answer.version == catalogue.version:
+                return answer.text
+        return None
+
+    def _plan(
+        self, key: Any, prepared: Prepared, variables: Mapping[str, Any], catalogue: Catalogue
+    ) -> Plan | None:
+        told = {name: variables[name] for name in prepared.others if name in variables}
+        shape = orjson.dumps(told, option=orjson.OPT_SORT_KEYS) if told else b""
+        place = (key, catalogue.account_id, catalogue.version, shape)
+        if place in self._known:
+            self._known.move_to_end(place)
+            return self._known[place]
+        plan = _compiled(self.schema, prepared, variables, catalogue)
+        if len(shape) <= LONGEST_KEY:
+            self._known[place] = plan
+            while len(self._known) > PLANS_KEPT:
+                self._known.popitem(last=False)
+        return plan
+
+
+def _slots(prepared: Prepared, variables: Mapping[str, Any]) -> dict[str, int] | None:
+    """The numbers of the ids that a plan leaves open; None where one is not an id."""
+    try:
+        return {name: ids.decode("record", variables[name]) for name in prepared.open}
+    except (KeyError, TypeError, Problem):
+        return None
+
+
+def _compiled(
+    schema: GraphQLSchema, prepared: Prepared, variables: Mapping[str, Any], catalogue: Catalogue
+) -> Plan | None:
+    coerced = get_variable_values(schema, prepared.operation.variable_definitions or (), dict(variables))
+    if isinstance(coerced, list):
+        return None
+    reading = Reading(schema, prepared.fragments, prepared.operation, coerced, catalogue, prepared.open)
+    try:
+        plan = compile(reading.selection())
+    except (NotCompiled, Problem, Refused, GraphQLError):
+        return None
+    # A variable that looks like an id may stand where no record is asked for by it.
+    left = {value.name for value in plan.params if isinstance(value, Slot)}
+    return plan if left == prepared.open else None
+
+
+async def root(
+    context: Context,
+    schema: GraphQLSchema,
+    parent: GraphQLObjectType,
+    nodes: Sequence[FieldNode],
+    fragments: Mapping[str, FragmentDefinitionNode],
+    operation: OperationDefinitionNode,
+    variables: VariableValues,
+) -> str | None:
+    """The JSON text of one root field; None where it does not compile.
+
+    Where the definitions have changed since the request began, the request goes on with the new ones.
+    """
+    for _ in range(ATTEMPTS):
+        reading = Reading(schema, fragments, operation, variables, context.catalogue)
+        try:
+            found = reading.root(parent, [FieldDetails(node, None) for node in nodes])
+            if isinstance(found, Constant):
+                return found.text
+            plan = compile(found)
+        except (NotCompiled, Problem, Refused, GraphQLError):
+            return None
+        async with context.db.read(context.account_id) as reader:
+            answer = await run(reader, plan, {})
+        if answer.version == context.catalogue.version:
+            return answer.text
+        context.catalogue = await context.db.catalogue(context.account_id)
+        context.loaders.clear()
+    return None

@@ -1,0 +1,376 @@
+"""Reads field nodes of a query into a `Selection`: pure data, for one statement.
+
+What cannot be compiled raises `NotCompiled`, and what is wrong raises its `Problem`; in both cases ordinary
+execution does the work, and words the errors.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+import orjson
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableNode,
+    get_named_type,
+)
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_fields, collect_subfields
+from graphql.execution.values import VariableValues, get_argument_values
+
+from engine import ids, values
+from resolvers import listings
+from resolvers.listings import Asked
+from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
+from storage.selection.tree import (
+    Connection,
+    ConnectionPart,
+    Constant,
+    DisplayName,
+    EdgeFact,
+    EdgePart,
+    Edges,
+    Identity,
+    Labels,
+    Listing,
+    Moment,
+    Nodes,
+    One,
+    PageFact,
+    PageInfo,
+    Properties,
+    PropertyValue,
+    RecordPart,
+    RecordParts,
+    Root,
+    Selection,
+    Slot,
+    Total,
+    display,
+)
+
+# Bounds a statement's text, whatever is asked; what goes beyond is resolved field by field.
+MOST_PARTS = 2_000
+MOST_LEVELS = 16
+
+# The root fields that are read here.
+COMPILED = frozenset({"record", "records"})
+
+RECORD_PREFIX = f"{ids.PREFIXES['record']}_"
+MOMENTS = {
+    "createdAt": "created_at",
+    "updatedAt": "updated_at",
+    "archivedAt": "archived_at",
+    "lastAssociationChangeAt": "last_association_change_at",
+}
+PAGE_FACTS = {
+    "hasNextPage": PageFact.HAS_NEXT,
+    "hasPreviousPage": PageFact.HAS_PREVIOUS,
+    "startCursor": PageFact.START,
+    "endCursor": PageFact.END,
+}
+EDGE_FACTS = {
+    "cursor": EdgeFact.CURSOR,
+    "createdAt": EdgeFact.ASSOCIATED_AT,
+    "source": EdgeFact.ASSOCIATION_SOURCE,
+}
+
+# What is asked under one key: all nodes of it, merged.
+Details: TypeAlias = list[FieldDetails]
+
+
+class NotCompiled(Exception):
+    """Something here is no part of compiled selections."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reading of one operation.
+
+    `slots` are the variables of which a value may be left open (see `Slot`): those used once, as an id.
+    """
+
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+    operation: OperationDefinitionNode
+    variables: VariableValues
+    catalogue: Catalogue
+    open: frozenset[str] = frozenset()
+    _parts: int = field(default=0, init=False)
+    _levels: int = field(default=0, init=False)
+
+    def selection(self) -> Selection:
+        """The whole operation, when all of its roots compile."""
+        query = self.schema.query_type
+        assert query is not None
+        collected = collect_fields(
+            self.schema, self._fragment_details(), self.variables, query, self.operation
+        )
+        if collected.new_defer_usages:
+            raise NotCompiled
+        return Selection(
+            tuple((key, self.root(query, nodes)) for key, nodes in collected.grouped_field_set.items())
+        )
+
+    def root(self, query: GraphQLObjectType, nodes: Details) -> Root | Constant:
+        """One root field."""
+        name = nodes[0].node.name.value
+        if name == "__typename":
+            return _constant(query.name)
+        if name not in COMPILED:
+            raise NotCompiled
+        declared, arguments = self._asked(query, nodes)
+        if name == "records":
+            of = listings.object_type(self.catalogue, arguments["objectType"])
+            listing = listings.records(self.catalogue, of, _page_asked(arguments))
+            return self.connection(declared, nodes, None, of, listing)
+        return self.one(declared, nodes, arguments)
+
+    def one(self, declared: GraphQLField, nodes: Details, arguments: Mapping[str, Any]) -> One:
+        """A record by id or by a unique property. Without its object type, what it has is not known yet."""
+        if arguments.get("objectType") is None or (
+            (arguments.get("id") is None) is (arguments.get("by") is None)
+        ):
+            raise NotCompiled
+        of = listings.object_type(self.catalogue, arguments["objectType"])
+        node = self.record(declared, nodes, of)
+        by = arguments.get("by")
+        if by is None:
+            slot = self._slot(nodes, "id")
+            return One(of.id, node, id=slot or ids.decode("record", arguments["id"]))
+        prop = listings.prop(of, by["property"])
+        value = values.normalize(prop, by["value"]) if prop.is_unique else None
+        if value is None:
+            raise NotCompiled
+        return One(of.id, node, unique=(prop.id, values.canonical(prop, value)))
+
+    # --- records ---------------------------------------------------------------------------------------
+
+    def record(self, declared: GraphQLField, nodes: Details, of: ObjectTypeRow) -> RecordParts:
+        """What is wanted of a record of one object type."""
+        self._levels += 1
+        if self._levels > MOST_LEVELS:
+            raise NotCompiled
+        parts = self._each(declared, nodes, lambda kind, below: self.record_part(kind, below, of))
+        self._levels -= 1
+        return RecordParts(parts)
+
+    def record_part(self, kind: GraphQLObjectType, nodes: Details, of: ObjectTypeRow) -> RecordPart:
+        """One field of a record."""
+        name = nodes[0].node.name.value
+        if name in MOMENTS:
+            return Moment(MOMENTS[name])
+        match name:
+            case "id":
+                return Identity(RECORD_PREFIX)
+            case "objectType":
+                return _constant(of.name)
+            case "displayName":
+                alternatives = display(of)
+                if alternatives is None:
+                    raise NotCompiled
+                return DisplayName(alternatives, RECORD_PREFIX)
+            case "properties" | "property" | "associations" | "associationCount":
+                declared, arguments = self._asked(kind, nodes)
+                return self.record_call(name, declared, nodes, arguments, of)
+            case _:
+                raise NotCompiled
+
+    def record_call(
+        self,
+        name: str,
+        declared: GraphQLField,
+        nodes: Details,
+        arguments: Mapping[str, Any],
+        of: ObjectTypeRow,
+    ) -> RecordPart:
+        """One field of a record that has arguments."""
+        match name:
+            case "properties":
+                names = arguments.get("names")
+                if names is None:
+                    hidden = (prop.name for prop in of.properties.values() if prop.archived_at is not None)
+                    return Properties(None, tuple(sorted(hidden)))
+                self._count(len(names))
+                return Properties(tuple(listings.prop(of, name).name for name in dict.fromkeys(names)))
+            case "property":
+                return PropertyValue(listings.prop(of, arguments["name"]).name)
+            case "associationCount":
+                return listings.association_count(
+                    self.catalogue, of, arguments["to"], arguments.get("labels")
+                )
+            case _:
+                listing = listings.associated(
+                    self.catalogue, of, arguments["to"], arguments.get("labels"), _page_asked(arguments)
+                )
+                far = listings.object_type(self.catalogue, arguments["to"])
+                return self.connection(declared, nodes, of, far, listing)
+
+    # --- connections -----------------------------------------------------------------------------------
+
+    def connection(
+        self,
+        declared: GraphQLField,
+        nodes: Details,
+        near: ObjectTypeRow | None,
+        far: ObjectTypeRow,
+        listing: Listing,
+    ) -> Connection:
+        """A page: of records of `far`, or of those that are associated with one of `near`."""
+        return Connection(
+            listing,
+            self._each(declared, nodes, lambda kind, below: self.connection_part(kind, below, near, far)),
+        )
+
+    def connection_part(
+        self, kind: GraphQLObjectType, nodes: Details, near: ObjectTypeRow | None, far: ObjectTypeRow
+    ) -> ConnectionPart:
+        """One field of a connection."""
+        declared = self._declared(kind, nodes)
+        match nodes[0].node.name.value:
+            case "totalCount":
+                return Total()
+            case "nodes":
+                return Nodes(self.record(declared, nodes, far))
+            case "pageInfo":
+                return PageInfo(self._each(declared, nodes, lambda _, below: _fact(below, PAGE_FACTS)))
+            case "edges":
+                return Edges(
+                    self._each(declared, nodes, lambda kind, below: self.edge_part(kind, below, near, far))
+                )
+            case _:
+                raise NotCompiled
+
+    def edge_part(
+        self, kind: GraphQLObjectType, nodes: Details, near: ObjectTypeRow | None, far: ObjectTypeRow
+    ) -> EdgePart:
+        """One field of an edge."""
+        declared = self._declared(kind, nodes)
+        match nodes[0].node.name.value:
+            case "node":
+                return self.record(declared, nodes, far)
+            case "labels" if near is not None:
+                return self.labels(declared, nodes, near, far)
+            case _:
+                fact: EdgeFact = _fact(nodes, EDGE_FACTS)
+                return fact
+
+    def labels(
+        self, declared: GraphQLField, nodes: Details, near: ObjectTypeRow, far: ObjectTypeRow
+    ) -> Labels:
+        """The labels of an edge: as the account defines them, worded here."""
+        fields = self._each(declared, nodes, lambda _, below: below[0].node.name.value)
+        return Labels(
+            tuple(
+                (row.id, _label_text(fields, row))
+                for row in self.catalogue.between(near.id, far.id)
+                if not row.unlabelled
+            )
+        )
+
+    # --- GraphQL -----------------------------------------------------------------------------------------
+
+    def _each(
+        self, declared: GraphQLField, nodes: Details, read: Callable[[GraphQLObjectType, Details], Any]
+    ) -> tuple[tuple[str, Any], ...]:
+        """Each field below `nodes`, in the order of the answer, read by `read`; type names are constants."""
+        kind = get_named_type(declared.type)
+        if not isinstance(kind, GraphQLObjectType):
+            raise NotCompiled
+        collected = collect_subfields(
+            self.schema, self._fragment_details(), self.variables, self.operation, kind, nodes
+        )
+        if collected.new_defer_usages:
+            raise NotCompiled
+        self._count(len(collected.grouped_field_set))
+        return tuple(
+            (
+                key,
+                _constant(kind.name) if below[0].node.name.value == "__typename" else read(kind, below),
+            )
+            for key, below in collected.grouped_field_set.items()
+        )
+
+    def _declared(self, kind: GraphQLObjectType, nodes: Details) -> GraphQLField:
+        found: GraphQLField | None = kind.fields.get(nodes[0].node.name.value)
+        if found is None:
+            raise NotCompiled
+        return found
+
+    def _asked(self, kind: GraphQLObjectType, nodes: Details) -> tuple[GraphQLField, dict[str, Any]]:
+        declared = self._declared(kind, nodes)
+        details = nodes[0]
+        arguments = get_argument_values(
+            declared, details.node, self.variables, details.fragment_variable_values
+        )
+        return declared, plain(arguments)
+
+    def _fragment_details(self) -> dict[str, FragmentDetails]:
+        return {name: FragmentDetails(found) for name, found in self.fragments.items()}
+
+    def _slot(self, nodes: Details, argument: str) -> Slot | None:
+        for given in nodes[0].node.arguments or ():
+            if given.name.value == argument and isinstance(given.value, VariableNode):
+                name = given.value.name.value
+                return Slot(name) if name in self.open else None
+        return None
+
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > MOST_PARTS:
+            raise NotCompiled
+
+
+def plain(value: Any) -> Any:
+    """Arguments as plain values: enumerations by name."""
+    match value:
+        case Enum():
+            return value.name
+        case dict():
+            return {name: plain(part) for name, part in value.items()}
+        case list() | tuple():
+            return [plain(part) for part in value]
+        case _:
+            return value
+
+
+def _page_asked(arguments: Mapping[str, Any]) -> Asked:
+    return Asked(
+        listings.definition(arguments.get("where")),
+        arguments.get("orderBy") or (),
+        arguments.get("first"),
+        arguments.get("after"),
+        arguments.get("last"),
+        arguments.get("before"),
+    )
+
+
+def _constant(value: Any) -> Constant:
+    return Constant(orjson.dumps(value).decode())
+
+
+def _fact(nodes: Details, facts: Mapping[str, Any]) -> Any:
+    found = facts.get(nodes[0].node.name.value)
+    if found is None:
+        raise NotCompiled
+    return found
+
+
+def _label_text(fields: Iterable[tuple[str, str | Constant]], row: AssociationTypeRow) -> str:
+    """A label as JSON text; `fields` are names of its fields by key, or constants."""
+    facts = {
+        "name": row.name,
+        "label": row.label,
+        "typeId": ids.encode("association type", row.id),
+        "category": row.category,
+    }
+    if any(isinstance(name, str) and name not in facts for _, name in fields):
+        raise NotCompiled
+    found = {
+        key: orjson.Fragment(name.text) if isinstance(name, Constant) else facts[name] for key, name in fields
+    }
+    return orjson.dumps(found).decode()

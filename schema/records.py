@@ -1,0 +1,418 @@
+"""Records, and what hangs on them. Types here are closed: what they hold can be compiled, or says that it cannot."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, cast
+
+import strawberry
+from orjson import Fragment
+
+from engine import ids
+from engine.access import Scope
+from engine.display import display_name
+from resolvers import records as reads
+from resolvers.context import Context
+from resolvers.records import Found, Listed
+from resolvers.selection import answering
+from schema.access import Requires
+from schema.context import Info
+from schema.filters import FilterInput, OrderInput, asked
+from schema.nodes import Node, PageInfo
+from schema.scalars import JSON
+from storage.catalogue import AssociationTypeRow
+from storage.records import HistoryRow
+from storage.selection.pages import EdgeRow
+
+Names = Annotated[
+    list[str] | None,
+    strawberry.argument(
+        description="Internal names; null: all that have a value. Named ones without a value are null."
+    ),
+]
+To = Annotated[
+    str,
+    strawberry.argument(
+        description='The object type of the other records: its internal name, such as "deals".'
+    ),
+]
+LabelNames = Annotated[
+    list[str] | None,
+    strawberry.argument(
+        description="Internal names of labels, as they stand at this record: any one of them. Null: any "
+        "association, labelled or not; an empty list: those without a label."
+    ),
+]
+Where = Annotated[FilterInput | None, strawberry.argument(description="What the records must be like.")]
+OrderBy = Annotated[
+    list[OrderInput] | None,
+    strawberry.argument(
+        description="The order, the most important part first; without it, the order of ids."
+    ),
+]
+ObjectTypeName = Annotated[
+    str, strawberry.argument(description='The internal name of an object type, such as "contacts".')
+]
+
+
+@strawberry.type
+class EdgeLabel:
+    """A label that an association holds, as it stands at the record from which the edge is seen."""
+
+    row: strawberry.Private[AssociationTypeRow]
+
+    @strawberry.field
+    def name(self) -> str:
+        """The internal name; it never changes."""
+        return str(self.row.name)
+
+    @strawberry.field
+    def label(self) -> str:
+        """The text that people read."""
+        return str(self.row.label)
+
+    @strawberry.field
+    def type_id(self) -> strawberry.ID:
+        """The id of the directed association type."""
+        return strawberry.ID(ids.encode("association type", self.row.id))
+
+    @strawberry.field
+    def category(self) -> str:
+        """SYSTEM, or USER_DEFINED."""
+        return self.row.category
+
+
+@strawberry.type
+class PropertyChange:
+    """A change of a record's properties."""
+
+    row: strawberry.Private[HistoryRow]
+    name: strawberry.Private[str | None]
+
+    @strawberry.field
+    def version(self) -> int:
+        """Counts the changes of the record; its creation is 1."""
+        return self.row.version
+
+    @strawberry.field
+    def at(self) -> datetime:
+        """When it was made."""
+        return self.row.at
+
+    @strawberry.field
+    def changed(self) -> JSON:
+        """New values by property name, null where a value was cleared; of the property asked for, if one was."""
+        if self.name is None:
+            return JSON(self.row.changed)
+        return JSON({self.name: self.row.changed[self.name]})
+
+    @strawberry.field
+    def source(self) -> str:
+        """What kind of thing made it: API, IMPORT, WORKFLOW, MERGE …"""
+        return self.row.source
+
+    @strawberry.field
+    def source_id(self) -> str | None:
+        """Which of its kind."""
+        return self.row.source_id
+
+    @strawberry.field
+    def user_id(self) -> strawberry.ID | None:
+        """The user on whose behalf it was made."""
+        return None if self.row.user_id is None else strawberry.ID(ids.encode("user", self.row.user_id))
+
+
+@strawberry.type
+class PropertyChangeEdge:
+    """A change in a history."""
+
+    cursor: str = strawberry.field(description="Where it stands in this history.")
+    node: PropertyChange = strawberry.field(description="The change.")
+
+
+@strawberry.type
+class PropertyChangeConnection:
+    """A page of a history, newest first."""
+
+    edges: list[PropertyChangeEdge] = strawberry.field(description="The changes with their cursors.")
+    nodes: list[PropertyChange] = strawberry.field(description="The changes.")
+    page_info: PageInfo = strawberry.field(description="Where the page stands.")
+
+
+@strawberry.type
+class Record(Node):
+    """A record of some object type: a contact, a company, a deal, or one of a kind of the account's own."""
+
+    found: strawberry.Private[Found]
+    object_type: str = strawberry.field(description="The internal name of its object type.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    updated_at: datetime = strawberry.field(
+        description="When a property last changed, or it was put away or brought back."
+    )
+    archived_at: datetime | None = strawberry.field(
+        description="When it was put away; null while it is there."
+    )
+    last_association_change_at: datetime | None = strawberry.field(
+        description="When an association or a label of it last changed; null: never."
+    )
+
+    @strawberry.field
+    def display_name(self) -> str:
+        """What people call it; its id, where nothing names it."""
+        return display_name(self.found.of, self.found.row.id, self.found.row.properties)
+
+    @strawberry.field
+    def properties(self, names: Names = None) -> JSON:
+        """Its values by property name."""
+        return JSON(reads.properties(self.found, names))
+
+    @strawberry.field
+    def property(
+        self, name: Annotated[str, strawberry.argument(description="The property's internal name.")]
+    ) -> JSON | None:
+        """One value; null where there is none."""
+        return cast("JSON | None", reads.properties(self.found, [name])[name])
+
+    @strawberry.field
+    async def associations(
+        self,
+        info: Info,
+        to: To,
+        labels: LabelNames = None,
+        where: Where = None,
+        order_by: OrderBy = None,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> "AssociationConnection":
+        """The records of one object type that are associated with it, with the labels that they hold."""
+        page = asked(where, order_by, first, after, last, before)
+        return AssociationConnection(
+            listed=await reads.associated(info.context, self.found, to, labels, page)
+        )
+
+    @strawberry.field
+    async def association_count(self, info: Info, to: To, labels: LabelNames = None) -> int | None:
+        """How many records are associated with it, each counted once; null: there never was one."""
+        return await reads.association_count(info.context, self.found, to, labels)
+
+    @strawberry.field
+    async def history(
+        self,
+        info: Info,
+        property: Annotated[
+            str | None, strawberry.argument(description="Only changes of this property (its internal name).")
+        ] = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> PropertyChangeConnection:
+        """Every change of its properties, newest first."""
+        page = await reads.history(info.context, self.found, property, first, after)
+        edges = [
+            PropertyChangeEdge(cursor=reads.history_cursor(row), node=PropertyChange(row=row, name=property))
+            for row in page.changes
+        ]
+        return PropertyChangeConnection(
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+            page_info=page_info(edges, page.has_next, page.has_previous),
+        )
+
+    @classmethod
+    def of(cls, found: Found) -> "Record":
+        """The record as clients see it."""
+        row = found.row
+        return cls(
+            found=found,
+            id=strawberry.ID(ids.encode("record", row.id)),
+            object_type=found.of.name,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            archived_at=row.archived_at,
+            last_association_change_at=row.last_association_change_at,
+        )
+
+
+def page_info(edges: Sequence[Any], has_next: bool, has_previous: bool) -> PageInfo:
+    """Facts of a page of edges with cursors."""
+    return PageInfo(
+        has_next_page=has_next,
+        has_previous_page=has_previous,
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else None,
+    )
+
+
+@strawberry.type
+class RecordEdge:
+    """A record on a page."""
+
+    cursor: str = strawberry.field(description="Where it stands in this list.")
+    node: Record = strawberry.field(description="The record.")
+
+
+@strawberry.type
+class RecordConnection:
+    """A page of records."""
+
+    listed: strawberry.Private[Listed]
+
+    @strawberry.field
+    def edges(self) -> list[RecordEdge]:
+        """The records with their cursors."""
+        return [
+            RecordEdge(cursor=edge.cursor, node=Record.of(Found(edge.node, self.listed.of)))
+            for edge in self.listed.page.edges
+        ]
+
+    @strawberry.field
+    def nodes(self) -> list[Record]:
+        """The records."""
+        return [Record.of(Found(edge.node, self.listed.of)) for edge in self.listed.page.edges]
+
+    @strawberry.field
+    def page_info(self) -> PageInfo:
+        """Where the page stands."""
+        page = self.listed.page
+        return page_info(page.edges, page.has_next, page.has_previous)
+
+    @strawberry.field
+    async def total_count(self, info: Info) -> int:
+        """How many there are on all pages. Counted only when asked for: leave it out where it does not matter."""
+        return await reads.total(info.context, self.listed)
+
+
+@strawberry.type
+class AssociationEdge:
+    """An association, seen from one of its records."""
+
+    edge: strawberry.Private[EdgeRow]
+    listed: strawberry.Private[Listed]
+    cursor: str = strawberry.field(description="Where it stands in this list.")
+
+    @strawberry.field
+    def labels(self, info: Info) -> list[EdgeLabel]:
+        """The labels that it holds; empty: it is a plain association."""
+        types = info.context.catalogue.association_types
+        return [EdgeLabel(row=types[type_id]) for type_id in self.edge.type_ids if type_id in types]
+
+    @strawberry.field
+    def node(self) -> Record:
+        """The other record."""
+        return Record.of(Found(self.edge.node, self.listed.of))
+
+    @strawberry.field
+    def created_at(self) -> datetime:
+        """When it was made."""
+        return cast("datetime", self.edge.associated_at)
+
+    @strawberry.field
+    def source(self) -> str:
+        """What kind of thing made it: API, IMPORT, WORKFLOW, MERGE …"""
+        return cast("str", self.edge.association_source)
+
+
+@strawberry.type
+class AssociationConnection:
+    """A page of associated records."""
+
+    listed: strawberry.Private[Listed]
+
+    @strawberry.field
+    def edges(self) -> list[AssociationEdge]:
+        """The associations."""
+        return [
+            AssociationEdge(edge=edge, listed=self.listed, cursor=edge.cursor)
+            for edge in self.listed.page.edges
+        ]
+
+    @strawberry.field
+    def nodes(self) -> list[Record]:
+        """The other records."""
+        return [Record.of(Found(edge.node, self.listed.of)) for edge in self.listed.page.edges]
+
+    @strawberry.field
+    def page_info(self) -> PageInfo:
+        """Where the page stands."""
+        page = self.listed.page
+        return page_info(page.edges, page.has_next, page.has_previous)
+
+    @strawberry.field
+    async def total_count(self, info: Info) -> int:
+        """How many there are on all pages. Counted only when asked for: leave it out where it does not matter."""
+        return await reads.total(info.context, self.listed)
+
+
+@strawberry.input
+class UniqueInput:
+    """A unique property and a value of it."""
+
+    property: str = strawberry.field(description="The internal name of a property whose values are unique.")
+    value: JSON = strawberry.field(description="The value.")
+
+
+@strawberry.type
+class RecordQuery:
+    """Reads of records."""
+
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
+    async def record(
+        self,
+        info: Info,
+        object_type: Annotated[
+            str | None,
+            strawberry.argument(description="Its object type; needed with `by`. Of another type: null."),
+        ] = None,
+        id: Annotated[strawberry.ID | None, strawberry.argument(description="Its id.")] = None,
+        by: Annotated[UniqueInput | None, strawberry.argument(description="A unique value of it.")] = None,
+    ) -> Record | None:
+        """One record by its id or by a unique value, also one that was put away; a merged one is its survivor."""
+        if (compiled := await _compiled(info)) is not None:
+            return cast("Record | None", compiled)
+        unique = None if by is None else (by.property, by.value)
+        found = await reads.record(info.context, object_type, id, unique)
+        return None if found is None else Record.of(found)
+
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
+    async def records(
+        self,
+        info: Info,
+        object_type: ObjectTypeName,
+        where: Where = None,
+        order_by: OrderBy = None,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> RecordConnection:
+        """Records of one object type, in a stable order."""
+        if (compiled := await _compiled(info)) is not None:
+            return cast("RecordConnection", compiled)
+        page = asked(where, order_by, first, after, last, before)
+        return RecordConnection(listed=await reads.listed(info.context, object_type, page))
+
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
+    async def node(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id.")]
+    ) -> Node | None:
+        """Something by its id alone; null where there is none."""
+        if ids.kind_of(id) != "record":
+            return None
+        found = await reads.record(info.context, None, id, None)
+        return None if found is None else Record.of(found)
+
+
+async def _compiled(info: Info) -> Fragment | None:
+    """The field's whole answer as finished JSON, where it compiles."""
+    raw = info._raw_info
+    context: Context = info.context
+    text = await answering.root(
+        context,
+        raw.schema,
+        raw.parent_type,
+        raw.field_nodes,
+        raw.fragments,
+        raw.operation,
+        cast("Any", raw.variable_values),
+    )
+    return None if text is None else Fragment(text)

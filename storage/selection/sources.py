@@ -1,0 +1,156 @@
+"""Where a page's rows come from: one limited subselect over records or over a record's associations.
+
+Its shape decides the speed. A page of associations is read in the order of the primary key
+(account, from, to type, to, type): the default order stops after a page, however many there are.
+"""
+
+from collections.abc import Iterable
+
+from storage.filters.compile import compile as condition
+from storage.selection.orders import at_or_before, beyond, order_by
+from storage.selection.sql import Params
+from storage.selection.tree import Associated, Listing, Records, Source
+
+
+def limited(
+    listing: Listing, params: Params, record: str, columns: Iterable[str], *, of: str = "", more: int = 0
+) -> str:
+    """The rows of a page in reading order (a backward page's last row first), `more` rows longer.
+
+    `record` is an alias that is free here; `of` the expression of the source record's id, for associations.
+    `columns` are the record's, and `associated_at`, `association_source`, `association_to` of the association.
+    """
+    page = listing.page
+    conditions = [
+        beyond(page.order, position, record, params, ident=_ident(listing.source, record), before=before)
+        for position, before in ((page.after, False), (page.before, True))
+        if position is not None
+    ]
+    body = _body(listing.source, params, record, of, conditions)
+    wanted = ", ".join(_column(listing.source, params, name, record, of) for name in dict.fromkeys(columns))
+    return (
+        f"SELECT {wanted} {body} "
+        f"ORDER BY {order_by(page.order, record, ident=_ident(listing.source, record), backward=page.backward)} "
+        f"LIMIT {page.size + more}"
+    )
+
+
+def rows_beyond(
+    listing: Listing, params: Params, record: str, *, of: str = "", following: bool
+) -> str | None:
+    """Whether rows stand at the position where the page was told to stop, or behind it.
+
+    None when the page was told no such position.
+    """
+    page = listing.page
+    position = page.before if following else page.after
+    if position is None:
+        return None
+    ident = _ident(listing.source, record)
+    behind = at_or_before(page.order, position, record, params, ident=ident, mirrored=following)
+    return f"EXISTS (SELECT 1 {_body(listing.source, params, record, of, [behind])})"
+
+
+def total(source: Source, params: Params, record: str, *, of: str = "") -> str:
+    """The number of all rows of a source; a counter's, where one counts exactly them."""
+    if isinstance(source, Associated) and source.where is None and (type_id := _counted(source)) is not None:
+        return f"coalesce({counter(params, of, type_id)}, 0)"
+    return f"(SELECT count(*) {_body(source, params, record, of, [])})"
+
+
+def counted(source: Associated, params: Params, record: str, *, of: str) -> str:
+    """The number of associated records, NULL where there never was one."""
+    type_id = _counted(source)
+    if type_id is not None:
+        return counter(params, of, type_id)
+    # A counter row is left behind by the first association of its type, and stays.
+    kinds = params.add(list(source.labels or [source.unlabelled_id]), "bigint[]")
+    return (
+        f"CASE WHEN EXISTS (SELECT 1 FROM association_count AS c WHERE c.account_id = $1 "
+        f"AND c.record_id = {of} AND c.type_id = ANY({kinds})) THEN {total(source, params, record, of=of)} END"
+    )
+
+
+def counter(params: Params, of: str, type_id: int) -> str:
+    """The counter of a record under a type; NULL where it never had one."""
+    return (
+        f"(SELECT c.n FROM association_count AS c WHERE c.account_id = $1 "
+        f"AND c.record_id = {of} AND c.type_id = {params.big(type_id)})"
+    )
+
+
+def _counted(source: Associated) -> int | None:
+    """The type whose counter counts exactly the rows of an unfiltered source."""
+    if source.labels is None:
+        return source.unlabelled_id
+    return source.labels[0] if len(source.labels) == 1 else None
+
+
+def _driving(source: Associated) -> int:
+    """The type whose rows are walked: there is exactly one a neighbour."""
+    return source.labels[0] if source.labels is not None and len(source.labels) == 1 else source.unlabelled_id
+
+
+def _ident(source: Source, record: str) -> str:
+    """The id as the index knows it that is walked; PostgreSQL does not carry a range over an equality."""
+    return f"{record}_a.to_id" if isinstance(source, Associated) else f"{record}.id"
+
+
+def _column(source: Source, params: Params, name: str, record: str, of: str) -> str:
+    match name:
+        case "association_to":
+            return f"{record}_a.to_id AS association_to"
+        case "associated_at" | "association_source":
+            assert isinstance(source, Associated)
+            column = "created_at" if name == "associated_at" else "source"
+            if _driving(source) == source.unlabelled_id:
+                return f"{record}_a.{column} AS {name}"
+            # The edge's time and origin are the plain association's, whatever label led here.
+            return (
+                f"(SELECT u.{column} FROM association AS u WHERE u.account_id = $1 AND u.from_id = {of} "
+                f"AND u.to_object_type_id = {params.big(source.object_type_id)} AND u.to_id = {record}.id "
+                f"AND u.type_id = {params.big(source.unlabelled_id)}) AS {name}"
+            )
+        case _:
+            return f"{record}.{name}"
+
+
+def _body(source: Source, params: Params, record: str, of: str, conditions: list[str]) -> str:
+    """FROM and WHERE of a source."""
+    if source.where is not None:
+        conditions = [*conditions, condition(source.where, record, params.add)]
+    match source:
+        case Records(object_type_id):
+            tables = f"record AS {record}"
+            conditions = [
+                f"{record}.account_id = $1",
+                f"{record}.object_type_id = {params.big(object_type_id)}",
+                f"{record}.archived_at IS NULL",
+                *conditions,
+            ]
+        case Associated(object_type_id, unlabelled_id, labels):
+            edge = f"{record}_a"
+            tables = (
+                f"association AS {edge} JOIN record AS {record} "
+                f"ON {record}.account_id = $1 AND {record}.id = {edge}.to_id"
+            )
+            conditions = [
+                f"{edge}.account_id = $1",
+                f"{edge}.from_id = {of}",
+                f"{edge}.to_object_type_id = {params.big(object_type_id)}",
+                f"{edge}.type_id = {params.big(_driving(source))}",
+                f"{record}.archived_at IS NULL",
+                *conditions,
+            ]
+            if labels is not None and len(labels) != 1:
+                chosen = (
+                    f"l.type_id = ANY({params.add(list(labels), 'bigint[]')})"
+                    if labels
+                    else f"l.type_id <> {params.big(unlabelled_id)}"
+                )
+                conditions.append(
+                    f"{'' if labels else 'NOT '}EXISTS (SELECT 1 FROM association AS l WHERE l.account_id = $1 "
+                    f"AND l.from_id = {of} AND l.to_object_type_id = {params.big(object_type_id)} "
+                    f"AND l.to_id = {edge}.to_id AND {chosen})"
+                )
+    return f"FROM {tables} WHERE {' AND '.join(conditions)}"
