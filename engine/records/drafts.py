@@ -68,7 +68,7 @@ class Form:
             try:
                 prop, check = self.check(name)
                 was = holds.get(name)
-                if type(value) is type(was) and prop.type != "JSON" and value == was:
+                if present is not None and type(value) is type(was) and prop.type != "JSON" and value == was:
                     continue
                 new = check(value)
             except InvalidValue as problem:

@@ -1,0 +1,149 @@
+"""An account to tell stories about records in: each call is one command in a transaction of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from engine import accounts, properties, records
+from engine.batches import Mode, Outcome
+from engine.problems import Problem, Refused
+from engine.records import Merged, Restored, Upserted
+from storage import changes
+from storage import records as stored
+from storage.catalogue import PropertyRow
+from storage.changes import LoggedEvent, QueuedChange
+from storage.database import Actor, Database
+from storage.records import HistoryRow, RecordRow
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+API = Actor("API", "key_1", 7)
+
+
+@dataclass(slots=True)
+class Crm:
+    """One account, and commands on its records."""
+
+    db: Database
+    account: int
+    now: datetime = T0
+    actor: Actor = API
+
+    async def define(self, object_type: str = "contacts", **words: Any) -> PropertyRow:
+        """Add a property."""
+        given = {"label": str(words["name"]), "type": "STRING"} | words
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor, defining=True) as tx:
+            return await properties.create(tx, object_type, **given)
+
+    async def tamper(self, sql: str) -> None:
+        """Change definitions in a way that has no command."""
+        async with self.db.pool.acquire() as connection:
+            await connection.execute(sql)
+            await connection.execute("UPDATE catalogue_version SET version = version + 1")
+
+    async def create(
+        self, *inputs: Mapping[str, Any], kind: str = "contacts", mode: Mode = Mode.PER_ITEM
+    ) -> list[Outcome[RecordRow]]:
+        """New records."""
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor) as tx:
+            return await records.create(tx, tx.catalogue.by_name[kind], inputs, mode)
+
+    async def contact(self, **given: Any) -> int:
+        """A new contact's id."""
+        row: RecordRow = made(await self.create(given))[0]
+        return row.id
+
+    async def update(
+        self, *given: tuple[int, Mapping[str, Any]], mode: Mode = Mode.PER_ITEM
+    ) -> list[Outcome[RecordRow]]:
+        """Changes of records."""
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor) as tx:
+            return await records.update(tx, given, mode)
+
+    async def upsert(
+        self, *inputs: Mapping[str, Any], by: str = "email", mode: Mode = Mode.PER_ITEM
+    ) -> list[Outcome[Upserted]]:
+        """Contacts by a unique property."""
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor) as tx:
+            return await records.upsert(tx, tx.catalogue.by_name["contacts"], by, inputs, mode)
+
+    async def archive(self, *ids: int, mode: Mode = Mode.PER_ITEM) -> list[Outcome[RecordRow]]:
+        """Archive records."""
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor) as tx:
+            return await records.archive(tx, ids, mode)
+
+    async def restore(self, *ids: int, mode: Mode = Mode.PER_ITEM) -> list[Outcome[Restored]]:
+        """Restore records."""
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor) as tx:
+            return await records.restore(tx, ids, mode)
+
+    async def merge(self, survivor: int, merged: int) -> Merged:
+        """Merge one record into another."""
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor) as tx:
+            return await records.merge(tx, survivor, merged)
+
+    async def rows(self, *ids: int) -> list[RecordRow | None]:
+        """The records as they stand."""
+        async with self.db.read(self.account) as reader:
+            return await stored.rows(reader, ids)
+
+    async def row(self, record_id: int) -> RecordRow:
+        """One record that is there."""
+        (found,) = await self.rows(record_id)
+        assert found is not None
+        return found
+
+    async def resolved(self, record_id: int) -> RecordRow | None:
+        """The record that an id leads to."""
+        async with self.db.read(self.account) as reader:
+            return (await stored.resolve(reader, [record_id]))[0]
+
+    async def history(self, record_id: int, prop: str | None = None) -> Sequence[HistoryRow]:
+        """A record's whole history, newest first."""
+        async with self.db.read(self.account) as reader:
+            return (await records.history(reader, record_id, prop, first=10_000)).changes
+
+    async def events(self) -> list[LoggedEvent]:
+        """All that watchers were told."""
+        async with self.db.read(self.account) as reader:
+            return await changes.read(reader, 0, 100_000)
+
+    async def queue(self) -> list[QueuedChange]:
+        """What waits for the evaluators, taken off the queue."""
+        async with self.db.transaction(self.account, now=self.now, actor=self.actor) as tx:
+            return await changes.claim(tx, 100_000)
+
+    async def table(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a table holds; `$1` is the account."""
+        async with self.db.read(self.account) as reader:
+            return [tuple(row) for row in await reader.fetch(sql)]
+
+    async def unique_values(self) -> dict[str, int]:
+        """Who holds which unique value."""
+        sql = "SELECT u.value, u.record_id FROM unique_value AS u WHERE u.account_id = $1"
+        return {str(value): int(record_id) for value, record_id in await self.table(sql)}
+
+
+async def crm(db: Database) -> Crm:
+    """A new account with the standard object types."""
+    return Crm(db, await accounts.create(db, "demo", now=T0))
+
+
+def made(outcomes: Sequence[Outcome[Any]]) -> list[Any]:
+    """The values of inputs that all succeeded."""
+    assert [outcome.problems for outcome in outcomes] == [()] * len(outcomes)
+    return [outcome.value for outcome in outcomes]
+
+
+def codes(wrong: Sequence[Outcome[Any]] | Refused | Outcome[Any]) -> list[str]:
+    """The codes of all problems, input by input."""
+    if isinstance(wrong, Refused):
+        return [problem.code for problem in wrong.problems]
+    outcomes = [wrong] if isinstance(wrong, Outcome) else wrong
+    return [problem.code for outcome in outcomes for problem in outcome.problems]
+
+
+def problem_of(outcome: Outcome[Any]) -> Problem:
+    """The problem of an input that has one."""
+    assert outcome.problem is not None
+    return outcome.problem
