@@ -9,8 +9,10 @@ from engine.associations import Pair, associate
 from engine.batches import BATCH_LIMIT, BatchTooLarge, Mode, Outcome
 from engine.problems import Problem, Refused
 from engine.records import Restored, Upserted
+from resolvers import loaders
 from resolvers.batches import Batch, Item, Told, malformed, run, told_json
 from resolvers.context import Context
+from resolvers.records import Found, found
 from resolvers.writing import write
 from storage.database import Transaction
 from storage.records import RecordRow
@@ -86,13 +88,11 @@ async def _linked(
         made = await associate(tx, pairs, mode)
     except Refused as refused:
         raise Refused([_placed(problem, places) for problem in refused.problems]) from None
-    found: dict[int, list[Problem]] = {}
+    told: dict[int, list[Problem]] = {}
     for (index, n), joined in zip(places, made, strict=True):
-        found.setdefault(index, []).extend(problem.at("associations", n) for problem in joined.problems)
+        told.setdefault(index, []).extend(problem.at("associations", n) for problem in joined.problems)
     return [
-        Outcome(outcome.value, problems[0], tuple(problems[1:]))
-        if (problems := found.get(index))
-        else outcome
+        Outcome(outcome.value, problems[0], tuple(problems[1:])) if (problems := told.get(index)) else outcome
         for index, outcome in enumerate(outcomes)
     ]
 
@@ -122,7 +122,7 @@ async def upsert(context: Context, object_type: str, by: str, batch: Batch[Any])
         return await records.upsert(tx, object_types.get(tx.catalogue, object_type), by, inputs, batch.mode)
 
     _known(context, object_type)
-    return await run(context, batch, work, value=lambda found: {"id": found.row.id, "created": found.created})
+    return await run(context, batch, work, value=lambda done: {"id": done.row.id, "created": done.created})
 
 
 async def archive(context: Context, batch: Batch[str]) -> list[Item[Any]]:
@@ -140,12 +140,9 @@ async def restore(context: Context, batch: Batch[str]) -> list[Item[Any]]:
     async def work(tx: Transaction, inputs: list[str]) -> list[Outcome[Restored]]:
         return await records.restore(tx, [ids.decode("record", text) for text in inputs], batch.mode)
 
-    def back(found: Restored) -> dict[str, Any]:
-        return {
-            "id": found.row.id,
-            "created": False,
-            "refused": [told_json(problem) for problem in found.refused],
-        }
+    def back(restored: Restored) -> dict[str, Any]:
+        refused = [told_json(problem) for problem in restored.refused]
+        return {"id": restored.row.id, "created": False, "refused": refused}
 
     return await run(context, batch, work, _understood, back)
 
@@ -154,8 +151,14 @@ async def merge(context: Context, survivor: str, merged: str) -> Survived:
     """One record merged into another."""
     kept = ids.decode_at("record", survivor, "survivorId")
     gone = ids.decode_at("record", merged, "mergedId")
-    found = await write(context, lambda tx: records.merge(tx, kept, gone))
-    return Survived(found.row.id, [Told.of(problem) for problem in found.refused])
+    merger = await write(context, lambda tx: records.merge(tx, kept, gone))
+    return Survived(merger.row.id, [Told.of(problem) for problem in merger.refused])
+
+
+async def after(context: Context, record_id: int) -> Found | None:
+    """A record as it stands after the mutation."""
+    row = await loaders.record(context).load(record_id)
+    return None if row is None else found(context, row)
 
 
 def _known(context: Context, object_type: str) -> None:

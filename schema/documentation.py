@@ -28,11 +28,12 @@ COMMON = {
 }
 
 
-def enum(kind: EnumMeta, name: str, description: str, values: Mapping[str, str]) -> None:
-    """Make an enumeration a GraphQL enum, with a description for each value."""
+def enum(kind: EnumMeta, name: str, description: str, values: Mapping[str, str]) -> Any:
+    """Make an enumeration a GraphQL enum, with a description for each value; the same class again."""
     made: Any = strawberry.enum(kind, name=name, description=description)
     for value in made.__strawberry_definition__.values:
         value.description = values[value.name]
+    return made
 
 
 def document(schema: GraphQLSchema) -> None:

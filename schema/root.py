@@ -5,23 +5,33 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
 from schema.accounts import AccountMutation, AccountQuery
+from schema.associations import AssociationMutation
 from schema.documentation import document
 from schema.keys import KeyMutation, KeyQuery
 from schema.labels import LabelMutation, LabelQuery
 from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
 from schema.properties import PropertyMutation
+from schema.record_mutations import RecordMutation
+from schema.records import RecordQuery
 from schema.scalars import SCALARS
 from schema.users import UserMutation, UserQuery
 
 
 @strawberry.type
-class Query(AccountQuery, KeyQuery, LabelQuery, ObjectTypeQuery, UserQuery):
+class Query(AccountQuery, KeyQuery, LabelQuery, ObjectTypeQuery, RecordQuery, UserQuery):
     """Everything that can be read."""
 
 
 @strawberry.type
 class Mutation(
-    AccountMutation, KeyMutation, LabelMutation, ObjectTypeMutation, PropertyMutation, UserMutation
+    AccountMutation,
+    AssociationMutation,
+    KeyMutation,
+    LabelMutation,
+    ObjectTypeMutation,
+    PropertyMutation,
+    RecordMutation,
+    UserMutation,
 ):
     """Everything that can be done. The fields of one request are carried out one after the other."""
 

@@ -1,0 +1,94 @@
+"""The application behind a real server on a socket file, and a talker of graphql-transport-ws."""
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.typing import Subprotocol
+
+PROTOCOL = Subprotocol("graphql-transport-ws")
+
+
+@contextlib.asynccontextmanager
+async def served(app: Starlette) -> AsyncIterator[Path]:
+    """The path of a socket on which the application is served."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "s"
+        config = uvicorn.Config(
+            app, uds=str(path), ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=2
+        )
+        server = Server(config)
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+            if task.done():
+                task.result()
+        try:
+            yield path
+        finally:
+            server.should_exit = True
+            await task
+
+
+class Server(uvicorn.Server):
+    """uvicorn, leaving the test process's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        """Nothing."""
+        yield
+
+
+class Talk:
+    """One end of a socket that speaks the protocol."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def say(self, kind: str, **more: Any) -> None:
+        """Send a message."""
+        await self.connection.send(json.dumps({"type": kind, **more}))
+
+    async def hear(self, seconds: float = 10.0) -> dict[str, Any]:
+        """The next message; a closed connection raises `ConnectionClosed`."""
+        text = await asyncio.wait_for(self.connection.recv(), seconds)
+        assert isinstance(text, str)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    async def begin(self, key: str | None) -> None:
+        """Say who is there."""
+        payload = {} if key is None else {"authorization": f"Bearer {key}"}
+        await self.say("connection_init", payload=payload)
+        assert await self.hear() == {"type": "connection_ack"}
+
+    async def subscribe(self, ident: str, query: str, **variables: Any) -> None:
+        """Begin an operation."""
+        await self.say("subscribe", id=ident, payload={"query": query, "variables": variables})
+
+    async def end(self) -> tuple[int, str]:
+        """How the server closes the connection; whatever it still says is passed over."""
+        with contextlib.suppress(Exception):
+            while True:
+                await self.hear()
+        await asyncio.wait_for(self.connection.wait_closed(), 10)
+        return self.connection.close_code or 0, self.connection.close_reason or ""
+
+
+@contextlib.asynccontextmanager
+async def talk(path: Path, *, key: str | None = None, protocol: str = PROTOCOL) -> AsyncIterator[Talk]:
+    """A connection; with `key`, one that has begun."""
+    async with unix_connect(
+        str(path), "ws://relata.test/graphql", subprotocols=[Subprotocol(protocol)]
+    ) as connection:
+        found = Talk(connection)
+        if key is not None:
+            await found.begin(key)
+        yield found
