@@ -11,7 +11,7 @@ import binascii
 import contextlib
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from engine.problems import Problem
@@ -174,7 +174,7 @@ async def _shared(db: Database, account_id: int) -> AsyncIterator[_Feed]:
 
 async def follow(
     db: Database, account_id: int, interest: Interest, after: int | None = None
-) -> AsyncIterator[list[LoggedEvent]]:
+) -> AsyncGenerator[list[LoggedEvent], None]:
     """All events of `interest` behind number `after` (None: from now on), each once, in order, in batches.
 
     Raises `InvalidCursor` and `CursorExpired`, and what the database raises when it cannot be read.

@@ -301,7 +301,7 @@ async def insert_steps(tx: Transaction, steps: Sequence[StepRow]) -> None:
             [step.action for step in steps],
             [step.at for step in steps],
             [step.outcome for step in steps],
-            [step.changes for step in steps],
+            [tuple(step.changes) for step in steps],
             [step.error for step in steps],
         )
 

@@ -160,6 +160,7 @@ CLEAR_REFS = Statement(
     "workflows.clear_refs", "DELETE FROM trigger_ref AS t WHERE t.account_id = $1 AND t.workflow_id = $2"
 )
 
+# Paths are passed as tuples: the driver would take lists for rows of a matrix.
 INSERT_REFS = Statement(
     "workflows.insert_refs",
     """
@@ -285,7 +286,7 @@ async def publish(
         workflow_id,
         [ref.kind for ref in refs],
         [ref.ref_id for ref in refs],
-        [list(ref.path) for ref in refs],
+        [tuple(ref.path) for ref in refs],
     )
 
 

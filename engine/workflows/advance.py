@@ -119,7 +119,7 @@ def advance(standing: EnrollmentRow, plan: Plan, result: Result, now: datetime) 
 
 def retry_delay(attempt: int) -> timedelta:
     """How long to wait after failure number `attempt` (from 1): doubling, up to a limit."""
-    return min(FIRST_DELAY * 2 ** min(attempt - 1, 20), LONGEST_DELAY)
+    return min(FIRST_DELAY * (1 << min(attempt - 1, 20)), LONGEST_DELAY)
 
 
 def complete(standing: EnrollmentRow, now: datetime) -> Transition:

@@ -1,0 +1,59 @@
+"""Backfills: enroll who met the triggers before the workflow was turned on, part by part, over any crash."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from engine.workflows import evaluate, published
+from engine.workflows.triggers import Cause
+from storage import workflows as stored
+from storage.database import Database, Transaction
+from storage.filters import facts
+from storage.workflows import BackfillRow
+
+RECORDS_A_BATCH = 2_000
+
+
+async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
+    """One part of one backfill of an account; whether there was any.
+
+    The place it has reached commits together with the enrollments up to it. Changes made meanwhile are the
+    evaluator's: both may find the same record, and one of them enrolls it.
+    """
+    async with db.transaction(account_id, now=now, actor=evaluate.EVALUATOR) as tx:
+        held = await stored.claim_backfill(tx)
+        if held is None:
+            return False
+        await _part(tx, held)
+    return True
+
+
+waiting = evaluate.waiting
+
+
+async def run_all(db: Database, *, now: datetime) -> None:
+    """Work until no account has a backfill left."""
+    for account_id in await evaluate.waiting(db):
+        while await run_once(db, account_id, now=now):
+            pass
+
+
+async def _part(tx: Transaction, held: BackfillRow) -> None:
+    (workflow,) = await published.load(tx, tx.catalogue, [held.workflow_id])
+    page = await stored.record_page(tx, workflow.object_type_id, held.after_id, RECORDS_A_BATCH)
+    met = await _meeting(tx, workflow, page)
+    cause = Cause({"kind": "TURNED_ON"}, tx.now, 0, tx.catalogue.version)
+    entries = [evaluate.entry(workflow, record_id, trigger, cause) for record_id, trigger in met.items()]
+    enrolled = await evaluate.begin(tx, entries, {workflow.id: workflow.object_type_id})
+    if len(page) < RECORDS_A_BATCH or workflow.filters is None:
+        await stored.end_backfill(tx, workflow.id)
+    else:
+        await stored.move_backfill(tx, workflow.id, page[-1], enrolled)
+
+
+async def _meeting(tx: Transaction, workflow: published.Published, page: Sequence[int]) -> dict[int, int]:
+    """{record: number of the first trigger that it meets}, asked of SQL: a part is large, and nobody waits."""
+    found: dict[int, int] = {}
+    for n, filter_ in enumerate(workflow.filters or ()):
+        rest = [record_id for record_id in page if record_id not in found]
+        found |= dict.fromkeys(await facts.met(tx, filter_, workflow.object_type_id, rest), n)
+    return found

@@ -1,0 +1,183 @@
+"""The stepper: moves whole batches of due enrollments, each batch's effects, history and moves in one transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from engine.problems import Problem, Refused
+from engine.workflows import published
+from engine.workflows.actions import carry_out
+from engine.workflows.advance import (
+    Crashed,
+    Failed,
+    Gone,
+    Plan,
+    Result,
+    Skipped,
+    Transition,
+    advance,
+    complete,
+)
+from engine.workflows.definition import CONTINUE, Action, bind_action, told
+from storage import enrollments, records, walks
+from storage import workflows as stored
+from storage.changes import Event, EventKind
+from storage.database import Actor, Database, Transaction
+from storage.enrollments import DueGroup, EnrollmentRow
+from storage.faults import Fault, fault
+from storage.workflows import WorkflowRow
+
+BATCH = 1_000
+# How many due enrollments are listed at once: enough for several steppers to find batches of their own.
+LISTED = 8_000
+# Two transactions that met are tried again this often before the batch is taken apart.
+COLLISIONS = 5
+
+_EVENTS = {
+    "DONE": EventKind.STEP_DONE,
+    "UNCHANGED": EventKind.STEP_DONE,
+    "SKIPPED": EventKind.STEP_SKIPPED,
+    "FAILED": EventKind.STEP_FAILED,
+}
+_ENDS = {
+    "COMPLETED": EventKind.ENROLLMENT_COMPLETED,
+    "FAILED": EventKind.ENROLLMENT_FAILED,
+    "UNENROLLED": EventKind.UNENROLLED,
+    "MERGED": EventKind.UNENROLLED,
+}
+
+
+async def run_due(db: Database, *, now: datetime) -> int:
+    """Move enrollments of all accounts until nothing is due at `now`; how many steps were taken."""
+    taken = 0
+    for account_id in await due_accounts(db, now=now):
+        while step := await run_once(db, account_id, now=now):
+            taken += step
+    return taken
+
+
+async def due_accounts(db: Database, *, now: datetime) -> list[int]:
+    """The accounts that have anything due."""
+    return await enrollments.due_accounts(db, await walks.everyone(db), now)
+
+
+async def run_once(db: Database, account_id: int, *, now: datetime) -> int:
+    """One batch of every kind of step that is due in an account; how many steps were taken.
+
+    None may mean that others hold all that is due.
+    """
+    async with db.read(account_id) as reader:
+        groups = await enrollments.due(reader, now, LISTED)
+    taken = 0
+    for group in groups:
+        for start in range(0, len(group.ids), BATCH):
+            # One batch a round: other workflows' turn comes before this one's second batch.
+            moved = await _batch(db, account_id, group, group.ids[start : start + BATCH], now)
+            taken += moved
+            if moved:
+                break
+    return taken
+
+
+async def _batch(
+    db: Database, account_id: int, group: DueGroup, ids: Sequence[int], now: datetime, collisions: int = 0
+) -> int:
+    """Take one step with these enrollments; what breaks a batch is sought out by halves and put aside."""
+    try:
+        return await _step(db, account_id, group, ids, now)
+    except Exception as error:
+        found = fault(error)
+        if found is Fault.DISCONNECTED:
+            raise
+        if found is Fault.COLLIDED and collisions < COLLISIONS:
+            return await _batch(db, account_id, group, ids, now, collisions + 1)
+        if len(ids) == 1:
+            return await _step(db, account_id, group, ids, now, crash=_unexpected(error))
+        middle = len(ids) // 2
+        return await _batch(db, account_id, group, ids[:middle], now) + await _batch(
+            db, account_id, group, ids[middle:], now
+        )
+
+
+async def _step(
+    db: Database,
+    account_id: int,
+    group: DueGroup,
+    ids: Sequence[int],
+    now: datetime,
+    *,
+    crash: Crashed | None = None,
+) -> int:
+    """Effects, history, moves and events of one batch: all of it, or nothing."""
+    actor = Actor("WORKFLOW", str(group.workflow_id), depth=group.depth + 1)
+    async with db.transaction(account_id, now=now, actor=actor) as tx:
+        standing = await enrollments.claim(tx, ids, group.next_step)
+        if not standing:
+            return 0
+        (workflow,) = await stored.by_ids(tx, [group.workflow_id])
+        assert workflow is not None  # enrollments hold their workflow
+        transitions = await _transitions(tx, workflow, group, standing, crash)
+        await enrollments.insert_steps(tx, [one.step for one in transitions if one.step is not None])
+        await enrollments.move(tx, [one.move for one in transitions])
+        for row, transition in zip(standing, transitions, strict=True):
+            _tell(tx, workflow.object_type_id, row, transition)
+    return len(standing)
+
+
+async def _transitions(
+    tx: Transaction,
+    workflow: WorkflowRow,
+    group: DueGroup,
+    standing: Sequence[EnrollmentRow],
+    crash: Crashed | None,
+) -> list[Transition]:
+    key = (group.workflow_id, group.revision, workflow.object_type_id)
+    ((definition, _, _),) = await published.definitions_of(tx, tx.catalogue, [key])
+    if group.next_step >= len(definition.actions):
+        return [complete(row, tx.now) for row in standing]
+    action = definition.actions[group.next_step]
+    plan = Plan(action.id, group.next_step == len(definition.actions) - 1, action.on_error != CONTINUE)
+    if crash is not None:
+        results: Sequence[Result] = [crash] * len(standing)
+    elif not workflow.enabled:
+        results = await _skipped(tx, standing)
+    else:
+        results = await _results(tx, workflow.object_type_id, action, standing)
+    return [advance(row, plan, result, tx.now) for row, result in zip(standing, results, strict=True)]
+
+
+async def _results(
+    tx: Transaction, object_type_id: int, action: Action, standing: Sequence[EnrollmentRow]
+) -> Sequence[Result]:
+    try:
+        bound = bind_action(action, tx.catalogue.object_types[object_type_id], tx.catalogue)
+    except Problem as problem:
+        return [Failed(told(problem))] * len(standing)
+    except Refused as refused:
+        return [Failed(told(refused.problems[0]))] * len(standing)
+    return await carry_out(tx, bound, standing)
+
+
+async def _skipped(tx: Transaction, standing: Sequence[EnrollmentRow]) -> list[Result]:
+    rows = await records.rows(tx, [row.record_id for row in standing])
+    return [
+        Skipped() if row is None or row.archived_at is None else Gone(merged=row.merged_into_id is not None)
+        for row in rows
+    ]
+
+
+def _unexpected(error: Exception) -> Crashed:
+    return Crashed({"code": "UNEXPECTED", "message": f"{type(error).__name__}: {error}"[:1000]})
+
+
+def _tell(tx: Transaction, object_type_id: int, row: EnrollmentRow, transition: Transition) -> None:
+    step, move = transition.step, transition.move
+    if step is not None:
+        details = {"enrollment": row.id, "step": step.n, "action": step.action, "outcome": step.outcome}
+        if step.error is not None:
+            details["error"] = step.error
+        tx.happened(Event(_EVENTS[step.outcome], object_type_id, row.record_id, row.workflow_id, details))
+    if move.status != "ACTIVE":
+        details = {"enrollment": row.id, "status": move.status}
+        if move.error is not None:
+            details["error"] = move.error
+        tx.happened(Event(_ENDS[move.status], object_type_id, row.record_id, row.workflow_id, details))

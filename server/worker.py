@@ -1,0 +1,147 @@
+"""The worker: evaluates changes, enrolls, and moves enrollments, for all accounts, until it is told to stop.
+
+Any number of workers share the work: what one holds, the others pass over.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeAlias
+
+import structlog
+
+from engine.workflows import backfill, evaluate, steps
+from storage.database import Database
+from storage.faults import Fault, fault
+
+Clock: TypeAlias = Callable[[], datetime]
+
+# Wake-ups may be lost, and what waits for its time sends none.
+POLL_SECONDS = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+log = structlog.get_logger("relata.worker")
+
+
+class Duty:
+    """One kind of work: finds the accounts that have some, and does a little of it in one."""
+
+    def __init__(
+        self,
+        name: str,
+        find: Callable[[Database, datetime], Awaitable[list[int]]],
+        do: Callable[[Database, int, datetime], Awaitable[bool]],
+    ) -> None:
+        self.name = name
+        self.find = find
+        self.do = do
+        # Accounts to look into, in the order in which they came up.
+        self.accounts: dict[int, None] = {}
+        self.news = asyncio.Event()
+        # Accounts whose work failed unexpectedly: how long they rest, and until when.
+        self.resting: dict[int, tuple[float, float]] = {}
+
+    def woken(self, account_id: int) -> None:
+        """Note an account that has news."""
+        self.accounts[account_id] = None
+        self.news.set()
+
+
+async def run(db: Database, *, clock: Clock, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database."""
+    duties = [
+        Duty("evaluate", lambda db, _: evaluate.waiting(db), _evaluate),
+        Duty("backfill", lambda db, _: backfill.waiting(db), _backfill),
+        Duty("step", lambda db, now: steps.due_accounts(db, now=now), _step),
+    ]
+
+    def woken(account_id: int) -> None:
+        for duty in duties:
+            duty.woken(account_id)
+
+    unlisten = db.wake.listen(woken)
+    try:
+        await asyncio.gather(*(_serve(db, duty, clock, stop) for duty in duties))
+    finally:
+        unlisten()
+
+
+async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    pause, looked = FIRST_PAUSE, -POLL_SECONDS
+    while not stop.is_set():
+        try:
+            if loop.time() - looked >= POLL_SECONDS:
+                looked = loop.time()
+                duty.accounts |= dict.fromkeys(await duty.find(db, clock()))
+            duty.news.clear()
+            await _round(db, duty, clock, stop)
+            pause = FIRST_PAUSE
+        except Exception as error:
+            _tell(duty, error, pause)
+            await _either(stop, None, pause)
+            # What was being done may be half forgotten; the tables know.
+            pause, looked = min(pause * 2, LONGEST_PAUSE), -POLL_SECONDS
+        if not duty.accounts:
+            await _either(stop, duty.news, POLL_SECONDS)
+
+
+async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:
+    """A little work in every account that may have some; who had none is forgotten."""
+    loop = asyncio.get_running_loop()
+    for account_id in list(duty.accounts):
+        if stop.is_set():
+            return
+        # Forgotten first: news that arrive meanwhile are noted again.
+        del duty.accounts[account_id]
+        pause, until = duty.resting.get(account_id, (0.0, 0.0))
+        if loop.time() < until:
+            continue
+        try:
+            more = await duty.do(db, account_id, clock())
+        except Exception as error:
+            if fault(error) is Fault.DISCONNECTED:
+                raise
+            # One account's trouble does not hold up the others.
+            pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+            duty.resting[account_id] = pause, loop.time() + pause
+            _tell(duty, error, pause)
+            continue
+        duty.resting.pop(account_id, None)
+        if more:
+            duty.accounts[account_id] = None
+
+
+async def _evaluate(db: Database, account_id: int, now: datetime) -> bool:
+    return await evaluate.run_once(db, account_id, now=now)
+
+
+async def _backfill(db: Database, account_id: int, now: datetime) -> bool:
+    return await backfill.run_once(db, account_id, now=now)
+
+
+async def _step(db: Database, account_id: int, now: datetime) -> bool:
+    return await steps.run_once(db, account_id, now=now) > 0
+
+
+def _tell(duty: Duty, error: Exception, pause: float) -> None:
+    match fault(error):
+        case Fault.DISCONNECTED:
+            log.warning("the database cannot be reached", duty=duty.name, error=repr(error), pause=pause)
+        case Fault.COLLIDED | Fault.TIMED_OUT:
+            log.info("another transaction was in the way", duty=duty.name, error=repr(error), pause=pause)
+        case None:
+            log.error("unexpected error", duty=duty.name, pause=pause, exc_info=error)
+
+
+async def _either(stop: asyncio.Event, news: asyncio.Event | None, seconds: float) -> None:
+    """Wait for the end, for news, or for `seconds`, whichever comes first."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in (stop, news) if event is not None]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*waiting, return_exceptions=True)
