@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from engine import associations as commands
+from engine import labels as labels_of
 from engine import values
 from engine.associations import Pair
 from engine.batches import Mode
@@ -27,12 +28,13 @@ from engine.problems import NotFound, Problem
 from engine.values import tidy
 from storage import unique_values
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
-from storage.database import Database, Transaction
+from storage.database import Actor, Database, Transaction
 
 BATCH = 2_000
 
 # `;` separates labels; `\;` is one within a label, `\\` a backslash.
 PART = re.compile(r"((?:\\[;\\]|[^;])*)(?:;|\Z)")
+ESCAPABLE = re.compile(r"([;\\])")
 ESCAPED = re.compile(r"\\([;\\])")
 
 
@@ -59,6 +61,7 @@ async def associations(
     from_column: str | None = None,
     to_column: str | None = None,
     labels_column: str | None = None,
+    create_labels: Sequence[tuple[str, str | None]] = (),
     user_id: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
@@ -67,6 +70,7 @@ async def associations(
     Without column names the first column holds `from_key` of a record of `from_type`, the second `to_key` of one
     of `to_type`, and the column `labels`, if there is one, the labels; other columns are not read. Labels
     are texts or internal names that stand at the `from` record, separated by `;` (`\\;` within a label).
+    `create_labels` are (text, text of the other direction or None) of labels to make where they are missing.
     What is there already stays. Raises `Problem` where the file as a whole cannot be imported.
     """
     with files.opened(path) as table:
@@ -78,6 +82,7 @@ async def associations(
         if labels_column is None and "labels" in table.header:
             labels_column = "labels"
         labels = None if labels_column is None else _column(table.header, labels_column, 2)
+        await _create_labels(db, account_id, near, far, create_labels, clock(), user_id)
         writer = _Writer(near, far, labels)
         return await run(
             db,
@@ -96,6 +101,27 @@ async def associations(
             batch_size=BATCH,
             progress=progress,
         )
+
+
+async def _create_labels(
+    db: Database,
+    account_id: int,
+    near: End,
+    far: End,
+    wanted: Sequence[tuple[str, str | None]],
+    now: datetime,
+    user_id: int | None,
+) -> None:
+    if not wanted:
+        return
+    async with db.transaction(account_id, now=now, actor=Actor("IMPORT", None, user_id), defining=True) as tx:
+        await tx.redefine()
+        for text, inverse in wanted:
+            known = Labels(tx.catalogue, near.object_type, far.object_type)
+            if isinstance(known.of(ESCAPABLE.sub(r"\\\1", text)), UnknownLabel):
+                await labels_of.create(
+                    tx, near.object_type, far.object_type, label=text, inverse_label=inverse
+                )
 
 
 def split_labels(cell: str) -> list[str]:
