@@ -1,5 +1,6 @@
 """An account to tell stories about records in: each call is one command in a transaction of its own."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -122,6 +123,14 @@ class Crm:
         """Who holds which unique value."""
         sql = "SELECT u.value, u.record_id FROM unique_value AS u WHERE u.account_id = $1"
         return {str(value): int(record_id) for value, record_id in await self.table(sql)}
+
+
+async def waiting(db: Database) -> None:
+    """Until some statement of this database waits for another transaction."""
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with db.pool.acquire() as connection:
+        while not await connection.fetchval(sql):  # noqa: ASYNC110 (PostgreSQL tells nobody that a lock is waited for)
+            await asyncio.sleep(0.005)
 
 
 async def crm(db: Database) -> Crm:
