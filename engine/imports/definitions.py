@@ -123,7 +123,7 @@ def guessed(cells: Sequence[str]) -> Guess:
 
 def internal(text: str) -> str:
     """An internal name for something that people call `text`; raises `MalformedName` where nothing is left of it."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", plain)
     name = "_".join(itertools.dropwhile(str.isdigit, words))[: naming.LONGEST_NAME].strip("_")
     return naming.internal_name(name.lstrip("0123456789_") or tidy(text))
