@@ -1,0 +1,117 @@
+"""Building the demo: an account, its labels, its world in batches through the commands, and a workflow that is on."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from engine import accounts, associations, labels, naming, records
+from engine.accounts import AccountExists
+from engine.associations import Pair
+from engine.batches import Mode
+from engine.demo.world import BILLING_CONTACTS, World, imagine
+from engine.workflows import commands as workflows
+from storage.database import Actor, Database, Transaction
+
+T = TypeVar("T")
+
+DEMO = Actor("IMPORT", "demo")
+BATCH = 1_000
+
+WORKFLOW = "Decision makers at software companies are opportunities"
+DEFINITION: dict[str, Any] = {
+    "triggers": [
+        {
+            "filterMet": {
+                "where": {
+                    "associated": {
+                        "to": "companies",
+                        "labels": ["decision_maker"],
+                        "where": {
+                            "property": {"name": "industry", "operator": "ANY_OF", "values": ["software"]}
+                        },
+                    }
+                }
+            }
+        }
+    ],
+    "actions": [{"setProperty": {"property": "lifecyclestage", "value": "opportunity"}}],
+}
+
+
+async def build(
+    db: Database, name: str, *, now: datetime, progress: Callable[[int, int], None] | None = None
+) -> int:
+    """A new account called `name` with everything in it; its id. `progress(done, total)` is told after every step.
+
+    The account gets its name last: one that a crash left half made is not taken for a demo. Raises
+    `AccountExists`, `MalformedText`.
+    """
+    name = naming.text(name, "account name")
+    if await accounts.find(db, name) is not None:
+        raise AccountExists(name=name)
+    world = imagine(now)
+    total = sum(map(len, world.records.values())) + len(world.links)
+    done = 0
+    account_id = await accounts.create(db, f"{name} (unfinished {secrets.token_hex(4)})", now=now)
+    async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
+        await _labels(tx)
+    async for written in _written(db, account_id, world, now):
+        done += written
+        if progress is not None:
+            progress(done, total)
+    async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
+        await _workflow(tx)
+        await accounts.rename(tx, name)
+    return account_id
+
+
+async def _labels(tx: Transaction) -> None:
+    """Labels between people, their companies, deals and tickets; texts are read at the first type's records."""
+    people, firms = "contacts", "companies"
+    await labels.create(tx, people, firms, label="Decision maker", name="decision_maker")
+    await labels.create(
+        tx,
+        people,
+        firms,
+        label="Billing contact",
+        name="billing_contact",
+        # Of a company: the inverse counts its contacts.
+        inverse_max_count=BILLING_CONTACTS,
+    )
+    await labels.create(tx, people, firms, label="Former employer", inverse_label="Former employee")
+    await labels.create(tx, people, people, label="Manager", inverse_label="Employee")
+    await labels.create(tx, people, people, label="Colleague")
+    await labels.create(tx, firms, firms, label="Partner")
+    await labels.create(tx, "deals", people, label="Champion")
+    await labels.create(tx, "deals", people, label="Budget holder", max_count=1)
+    await labels.create(tx, "tickets", people, label="Reporter", inverse_label="Reported", max_count=1)
+
+
+async def _written(db: Database, account_id: int, world: World, now: datetime) -> AsyncIterator[int]:
+    """Write the world; after each batch, how much was in it."""
+    ids: dict[str, list[int]] = {}
+    for object_type, found in world.records.items():
+        ids[object_type] = []
+        for part in _parts(found):
+            async with db.transaction(account_id, now=now, actor=DEMO) as tx:
+                made = await records.create(tx, tx.catalogue.by_name[object_type], part, Mode.ATOMIC)
+            ids[object_type] += [outcome.value.id for outcome in made if outcome.value is not None]
+            yield len(part)
+    for links in _parts(world.links):
+        pairs = [
+            Pair(ids[one][n], ids[other][m], labels_there) for (one, n), (other, m), labels_there in links
+        ]
+        async with db.transaction(account_id, now=now, actor=DEMO) as tx:
+            await associations.associate(tx, pairs, Mode.ATOMIC)
+        yield len(links)
+
+
+async def _workflow(tx: Transaction) -> None:
+    made = await workflows.create(tx, WORKFLOW, "contacts", DEFINITION)
+    published = await workflows.publish(tx, made.id, made.draft_version)
+    await workflows.set_enabled(tx, published.id, True, enroll_existing=True)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
