@@ -79,6 +79,8 @@ async def make_demo(db: Database, name: str, console: Console) -> int:
     """A new account with demo data, and a progress bar while it is made; its id. Raises `AccountExists`."""
     from engine import demo  # its names and words are needed once in an installation's life
 
+    if not console.is_terminal:
+        console.print("Making demo data ...")  # there is no bar to be seen
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("Making demo data", total=None)
