@@ -60,6 +60,19 @@ def import_file(
     labels: Annotated[
         str | None, typer.Option("--labels", help="The column of labels, separated by ; (default: labels).")
     ] = None,
+    from_column: Annotated[
+        str | None, typer.Option("--from-column", help="The column of --from's keys (default: the first).")
+    ] = None,
+    to_column: Annotated[
+        str | None, typer.Option("--to-column", help="The column of --to's keys (default: the second).")
+    ] = None,
+    create_label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--create-label",
+            help="TEXT or TEXT=INVERSE of a label to make when it is missing; may be given several times.",
+        ),
+    ] = None,
 ) -> None:
     """Import records or labelled associations from a file. Wrong rows are told, all others are in.
 
@@ -67,7 +80,7 @@ def import_file(
 
     Associations:  relata import jobs.csv -a demo --from contacts.email --to companies.domain
 
-    The first column holds the keys of --from, the second those of --to.
+    The first column holds the keys of --from, the second those of --to, unless options name others.
     Ends with exit code 1 when any row failed.
     """
     if (object_type is None) == (from_ is None and to is None):
@@ -108,6 +121,9 @@ def import_file(
                 to_type=to_type,
                 to_key=to_key,
                 labels_column=labels,
+                from_column=from_column,
+                to_column=to_column,
+                create_labels=[_texts(each) for each in create_label or []],
                 clock=now,
                 progress=show,
             )
@@ -128,6 +144,11 @@ def _pairs(columns: list[str]) -> dict[str, str]:
         if not sign or not name:
             fail('A column is mapped as --column "Column=property".')
     return {name: name_of_property for name, _, name_of_property in pairs}
+
+
+def _texts(label: str) -> tuple[str, str | None]:
+    text, sign, inverse = label.partition("=")
+    return text, inverse if sign else None
 
 
 def _end(option: str, given: str | None) -> tuple[str, str]:
