@@ -9,12 +9,16 @@ from storage.statements import Statement
 
 # The record rows come first and in id order; whoever changes associations of a record holds its row, so
 # that archiving, merging and two opposite requests wait for each other instead of running into each other.
+# Survivors of merged ids are held in the same order.
 HOLD = Statement(
     "associations.hold",
     """
     SELECT r.id, r.object_type_id, r.archived_at IS NOT NULL AS archived, r.merged_into_id
       FROM record AS r
-     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
+     WHERE r.account_id = $1
+       AND r.id = ANY($2::bigint[] || ARRAY(
+               SELECT m.merged_into_id FROM record AS m
+                WHERE m.account_id = $1 AND m.id = ANY($2::bigint[]) AND m.merged_into_id IS NOT NULL))
      ORDER BY r.id
        FOR NO KEY UPDATE
     """,
@@ -76,7 +80,8 @@ FILLING = Statement(
 
 # Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
 # neighbour in $9 is hidden and does not count), one history row a record and object type, and the two ends.
-# The parts touch different rows and see one snapshot. All records are held, so no row moves underneath.
+# The parts touch different rows and see one snapshot. All records are held, so no row moves underneath, and
+# the next number in a record's history is nobody else's.
 WRITE = Statement(
     "associations.write",
     """
@@ -95,7 +100,7 @@ WRITE = Statement(
     ), come AS (
         INSERT INTO association (account_id, from_id, to_object_type_id, to_id, type_id, created_at, source,
                                  source_id, user_id)
-        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $11, $12, $13, $14
+        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $10, $11, $12, $13
           FROM edge AS e WHERE e.added
          ORDER BY e.from_id, e.to_object_type_id, e.to_id, e.type_id
     ), counted AS (
@@ -108,13 +113,18 @@ WRITE = Statement(
     ), told AS (
         INSERT INTO association_history (account_id, from_id, to_object_type_id, id, to_ids, type_ids, added,
                                          at, source, source_id, user_id)
-        SELECT $1, e.from_id, e.to_object_type_id, $10, array_agg(e.to_id), array_agg(e.type_id),
-               array_agg(e.added), $11, $12, $13, $14
-          FROM edge AS e
-         GROUP BY e.from_id, e.to_object_type_id
+        SELECT $1, g.from_id, g.to_object_type_id,
+               coalesce((SELECT max(h.id) FROM association_history AS h
+                          WHERE h.account_id = $1 AND h.from_id = g.from_id
+                            AND h.to_object_type_id = g.to_object_type_id), 0) + 1,
+               g.to_ids, g.type_ids, g.added, $10, $11, $12, $13
+          FROM (SELECT e.from_id, e.to_object_type_id, array_agg(e.to_id) AS to_ids,
+                       array_agg(e.type_id) AS type_ids, array_agg(e.added) AS added
+                  FROM edge AS e
+                 GROUP BY e.from_id, e.to_object_type_id) AS g
     )
-    UPDATE record AS r SET last_association_change_at = $11
-     WHERE r.account_id = $1 AND r.id = ANY($15::bigint[])
+    UPDATE record AS r SET last_association_change_at = $10
+     WHERE r.account_id = $1 AND r.id = ANY($14::bigint[])
     """,
 )
 
@@ -151,16 +161,19 @@ SHIFT_AROUND = Statement(
     """,
 )
 
-# Restoring may have to remove associations of these neighbours: they are held before their counters.
+# Records with those of their neighbours whose associations may change with them ($3: under these types; null:
+# all), in the order in which every writer holds records.
 HOLD_AROUND = Statement(
     "associations.hold_around",
     """
     SELECT count(*) FROM (
         SELECT r.id FROM record AS r
-         WHERE r.account_id = $1 AND r.archived_at IS NULL
-           AND r.id IN (SELECT a.to_id FROM association AS a
+         WHERE r.account_id = $1
+           AND r.id IN (SELECT given.id FROM unnest($2::bigint[]) AS given(id)
+                        UNION
+                        SELECT a.to_id FROM association AS a
                          WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[])
-                           AND a.type_id = ANY($3::bigint[]))
+                           AND ($3::bigint[] IS NULL OR a.type_id = ANY($3::bigint[])))
          ORDER BY r.id
            FOR NO KEY UPDATE) AS held
     """,
@@ -235,7 +248,7 @@ class Neighbour:
 
 
 async def hold(tx: Transaction, ids: Iterable[int]) -> dict[int, Held]:
-    """Lock records, in id order, until the commit; unknown ones are missing from the answer."""
+    """Lock records and their survivors, in id order, until the commit; unknown ones are missing."""
     rows = await tx.fetch(HOLD, sorted(set(ids)))
     return {row[0]: Held(row[0], row[1], row[2], row[3]) for row in rows}
 
@@ -281,13 +294,11 @@ async def write(
     All records must be held. Neighbours in `hidden` (archived) are not counted.
     """
     columns = list(zip(*facts, strict=True))
-    [history_id] = await tx.new_ids(1)
     actor = tx.actor
     await tx.execute(
         WRITE,
         *columns,
         list(hidden),
-        history_id,
         tx.now,
         actor.source,
         actor.source_id,
@@ -302,10 +313,13 @@ async def hide(tx: Transaction, ids: Sequence[int]) -> None:
     await tx.execute(SHIFT_AROUND, ids, -1)
 
 
-async def lock_around(tx: Transaction, ids: Sequence[int], type_ids: Sequence[int]) -> None:
-    """Hold the visible neighbours under `type_ids`, then lock all neighbours' counters."""
-    if type_ids:
-        await tx.fetchval(HOLD_AROUND, ids, type_ids)
+async def hold_around(tx: Transaction, ids: Sequence[int], type_ids: Sequence[int] | None) -> None:
+    """Hold records with their neighbours under `type_ids`, or with all of them."""
+    await tx.fetchval(HOLD_AROUND, ids, type_ids)
+
+
+async def lock_around(tx: Transaction, ids: Sequence[int]) -> None:
+    """Lock the counters of all neighbours."""
     await tx.fetchval(LOCK_AROUND, ids)
 
 

@@ -1,7 +1,7 @@
 """Associations and their labels: always in both directions, under every limit, whoever writes."""
 
 from engine.associations.commands import add_labels, associate, dissociate, remove_labels, set_labels
-from engine.associations.lifecycle import on_archive, on_merge, on_restore
+from engine.associations.lifecycle import before_merge, before_restore, on_archive, on_merge, on_restore
 from engine.associations.pairs import AssociationResult, Pair
 
 __all__ = [
@@ -9,6 +9,8 @@ __all__ = [
     "Pair",
     "add_labels",
     "associate",
+    "before_merge",
+    "before_restore",
     "dissociate",
     "on_archive",
     "on_merge",

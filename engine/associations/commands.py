@@ -105,6 +105,8 @@ async def hold(
         # Read before anything is held, so that all are held in one go and in order.
         wanted.update((await _primaries(tx, moving, kinds)).values())
     records = await associations.hold(tx, wanted)
+    # A record may be merged while it is waited for. Its survivor is then held out of order: should two wait for
+    # each other over it, one is told to begin again.
     while missing := {
         row.merged_into_id
         for row in records.values()

@@ -28,6 +28,19 @@ async def on_archive(tx: Transaction, rows: Sequence[RecordRow]) -> None:
         await associations.hide(tx, sorted(row.id for row in rows))
 
 
+async def before_restore(tx: Transaction, ids: Sequence[int]) -> None:
+    """Hold records with the neighbours that restoring may change; to be called before anything else is held.
+
+    Whoever held the records first, and their neighbours afterwards, would sooner or later wait in a circle.
+    """
+    await associations.hold_around(tx, ids, _bound(Kinds(tx.catalogue)))
+
+
+async def before_merge(tx: Transaction, survivor_id: int, merged_id: int) -> None:
+    """Hold two records with all the neighbours that merging may change; to be called before anything else."""
+    await associations.hold_around(tx, [survivor_id, merged_id], None)
+
+
 async def on_restore(tx: Transaction, rows: Sequence[RecordRow]) -> dict[int, list[Problem]]:
     """Let restored records count again; what no longer fits limits, primary or exclusivity is removed.
 
@@ -37,8 +50,8 @@ async def on_restore(tx: Transaction, rows: Sequence[RecordRow]) -> dict[int, li
         return {}
     kinds = Kinds(tx.catalogue)
     ids = sorted(row.id for row in rows)
-    bound = [type_id for type_id in tx.catalogue.association_types if _bound(kinds[type_id])]
-    await associations.lock_around(tx, ids, bound)
+    bound = _bound(kinds)
+    await associations.lock_around(tx, ids)
     returning = _Returning(frozenset(ids), kinds)
     after = (0, 0, 0, 0)
     while page := await associations.returning(tx, ids, bound, after, CHUNK):
@@ -49,8 +62,14 @@ async def on_restore(tx: Transaction, rows: Sequence[RecordRow]) -> dict[int, li
     return await _remove(tx, returning.refused, kinds)
 
 
-def _bound(kind: Kind) -> bool:
-    return kind.limit is not None or kind.inverse_limit is not None or kind.group is not None
+def _bound(kinds: Kinds) -> list[int]:
+    """The types under which an association may no longer fit."""
+    rows = map(kinds.__getitem__, kinds.catalogue.association_types)
+    return [
+        kind.id
+        for kind in rows
+        if kind.limit is not None or kind.inverse_limit is not None or kind.group is not None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +147,9 @@ async def _told(tx: Transaction, refused: Sequence[_Refused], book: Book, kinds:
             why = one.why
         record, other = encode("record", one.from_id), encode("record", one.to_id)
         if one.kind.name is None:
-            problems.append(AssociationRemoved(record=record, other=other, reason=why.message, cause=why.code))
+            problems.append(
+                AssociationRemoved(record=record, other=other, reason=why.message, cause=why.code)
+            )
         else:
             label = one.kind.label
             problems.append(

@@ -1,7 +1,7 @@
 """Why an association or a label is refused."""
 
 from engine.ids import encode
-from engine.problems import Problem
+from engine.problems import NotFound, Problem
 
 
 class UnknownLabel(Problem):
@@ -18,10 +18,6 @@ class LabelsNotWanted(Problem):
 
 class SelfAssociation(Problem):
     """The record "{record}" cannot be associated with itself."""
-
-
-class RecordUnknown(Problem):
-    """There is no record "{record}" in this account."""
 
 
 class RecordArchived(Problem):
@@ -48,9 +44,9 @@ class LabelRemoved(Problem):
     """The label "{label}" between "{record}" and "{other}" no longer fits and was removed: {reason}"""
 
 
-def unknown(record_id: int) -> RecordUnknown:
+def unknown(record_id: int) -> NotFound:
     """The record that is not there."""
-    return RecordUnknown(record=encode("record", record_id))
+    return NotFound(kind="record", name=encode("record", record_id))
 
 
 def archived(record_id: int) -> RecordArchived:

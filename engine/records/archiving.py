@@ -54,6 +54,7 @@ async def restore(tx: Transaction, ids: Sequence[int], mode: Mode) -> list[Outco
     What does not fit is told with the record, and is no failure. A record that is not archived stays as it is;
     one that was merged away cannot come back.
     """
+    await associations.before_restore(tx, ids)
     locked = await records.lock(tx, ids)
     outcomes = settle([_found(locked, record_id) for record_id in ids], mode)
     coming = _chosen(outcomes, archived=True)
@@ -65,6 +66,8 @@ async def restore(tx: Transaction, ids: Sequence[int], mode: Mode) -> list[Outco
     if back:
         await records.set_archived(tx, list(back), None)
         refused = await associations.on_restore(tx, list(back.values()))
+        # What could not come back changed when their associations last changed.
+        back = {row.id: row for row in await records.rows(tx, list(back)) if row is not None}
         for row in back.values():
             tx.changed(Change(row.id, row.object_type_id, ChangeKind.RESTORED))
             tx.happened(Event(EventKind.RECORD_RESTORED, row.object_type_id, row.id))

@@ -35,6 +35,7 @@ async def merge(tx: Transaction, survivor_id: int, merged_id: int) -> Merged:
     """
     if survivor_id == merged_id:
         raise told.MergeIntoItself(path=("mergedId",), record=ids.encode("record", survivor_id))
+    await associations.before_merge(tx, survivor_id, merged_id)
     locked = await records.lock(tx, [survivor_id, merged_id])
     survivor = _live(locked, survivor_id, "survivorId")
     merged = _live(locked, merged_id, "mergedId")
@@ -46,7 +47,9 @@ async def merge(tx: Transaction, survivor_id: int, merged_id: int) -> Merged:
     refused = await associations.on_merge(tx, survivor, merged)
     await records.set_merged(tx, merged.id, survivor.id)
     _tell(tx, survivor, merged, filled)
-    return Merged(survivor, tuple(refused))
+    (now,) = await records.rows(tx, [survivor.id])
+    assert now is not None  # it is locked
+    return Merged(now, tuple(refused))
 
 
 def _live(locked: dict[int, RecordRow], record_id: int, argument: str) -> RecordRow:

@@ -99,6 +99,8 @@ class AssociationHistory(SQLModel, table=True):
     account_id: int = key()
     from_id: int = key()
     to_object_type_id: int = key()
+    # Counts the rows of one record and object type. It is taken while the record is held, so it follows the
+    # order of commits, which neither times nor ids of several processes do.
     id: int = key()
     to_ids: list[int] = bigs()
     type_ids: list[int] = bigs()
