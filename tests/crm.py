@@ -125,11 +125,11 @@ class Crm:
         return {str(value): int(record_id) for value, record_id in await self.table(sql)}
 
 
-async def waiting(db: Database) -> None:
-    """Until some statement of this database waits for another transaction."""
+async def waiting(db: Database, n: int = 1) -> None:
+    """Until `n` statements of this database wait for other transactions."""
     sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with db.pool.acquire() as connection:
-        while not await connection.fetchval(sql):  # noqa: ASYNC110 (PostgreSQL tells nobody that a lock is waited for)
+        while await connection.fetchval(sql) < n:  # noqa: ASYNC110 (PostgreSQL tells nobody that a lock is waited for)
             await asyncio.sleep(0.005)
 
 

@@ -157,6 +157,21 @@ async def test_a_value_given_up_and_taken_at_once_has_one_holder(db: Database) -
     assert await it.unique_values() == {"ann@example.com": bob.id}
 
 
+async def test_values_are_taken_in_one_order_whatever_the_order_of_the_inputs(db: Database) -> None:
+    it = await crm(db)
+    async with db.transaction(it.account, now=T0, actor=API) as tx:
+        await records.create(tx, tx.catalogue.by_name["contacts"], [{"email": "m@x"}], Mode.PER_ITEM)
+        # Taken in the order of the inputs, the first would come to hold 1 and wait for m, the second to hold 2 and
+        # wait for 1; with m free, each would wait for the other.
+        first = asyncio.create_task(it.create({"email": "1@x"}, {"email": "m@x"}, {"email": "2@x"}))
+        await waiting(db, 1)
+        second = asyncio.create_task(it.upsert({"email": "2@x"}, {"email": "1@x"}))
+        await waiting(db, 2)
+    assert codes(await first) == ["UNIQUE_VALUE_TAKEN"]
+    assert [one.created for one in made(await second)] == [False, False]
+    await held(it)
+
+
 async def test_many_writers_of_few_values_never_share_one_nor_wait_in_a_circle(db: Database) -> None:
     it = await crm(db)
     ids = [row.id for row in made(await it.create(*({} for _ in range(8))))]
