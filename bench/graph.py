@@ -45,8 +45,8 @@ LAST_NAMES = (
     "Lee",
 )
 CITIES = ("Amsterdam", "Berlin", "Boston", "Lagos", "Lima", "London", "Mumbai", "Osaka", "Paris", "Zürich")
-INDUSTRIES = ("Banking", "Construction", "Education", "Energy", "Insurance", "Logistics", "Media", "Software")
-STAGES = ("Qualified to buy", "Contract sent", "Closed won", "Closed lost")
+INDUSTRIES = ("banking", "construction", "education", "energy", "insurance", "logistics", "media", "software")
+STAGES = ("qualified_to_buy", "contract_sent", "closed_won", "closed_lost")
 RECORDS = """
 SELECT array_agg(r.id ORDER BY r.id) FROM record AS r WHERE r.account_id = $1 AND r.object_type_id = $2
 """

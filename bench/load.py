@@ -25,7 +25,7 @@ def run(url: str, bodies: Sequence[str], headers: Mapping[str, str], *, clients:
         script = Path(folder) / "load.lua"
         script.write_text(_script(bodies, headers))
         done = subprocess.run(
-            ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", str(script), url],
+            ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency", "-s", str(script), url],
             check=True,
             capture_output=True,
             text=True,

@@ -30,7 +30,7 @@ from storage.migrate import migrate
 
 PORTS = {"relata": 18_001, "floor": 18_002, "postgraphile": 18_003}
 POOL = 10
-CITY, INDUSTRY = "Berlin", "Software"
+CITY, INDUSTRY = "Berlin", "software"
 
 RELATA = {
     "Q1": """query Q1 { records(objectType: "contacts", first: 50) { nodes {
