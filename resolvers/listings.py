@@ -10,7 +10,7 @@ import orjson
 
 from engine.filters import bind
 from engine.filters.problems import UnknownLabel, UnknownObjectType
-from engine.problems import Problem
+from engine.problems import Problem, Refused
 from engine.records.problems import UnknownProperty
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow, PropertyRow
 from storage.filters.tree import Filter
@@ -166,8 +166,15 @@ def association_count(
 
 
 def condition(catalogue: Catalogue, of: ObjectTypeRow, asked: Asked) -> Filter | None:
-    """The filter that a client gave; raises what `bind` raises."""
-    return None if asked.where is None else bind(asked.where, of, catalogue)
+    """The filter that a client gave; raises what `bind` raises, told from the argument."""
+    if asked.where is None:
+        return None
+    try:
+        return bind(asked.where, of, catalogue)
+    except Problem as problem:
+        raise problem.at("where") from None
+    except Refused as refused:
+        raise Refused([problem.at("where") for problem in refused.problems]) from None
 
 
 def _listing(source: Records | Associated, of: ObjectTypeRow, asked: Asked, names: list[Any]) -> Listing:

@@ -69,9 +69,12 @@ async def told(work: Awaitable[T], *front: Part) -> tuple[T | None, list[UserErr
         return None, user_errors(error, *(front or ("input",)))
 
 
-def formatted(errors: Iterable[GraphQLError]) -> list[dict[str, Any]]:
-    """The `errors` of a response. Every one has a code; none tells of our insides."""
-    return [entry for error in errors for entry in _entries(error)]
+def formatted(errors: Iterable[GraphQLError], *, valid: bool = True) -> list[dict[str, Any]]:
+    """The `errors` of a response. Every one has a code; none tells of our insides.
+
+    `valid`: the document was found to be valid, so what is wrong is a value.
+    """
+    return [entry for error in errors for entry in _entries(error, valid)]
 
 
 def outside(problem: Problem | Refused) -> list[dict[str, Any]]:
@@ -80,7 +83,7 @@ def outside(problem: Problem | Refused) -> list[dict[str, Any]]:
     return [{"message": one.message, "extensions": _extensions(one)} for one in problems]
 
 
-def _entries(error: GraphQLError) -> Sequence[dict[str, Any]]:
+def _entries(error: GraphQLError, valid: bool) -> Sequence[dict[str, Any]]:
     entry: dict[str, Any] = {"message": error.message}
     if error.locations:
         entry["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
@@ -98,7 +101,7 @@ def _entries(error: GraphQLError) -> Sequence[dict[str, Any]]:
             ]
         case _ if error.path is None or cause is None or isinstance(cause, GraphQLError):
             # Worded by graphql-core about the document or its values, which are the client's own.
-            return [entry | {"extensions": {"code": _document_code(error)} | (error.extensions or {})}]
+            return [entry | {"extensions": {"code": _document_code(error, valid)} | (error.extensions or {})}]
         case _:
             return [entry | masked(cause)]
 
@@ -115,14 +118,10 @@ def masked(error: BaseException) -> dict[str, Any]:
     return {"message": "Internal error", "extensions": {"code": INTERNAL, "id": ident}}
 
 
-def _document_code(error: GraphQLError) -> str:
+def _document_code(error: GraphQLError, valid: bool) -> str:
     if isinstance(error, GraphQLSyntaxError):
         return PARSE_FAILED
-    # Variables are coerced, and arguments, when the document is known to be valid; those errors have no cause
-    # in the document alone.
-    if error.path is not None or error.message.startswith("Variable '$"):
-        return BAD_INPUT
-    return VALIDATION_FAILED
+    return BAD_INPUT if valid else VALIDATION_FAILED
 
 
 def _extensions(problem: Problem) -> dict[str, Any]:

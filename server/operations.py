@@ -109,11 +109,11 @@ class Operations:
             document = parse(text, no_location=False, max_tokens=self.max_tokens)
             found = validate(self.schema, document, max_errors=20)
         except GraphQLError as error:
-            raise Invalid(errors.formatted([error])) from None
+            raise Invalid(errors.formatted([error], valid=False)) from None
         except RecursionError:
             raise Invalid([_too_deep()]) from None
         if found:
-            raise Invalid(errors.formatted(found))
+            raise Invalid(errors.formatted(found, valid=False))
         if len(text) <= self.kept_characters:
             self._documents[text] = document
             while len(self._documents) > self.kept:

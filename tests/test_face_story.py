@@ -5,8 +5,12 @@ from typing import Any
 from storage.database import Database
 from tests.face import Client, opened
 
-RECORDS = "results { record { id properties } created userErrors { code message path } } userErrors { code message path }"
-PAIRS = "results { association { associated fromId toId labels { name label } } changed userErrors { code path } } userErrors { code path message }"
+ERRORS = "userErrors { code message path }"
+RECORDS = f"results {{ record {{ id properties }} created {ERRORS} }} {ERRORS}"
+PAIRS = f"""
+    results {{ association {{ associated fromId toId labels {{ name label }} }} changed {ERRORS} }}
+    {ERRORS}
+"""
 
 
 async def make(client: Client, object_type: str, *properties: dict[str, Any]) -> list[str]:
@@ -140,7 +144,7 @@ async def test_a_record_is_changed_put_away_brought_back_and_merged(db: Database
 
 async def test_one_bad_record_of_a_thousand_is_told_and_the_others_stand(db: Database) -> None:
     async with opened(db) as client:
-        records = [{"properties": {"email": f"p{n}@acme.example"}} for n in range(1000)]
+        records: list[dict[str, Any]] = [{"properties": {"email": f"p{n}@acme.example"}} for n in range(1000)]
         records[3] = {"properties": {"email": "p4@acme.example"}}
         records[7] = {"properties": {"nonsense": 1}}
         atomic = await client.do(
@@ -169,7 +173,7 @@ async def test_one_bad_record_of_a_thousand_is_told_and_the_others_stand(db: Dat
 
 async def test_a_batch_of_more_than_a_thousand_is_refused_as_a_whole(db: Database) -> None:
     async with opened(db) as client:
-        records = [{"properties": {}}] * 1001
+        records: list[dict[str, Any]] = [{"properties": {}}] * 1001
         payload = await client.do("createRecords", RECORDS, {"objectType": "contacts", "records": records})
         assert payload["results"] == []
         assert payload["userErrors"][0]["code"] == "BATCH_TOO_LARGE"
@@ -216,6 +220,8 @@ async def test_a_new_record_comes_with_its_associations(db: Database) -> None:
             "createRecords", RECORDS, asked | {"records": asked["records"][:2], "mode": "ATOMIC"}
         )
         assert atomic["results"][1]["userErrors"][0]["path"][:5] == ["input", "records", 1, "associations", 0]
-        text = '{ records(objectType: "companies") { nodes { associations(to: "contacts") { edges { labels { name } node { displayName } } } } } }'
+        text = """{ records(objectType: "companies") { nodes {
+            associations(to: "contacts") { edges { labels { name } node { displayName } } }
+        } } }"""
         edges = (await client.get(text))["records"]["nodes"][0]["associations"]["edges"]
         assert [edge["node"]["displayName"] for edge in edges] == ["Ann"]
