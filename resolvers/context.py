@@ -24,6 +24,8 @@ class Context:
     catalogue: Catalogue
     # Dataloaders of this request, by name and arguments; see resolvers.loaders.
     loaders: dict[Any, Any] = field(default_factory=dict)
+    # Whether root fields may be answered by compiled selections; tests compare with what comes without.
+    compiles: bool = True
     # Called with account and key once a key is revoked, so that this process forgets it at once.
     forget_key: Callable[[int, int], None] = field(default=lambda _account, _key: None)
 

@@ -28,7 +28,7 @@ def loader(
                 return list(await read(reader, ids))
 
         known = context.loaders[key] = DataLoader(batch)
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def record(context: Context) -> "DataLoader[int, RecordRow | None]":

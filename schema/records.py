@@ -406,6 +406,8 @@ async def _compiled(info: Info) -> Fragment | None:
     """The field's whole answer as finished JSON, where it compiles."""
     raw = info._raw_info
     context: Context = info.context
+    if not context.compiles:
+        return None
     text = await answering.root(
         context,
         raw.schema,

@@ -163,7 +163,8 @@ async def root(
 ) -> str | None:
     """The JSON text of one root field; None where it does not compile.
 
-    Where the definitions have changed since the request began, the request goes on with the new ones.
+    Raises the `Problem` of a part that can never be right, whatever records there are: once, and not for
+    each record. Where the definitions have changed since the request began, the request goes on with the new ones.
     """
     for _ in range(ATTEMPTS):
         reading = Reading(schema, fragments, operation, variables, context.catalogue)
@@ -172,7 +173,7 @@ async def root(
             if isinstance(found, Constant):
                 return found.text
             plan = compile(found)
-        except (NotCompiled, Problem, Refused, GraphQLError):
+        except NotCompiled:
             return None
         async with context.db.read(context.account_id) as reader:
             answer = await run(reader, plan, {})

@@ -71,7 +71,7 @@ class Text:
     def sql(self) -> str:
         """The expression of type text that makes it."""
         if all(constant for constant, _ in self._parts):
-            return literal("".join(piece for _, piece in self._parts))
+            return f"{literal(''.join(piece for _, piece in self._parts))}::text"
         pieces = [literal(piece) if constant else piece for constant, piece in self._parts]
         while len(pieces) > CONCAT_MOST:
             pieces = [
