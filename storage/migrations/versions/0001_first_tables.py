@@ -80,15 +80,18 @@ def upgrade() -> None:
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("from_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("to_object_type_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("to_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("type_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("to_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
-        sa.Column("type_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
-        sa.Column("added", sa.ARRAY(sa.Boolean()), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("source", sa.Text(collation="C"), nullable=False),
         sa.Column("source_id", sa.Text(collation="C"), nullable=True),
         sa.Column("user_id", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("account_id", "from_id", "to_object_type_id", "id"),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("removed_source", sa.Text(collation="C"), nullable=False),
+        sa.Column("removed_source_id", sa.Text(collation="C"), nullable=True),
+        sa.Column("removed_user_id", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("account_id", "from_id", "to_object_type_id", "to_id", "type_id", "id"),
     )
     op.create_table(
         "catalogue_version",
@@ -280,12 +283,14 @@ def upgrade() -> None:
         "property_value",
         ["account_id", "property_id", "number_value", "record_id"],
         unique=False,
+        postgresql_where="number_value IS NOT NULL",
     )
     op.create_index(
         "property_value_text",
         "property_value",
         ["account_id", "property_id", "text_value", "record_id"],
         unique=False,
+        postgresql_where="text_value IS NOT NULL",
     )
     op.create_table(
         "record",
