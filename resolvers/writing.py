@@ -16,8 +16,10 @@ ATTEMPTS = 6
 PAUSE_SECONDS = 0.01
 
 
-async def write(context: Context, work: Callable[[Transaction], Awaitable[T]]) -> T:
-    """Do `work` in a transaction of the account, and commit.
+async def write(
+    context: Context, work: Callable[[Transaction], Awaitable[T]], *, defining: bool = False
+) -> T:
+    """Do `work` in a transaction of the account, and commit; `defining` holds the definitions alone.
 
     After a deadlock or a serialization failure everything is done again, at most `ATTEMPTS` times. What the
     request remembers is brought up to date, so that the answer shows what was written.
@@ -25,7 +27,7 @@ async def write(context: Context, work: Callable[[Transaction], Awaitable[T]]) -
     for attempt in range(ATTEMPTS):
         try:
             async with context.db.transaction(
-                context.account_id, now=context.now, actor=context.principal.actor
+                context.account_id, now=context.now, actor=context.principal.actor, defining=defining
             ) as tx:
                 answer = await work(tx)
         except Exception as error:

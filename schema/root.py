@@ -7,6 +7,8 @@ from strawberry.schema.config import StrawberryConfig
 from schema.accounts import AccountMutation, AccountQuery
 from schema.associations import AssociationMutation
 from schema.documentation import document
+from schema.enrollments import EnrollmentQuery
+from schema.events import EventSubscription
 from schema.keys import KeyMutation, KeyQuery
 from schema.labels import LabelMutation, LabelQuery
 from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
@@ -15,10 +17,20 @@ from schema.record_mutations import RecordMutation
 from schema.records import RecordQuery
 from schema.scalars import SCALARS
 from schema.users import UserMutation, UserQuery
+from schema.workflows import WorkflowMutation, WorkflowQuery
 
 
 @strawberry.type
-class Query(AccountQuery, KeyQuery, LabelQuery, ObjectTypeQuery, RecordQuery, UserQuery):
+class Query(
+    AccountQuery,
+    EnrollmentQuery,
+    KeyQuery,
+    LabelQuery,
+    ObjectTypeQuery,
+    RecordQuery,
+    UserQuery,
+    WorkflowQuery,
+):
     """Everything that can be read."""
 
 
@@ -32,8 +44,14 @@ class Mutation(
     PropertyMutation,
     RecordMutation,
     UserMutation,
+    WorkflowMutation,
 ):
     """Everything that can be done. The fields of one request are carried out one after the other."""
+
+
+@strawberry.type
+class Subscription(EventSubscription):
+    """Everything that can be watched. Streams take the cursor of the last event that one has, and miss nothing."""
 
 
 def build() -> strawberry.Schema:
@@ -41,6 +59,7 @@ def build() -> strawberry.Schema:
     made = strawberry.Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     document(made._schema)

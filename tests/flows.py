@@ -84,8 +84,8 @@ class Flows(Graph):
     async def enrolled(self, workflow: int) -> list[EnrollmentRow]:
         """A workflow's enrollments, oldest first."""
         async with self.db.read(self.account) as reader:
-            found = await enrollments.page(
-                reader, workflow_id=workflow, record_id=None, status=None, before=EVERYTHING, limit=100_000
+            [found] = await enrollments.pages_of_workflows(
+                reader, [workflow], record_id=None, status=None, before=EVERYTHING, limit=1_000_000
             )
         return found[::-1]
 

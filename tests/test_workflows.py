@@ -264,16 +264,16 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
 @pytest.mark.parametrize(
     ("definition", "code", "path"),
     [
-        ({"triggers": [], "actions": []}, "TRIGGER_MISSING", ("definition", "triggers")),
+        ({"triggers": [], "actions": []}, "TRIGGER_MISSING", ("triggers",)),
         (
             {"triggers": [{"filterMet": {"where": equals("nope", "x")}}], "actions": []},
             None,
-            ("definition", "triggers", 0, "filterMet", "where", "property", "name"),
+            ("triggers", 0, "filterMet", "where", "property", "name"),
         ),
         (
             {"triggers": [{"filterMet": {"where": associated("companies", labels=["nope"])}}], "actions": []},
             None,
-            ("definition", "triggers", 0, "filterMet", "where", "associated", "labels", 0),
+            ("triggers", 0, "filterMet", "where", "associated", "labels", 0),
         ),
         (
             {
@@ -281,7 +281,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [set_property("city", "x"), set_property("nope", 1)],
             },
             "NOT_FOUND",
-            ("definition", "actions", 1, "setProperty", "property"),
+            ("actions", 1, "setProperty", "property"),
         ),
         (
             {
@@ -289,7 +289,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [set_property("city", 17)],
             },
             "INVALID_VALUE",
-            ("definition", "actions", 0, "setProperty", "value"),
+            ("actions", 0, "setProperty", "value"),
         ),
         (
             {
@@ -297,7 +297,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [set_property("email", "a@b.example")],
             },
             "UNIQUE_PROPERTY",
-            ("definition", "actions", 0, "setProperty", "property"),
+            ("actions", 0, "setProperty", "property"),
         ),
         (
             {
@@ -305,7 +305,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [apply_label("companies", "nope")],
             },
             "NO_LABEL",
-            ("definition", "actions", 0, "applyLabel", "label"),
+            ("actions", 0, "applyLabel", "label"),
         ),
         (
             {
@@ -313,7 +313,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [apply_label("planets", "nope")],
             },
             "NOT_FOUND",
-            ("definition", "actions", 0, "applyLabel", "to"),
+            ("actions", 0, "applyLabel", "to"),
         ),
         (
             {
@@ -321,7 +321,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [apply_label("companies", "primary", where=equals("nope", "x"))],
             },
             None,
-            ("definition", "actions", 0, "applyLabel", "where", "property", "name"),
+            ("actions", 0, "applyLabel", "where", "property", "name"),
         ),
         (
             {
@@ -329,7 +329,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [set_property("city", "x", id="a"), set_property("city", "y", id="a")],
             },
             "DUPLICATE_ACTION_ID",
-            ("definition", "actions", 1, "setProperty", "id"),
+            ("actions", 1, "setProperty", "id"),
         ),
         (
             {
@@ -338,7 +338,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "actions": [],
             },
             "TOO_MANY_FILTERS",
-            ("definition", "triggers"),
+            ("triggers",),
         ),
     ],
 )

@@ -39,7 +39,7 @@ async def create(tx: Transaction, name: str, object_type: str, definition: Mappi
     found = tx.catalogue.by_name.get(object_type)
     if found is None:
         raise NotFound(kind="object type", name=object_type, path=("objectType",))
-    draft = _checked(tx, definition, found)
+    draft = definitions.checked(definition, found, tx.catalogue)
     (workflow_id,) = await tx.new_ids(1)
     if not await stored.insert(tx, workflow_id, name, found.id, draft):
         raise WorkflowNameTaken(name=name, path=("name",))
@@ -55,7 +55,9 @@ async def update(
     name: str | None = None,
     definition: Mapping[str, Any] | None = None,
 ) -> WorkflowRow:
-    """Write the draft that was read at `version`; what is not given stays. The published revision stays too.
+    """Write the draft that was read at `version`; what is not given stays, triggers and actions each as a whole.
+
+    The published revision stays, too.
 
     Raises `StaleDraft`, and what `create` raises.
     """
@@ -65,26 +67,28 @@ async def update(
     name = held.name if name is None else _name(name)
     if await stored.named(tx, name) not in (None, workflow_id):
         raise WorkflowNameTaken(name=name, path=("name",))
-    draft = held.draft if definition is None else _checked(tx, definition, _type(tx, held))
+    draft = held.draft
+    if definition:
+        draft = definitions.checked({**held.draft, **definition}, _type(tx, held), tx.catalogue)
     await stored.update(tx, workflow_id, name, draft)
     details = {"name": name, "version": version + 1}
     _tell(tx, EventKind.WORKFLOW_UPDATED, workflow_id, held.object_type_id, details)
     return await _read(tx, workflow_id)
 
 
-async def publish(tx: Transaction, workflow_id: int, version: int) -> WorkflowRow:
-    """Let new enrollments run on the draft that was read at `version`; running ones keep theirs.
+async def publish(tx: Transaction, workflow_id: int, version: int | None) -> WorkflowRow:
+    """Let new enrollments run on the draft that was read at `version` (None: any); running ones keep theirs.
 
     Raises `StaleDraft`, and `Refused` where the draft names what is not there any more.
     """
     held = await _hold(tx, workflow_id)
-    if held.draft_version != version:
+    if version not in (None, held.draft_version):
         raise StaleDraft(read=version, version=held.draft_version, path=("version",))
     object_type = _type(tx, held)
     definition = definitions.load(held.draft)
     found = list(definitions.problems(definition, object_type, tx.catalogue))
     if found:
-        raise Refused([problem.at("definition") for problem in found])
+        raise Refused(found)
     bound = [definitions.bind_trigger(trigger, object_type, tx.catalogue) for trigger in definition.triggers]
     revision = (held.published_revision or 0) + 1
     refs = triggers.refs(bound, object_type.id, tx.catalogue)
@@ -131,13 +135,6 @@ async def _runnable(tx: Transaction, held: WorkflowRow) -> None:
     found = next(definitions.problems(definition, _type(tx, held), tx.catalogue), None)
     if found is not None:
         raise WorkflowBroken(name=held.name, reason=found.message)
-
-
-def _checked(tx: Transaction, definition: Mapping[str, Any], object_type: ObjectTypeRow) -> dict[str, Any]:
-    try:
-        return definitions.checked(definition, object_type, tx.catalogue)
-    except Refused as refused:
-        raise Refused([problem.at("definition") for problem in refused.problems]) from None
 
 
 async def _hold(tx: Transaction, workflow_id: int) -> WorkflowRow:

@@ -1,0 +1,255 @@
+"""Enrollments: who walks through a workflow, why, and what was done on the way."""
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from engine import ids
+from engine.access import Scope
+from engine.problems import PathPart
+from resolvers import loaders, records
+from resolvers import workflows as reads
+from resolvers.context import Context
+from schema.access import Requires
+from schema.context import Info
+from schema.documentation import enum
+from schema.nodes import Node, PageInfo
+from schema.records import Record, page_info
+from schema.scalars import JSON
+from storage.enrollments import EnrollmentRow, StepRow
+
+if TYPE_CHECKING:
+    from schema.workflows import Workflow
+
+
+class EnrollmentStatus(Enum):
+    """Where an enrollment stands."""
+
+    ACTIVE = "ACTIVE"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    UNENROLLED = "UNENROLLED"
+    MERGED = "MERGED"
+
+
+enum(
+    EnrollmentStatus,
+    "EnrollmentStatus",
+    "Where an enrollment stands.",
+    {
+        "ACTIVE": "It is on its way.",
+        "COMPLETED": "It went through all actions.",
+        "FAILED": "An action failed, or it was taken for part of a loop; `error` says why.",
+        "UNENROLLED": "It left: the record was archived.",
+        "MERGED": "It left: the record was merged into another.",
+    },
+)
+
+
+class StepOutcome(Enum):
+    """What came of an action."""
+
+    DONE = "DONE"
+    UNCHANGED = "UNCHANGED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+
+
+enum(
+    StepOutcome,
+    "StepOutcome",
+    "What came of an action.",
+    {
+        "DONE": "It was carried out.",
+        "UNCHANGED": "It was carried out; everything was already as it should be.",
+        "SKIPPED": "The workflow was off when it was due.",
+        "FAILED": "It could not be carried out; `error` says why.",
+    },
+)
+
+Status = Annotated[EnrollmentStatus | None, strawberry.argument(description="Only those that stand here.")]
+
+
+@strawberry.type
+class EnrollmentError:
+    """Why an enrollment or a step failed."""
+
+    code: str = strawberry.field(description="What is wrong, as a stable code.")
+    message: str = strawberry.field(description="What is wrong, in words.")
+    path: list[JSON] | None = strawberry.field(description="Where in the action, where that is known.")
+
+    @classmethod
+    def of(cls, error: dict[str, Any] | None) -> "EnrollmentError | None":
+        """An error of a history."""
+        if error is None:
+            return None
+        path: list[PathPart] = error.get("path") or []
+        return cls(code=error["code"], message=error["message"], path=[JSON(part) for part in path] or None)
+
+
+@strawberry.type
+class EnrollmentReason:
+    """Why a record was enrolled."""
+
+    kind: str = strawberry.field(
+        description="What happened: CREATED, UPDATED, ASSOCIATED …, or TURNED_ON where it met the triggers before."
+    )
+    trigger: int = strawberry.field(description="Which trigger it met: its place among them, from 0.")
+    record_id: strawberry.ID | None = strawberry.field(
+        description="The record that changed: the enrolled one, or one that it is associated with."
+    )
+    source: str | None = strawberry.field(
+        description="What kind of thing changed it: API, IMPORT, WORKFLOW …"
+    )
+    source_id: str | None = strawberry.field(description="Which of its kind.")
+
+
+@strawberry.type
+class EnrollmentStep:
+    """A line of an enrollment's history. An action on many associated records may take several."""
+
+    row: strawberry.Private[StepRow]
+    n: int = strawberry.field(description="Its number, from 0.")
+    action: str = strawberry.field(description="The id of the action.")
+    at: datetime = strawberry.field(description="When.")
+    outcome: StepOutcome = strawberry.field(description="What came of it.")
+
+    @strawberry.field
+    def changes(self) -> JSON:
+        """What was changed: {record, property, old, new}, or {record, associated, label}."""
+        return JSON([_encoded(change) for change in self.row.changes])
+
+    @strawberry.field
+    def error(self) -> EnrollmentError | None:
+        """Why it failed."""
+        return EnrollmentError.of(self.row.error)
+
+    @classmethod
+    def of(cls, row: StepRow) -> "EnrollmentStep":
+        """The step as clients see it."""
+        return cls(row=row, n=row.n, action=row.action, at=row.at, outcome=StepOutcome(row.outcome))
+
+
+@strawberry.type
+class Enrollment(Node):
+    """A record's way through one revision of a workflow."""
+
+    row: strawberry.Private[EnrollmentRow]
+    revision: int = strawberry.field(description="The revision that it runs on.")
+    status: EnrollmentStatus = strawberry.field(description="Where it stands.")
+    enrolled_at: datetime = strawberry.field(description="When it began.")
+    ended_at: datetime | None = strawberry.field(description="When it ended; null while it is active.")
+    due_at: datetime | None = strawberry.field(description="When its next action is due.")
+
+    @strawberry.field
+    async def workflow(self, info: Info) -> Annotated["Workflow", strawberry.lazy("schema.workflows")]:
+        """The workflow."""
+        from schema.workflows import Workflow
+
+        return await Workflow.found(info.context, self.row.workflow_id)
+
+    @strawberry.field
+    async def record(self, info: Info) -> Record:
+        """The record; where it was merged away, its survivor."""
+        return await record_of(info.context, self.row.record_id)
+
+    @strawberry.field
+    def reason(self) -> EnrollmentReason:
+        """Why it began."""
+        reason = self.row.reason
+        record_id = reason.get("record")
+        return EnrollmentReason(
+            kind=reason["kind"],
+            trigger=reason["trigger"],
+            record_id=None if record_id is None else strawberry.ID(ids.encode("record", record_id)),
+            source=reason.get("source"),
+            source_id=reason.get("sourceId"),
+        )
+
+    @strawberry.field
+    def error(self) -> EnrollmentError | None:
+        """Why it failed, or why its action is tried again."""
+        return EnrollmentError.of(self.row.error)
+
+    @strawberry.field
+    async def steps(self, info: Info) -> list[EnrollmentStep]:
+        """What was done so far, in order."""
+        return [EnrollmentStep.of(step) for step in await reads.steps(info.context, self.row)]
+
+    @classmethod
+    def of(cls, row: EnrollmentRow) -> "Enrollment":
+        """The enrollment as clients see it."""
+        return cls(
+            row=row,
+            id=strawberry.ID(ids.encode("enrollment", row.id)),
+            revision=row.revision,
+            status=EnrollmentStatus(row.status),
+            enrolled_at=row.enrolled_at,
+            ended_at=row.ended_at,
+            due_at=row.due_at,
+        )
+
+
+@strawberry.type
+class EnrollmentEdge:
+    """An enrollment on a page."""
+
+    cursor: str = strawberry.field(description="Where it stands in this list.")
+    node: Enrollment = strawberry.field(description="The enrollment.")
+
+
+@strawberry.type
+class EnrollmentConnection:
+    """A page of enrollments, newest first."""
+
+    edges: list[EnrollmentEdge] = strawberry.field(description="The enrollments with their cursors.")
+    nodes: list[Enrollment] = strawberry.field(description="The enrollments.")
+    page_info: PageInfo = strawberry.field(description="Where the page stands.")
+
+    @classmethod
+    def of(cls, page: reads.Page) -> "EnrollmentConnection":
+        """The page as clients see it."""
+        nodes = [Enrollment.of(row) for row in page.rows]
+        edges = [EnrollmentEdge(cursor=str(node.id), node=node) for node in nodes]
+        return cls(edges=edges, nodes=nodes, page_info=page_info(edges, page.has_next, page.has_previous))
+
+
+@strawberry.type
+class EnrollmentQuery:
+    """Reads of enrollments."""
+
+    @strawberry.field(extensions=[Requires(Scope.AUTOMATION_READ)])
+    async def enrollments(
+        self,
+        info: Info,
+        workflow: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only of this workflow.")
+        ] = None,
+        record: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only of this record.")
+        ] = None,
+        status: Status = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> EnrollmentConnection:
+        """Enrollments, newest first."""
+        wanted = reads.asked(None if status is None else status.value, first, after)
+        workflow_id = None if workflow is None else ids.decode_at("workflow", workflow, "workflow")
+        record_id = None if record is None else ids.decode_at("record", record, "record")
+        return EnrollmentConnection.of(await reads.page(info.context, workflow_id, record_id, wanted))
+
+
+async def record_of(context: Context, record_id: int) -> Record:
+    """The record with this number, or the survivor that it was merged into."""
+    row = await loaders.record(context).load(record_id)
+    assert row is not None  # records are never deleted
+    return Record.of(records.found(context, row))
+
+
+def _encoded(change: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: ids.encode("record", value) if name in ("record", "associated") else value
+        for name, value in change.items()
+    }

@@ -1,0 +1,118 @@
+"""Event streams: live, and resumed by cursor without a gap or a repetition."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from enum import Enum
+from typing import Annotated
+
+import strawberry
+
+from engine import ids
+from engine.access import Scope
+from resolvers import events
+from schema.access import Requires
+from schema.context import Info
+from schema.documentation import enum
+from schema.enrollments import record_of
+from schema.records import Record
+from schema.scalars import JSON
+from schema.workflows import Workflow
+from storage.changes import LoggedEvent
+
+
+class EnrollmentEventKind(Enum):
+    """What happened to an enrollment."""
+
+    ENROLLED = "ENROLLED"
+    STEP_DONE = "STEP_DONE"
+    STEP_SKIPPED = "STEP_SKIPPED"
+    STEP_FAILED = "STEP_FAILED"
+    ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
+    ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
+    UNENROLLED = "UNENROLLED"
+
+
+enum(
+    EnrollmentEventKind,
+    "EnrollmentEventKind",
+    "What happened to an enrollment.",
+    {
+        "ENROLLED": "It began.",
+        "STEP_DONE": "An action was carried out.",
+        "STEP_SKIPPED": "An action was passed over, since the workflow is off.",
+        "STEP_FAILED": "An action could not be carried out.",
+        "ENROLLMENT_COMPLETED": "It went through all actions.",
+        "ENROLLMENT_FAILED": "It ended with an error.",
+        "UNENROLLED": "It left: the record was archived or merged away.",
+    },
+)
+
+
+@strawberry.type
+class EnrollmentEvent:
+    """Something that happened to an enrollment."""
+
+    event: strawberry.Private[LoggedEvent]
+    cursor: str = strawberry.field(description="Pass it as `after` to go on behind this event.")
+    at: datetime = strawberry.field(description="When it happened.")
+    kind: EnrollmentEventKind = strawberry.field(description="What happened.")
+    enrollment_id: strawberry.ID = strawberry.field(description="The enrollment.")
+
+    @strawberry.field
+    async def workflow(self, info: Info) -> Workflow:
+        """The workflow."""
+        assert self.event.subject_id is not None  # such events always have one
+        return await Workflow.found(info.context, self.event.subject_id)
+
+    @strawberry.field
+    async def record(self, info: Info) -> Record:
+        """The enrolled record as it is now; where it was merged away, its survivor."""
+        assert self.event.record_id is not None  # such events always have one
+        return await record_of(info.context, self.event.record_id)
+
+    @strawberry.field
+    def details(self) -> JSON:
+        """What is particular to the kind: the reason, the action, the outcome, the error."""
+        found = {name: value for name, value in self.event.payload.items() if name != "enrollment"}
+        reason = found.get("reason")
+        if reason and reason.get("record") is not None:
+            found["reason"] = reason | {"record": ids.encode("record", reason["record"])}
+        return JSON(found)
+
+    @classmethod
+    def of(cls, event: LoggedEvent, cursor: str) -> "EnrollmentEvent":
+        """The event as clients see it."""
+        return cls(
+            event=event,
+            cursor=cursor,
+            at=event.at,
+            kind=EnrollmentEventKind(event.kind.value),
+            enrollment_id=strawberry.ID(ids.encode("enrollment", event.payload["enrollment"])),
+        )
+
+
+@strawberry.type
+class EventSubscription:
+    """Streams of events."""
+
+    @strawberry.subscription(extensions=[Requires(Scope.AUTOMATION_READ)])
+    async def enrollment_events(
+        self,
+        info: Info,
+        workflow: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only of this workflow; null: of all.")
+        ] = None,
+        after: Annotated[
+            str | None,
+            strawberry.argument(
+                description="The cursor of the last event you have: every later one is told, once. Null: from now on."
+            ),
+        ] = None,
+    ) -> AsyncGenerator[EnrollmentEvent, None]:
+        """What happens to enrollments, in the order in which it was committed."""
+        context = info.context
+        source = events.stream(context, events.of_enrollments(workflow), after)
+        async with contextlib.aclosing(source) as stream:
+            async for event in stream:
+                yield EnrollmentEvent.of(event, events.cursor(context, event))
