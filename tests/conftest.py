@@ -30,6 +30,8 @@ RUN_DIR = "RELATA_TESTS_DIR"
 # A server of your own instead; the suite makes databases in it and drops them again.
 EXTERNAL = "RELATA_TEST_DATABASE_URL"
 
+ENOUGH_BYTES = 3 * 2**30
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -47,13 +49,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """One directory for the whole run, and none of an earlier run that was killed."""
     if hasattr(config, "workerinput"):
         return
-    for left in Path(tempfile.gettempdir()).glob("relata-tests-*-*"):
+    base = fastest_place()
+    for left in base.glob("relata-tests-*-*"):
         with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):
             try:
                 os.kill(int(left.name.split("-")[2]), 0)
             except ProcessLookupError:
                 shutil.rmtree(left, ignore_errors=True)
-    os.environ[RUN_DIR] = tempfile.mkdtemp(prefix=f"relata-tests-{os.getpid()}-")
+    os.environ[RUN_DIR] = tempfile.mkdtemp(prefix=f"relata-tests-{os.getpid()}-", dir=base)
+
+
+def fastest_place() -> Path:
+    """Memory where there is enough of it: making a database there takes 20 ms instead of 400."""
+    memory = Path("/dev/shm")
+    with contextlib.suppress(OSError):
+        if os.access(memory, os.W_OK | os.X_OK) and shutil.disk_usage(memory).free > ENOUGH_BYTES:
+            return memory
+    return Path(tempfile.gettempdir())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -107,7 +119,8 @@ def server() -> Iterator[Server]:
 async def database_url(server: Server) -> AsyncIterator[str]:
     """The address of a fresh database with all tables, dropped after the test."""
     name = f"t_{uuid.uuid4().hex}"
-    await command(server, f'CREATE DATABASE "{name}" TEMPLATE "{server.template}"')
+    # Files copied whole, nothing logged: this server's data need not outlive it.
+    await command(server, f'CREATE DATABASE "{name}" TEMPLATE "{server.template}" STRATEGY file_copy')
     yield server.named(name)
     await command(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -234,6 +234,9 @@ def settings(*, durable: bool) -> str:
         "log_line_prefix": "%m [%p] ",
         "log_checkpoints": "off",
     }
+    if not durable:
+        # For tests: what a crash of the machine would need is not written at all.
+        chosen |= {"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "256MB"}
     return "".join(f"{name} = '{value}'\n" for name, value in chosen.items())
 
 
