@@ -79,9 +79,9 @@ FILLING = Statement(
 )
 
 # Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
-# neighbour in $9 is hidden and does not count), one history row a record and object type, and the two ends.
-# The parts touch different rows and see one snapshot. All records are held, so no row moves underneath, and
-# the next number in a record's history is nobody else's.
+# neighbour in $9 is hidden and does not count), the history of what went, and the two ends. The parts touch
+# different rows and see one snapshot. All records are held, so no row moves underneath: what goes is found by
+# a probe each and deleted where it lies, since a join could become a scan of all the account's associations.
 WRITE = Statement(
     "associations.write",
     """
@@ -94,13 +94,27 @@ WRITE = Statement(
                                           (f.to_id, f.from_object_type_id, f.from_id, f.inverse_id))
                AS e(from_id, to_object_type_id, to_id, type_id)
     ), gone AS (
-        DELETE FROM association AS a USING edge AS e
-         WHERE a.account_id = $1 AND a.from_id = e.from_id AND a.to_object_type_id = e.to_object_type_id
-           AND a.to_id = e.to_id AND a.type_id = e.type_id AND NOT e.added
+        DELETE FROM association AS a
+         WHERE a.account_id = $1
+           AND a.ctid = ANY(ARRAY(
+                   SELECT (SELECT g.ctid FROM association AS g
+                            WHERE g.account_id = $1 AND g.from_id = e.from_id
+                              AND g.to_object_type_id = e.to_object_type_id AND g.to_id = e.to_id
+                              AND g.type_id = e.type_id)
+                     FROM edge AS e WHERE NOT e.added))
+        RETURNING a.from_id, a.to_object_type_id, a.to_id, a.type_id, a.created_at, a.source, a.source_id,
+                  a.user_id
+    ), told AS (
+        INSERT INTO association_history (account_id, from_id, to_object_type_id, to_id, type_id, id, created_at,
+                                         source, source_id, user_id, removed_at, removed_source,
+                                         removed_source_id, removed_user_id)
+        SELECT $1, g.from_id, g.to_object_type_id, g.to_id, g.type_id, $10, g.created_at, g.source, g.source_id,
+               g.user_id, greatest($11, g.created_at), $12, $13, $14
+          FROM gone AS g
     ), come AS (
         INSERT INTO association (account_id, from_id, to_object_type_id, to_id, type_id, created_at, source,
                                  source_id, user_id)
-        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $10, $11, $12, $13
+        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $11, $12, $13, $14
           FROM edge AS e WHERE e.added
          ORDER BY e.from_id, e.to_object_type_id, e.to_id, e.type_id
     ), counted AS (
@@ -110,21 +124,9 @@ WRITE = Statement(
          GROUP BY e.from_id, e.type_id HAVING sum(CASE WHEN e.added THEN 1 ELSE -1 END) <> 0
          ORDER BY e.from_id, e.type_id
         ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
-    ), told AS (
-        INSERT INTO association_history (account_id, from_id, to_object_type_id, id, to_ids, type_ids, added,
-                                         at, source, source_id, user_id)
-        SELECT $1, g.from_id, g.to_object_type_id,
-               coalesce((SELECT max(h.id) FROM association_history AS h
-                          WHERE h.account_id = $1 AND h.from_id = g.from_id
-                            AND h.to_object_type_id = g.to_object_type_id), 0) + 1,
-               g.to_ids, g.type_ids, g.added, $10, $11, $12, $13
-          FROM (SELECT e.from_id, e.to_object_type_id, array_agg(e.to_id) AS to_ids,
-                       array_agg(e.type_id) AS type_ids, array_agg(e.added) AS added
-                  FROM edge AS e
-                 GROUP BY e.from_id, e.to_object_type_id) AS g
     )
-    UPDATE record AS r SET last_association_change_at = $10
-     WHERE r.account_id = $1 AND r.id = ANY($14::bigint[])
+    UPDATE record AS r SET last_association_change_at = $11
+     WHERE r.account_id = $1 AND r.id = ANY($15::bigint[])
     """,
 )
 
@@ -294,11 +296,13 @@ async def write(
     All records must be held. Neighbours in `hidden` (archived) are not counted.
     """
     columns = list(zip(*facts, strict=True))
+    [span] = await tx.new_ids(1)
     actor = tx.actor
     await tx.execute(
         WRITE,
         *columns,
         list(hidden),
+        span,
         tx.now,
         actor.source,
         actor.source_id,

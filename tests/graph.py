@@ -114,11 +114,14 @@ COUNTERS = Statement(
     "tests.counters",
     "SELECT c.record_id, c.type_id, c.n FROM association_count AS c WHERE c.account_id = $1",
 )
-HISTORY = Statement(
-    "tests.history",
+AS_OF = Statement(
+    "tests.as_of",
     """
-    SELECT h.from_id, h.to_object_type_id, h.to_ids, h.type_ids, h.added FROM association_history AS h
-     WHERE h.account_id = $1 ORDER BY h.from_id, h.to_object_type_id, h.id
+    SELECT a.from_id, a.to_object_type_id, a.to_id, a.type_id FROM association AS a
+     WHERE a.account_id = $1 AND a.created_at <= $2
+    UNION ALL
+    SELECT h.from_id, h.to_object_type_id, h.to_id, h.type_id FROM association_history AS h
+     WHERE h.account_id = $1 AND h.created_at <= $2 AND h.removed_at > $2
     """,
 )
 
@@ -136,7 +139,6 @@ async def laws(graph: Graph) -> None:
     async with graph.db.snapshot(graph.account) as reader:
         edges = {row[:4]: row["hidden"] for row in await reader.fetch(EDGES)}
         counters = {(row[0], row[1]): row[2] for row in await reader.fetch(COUNTERS)}
-        history = await reader.fetch(HISTORY)
     counted: Counter[tuple[int, int]] = Counter()
     for (from_id, object_type, to_id, type_id), hidden in edges.items():
         kind = types[type_id]
@@ -148,18 +150,18 @@ async def laws(graph: Graph) -> None:
     assert {key: n for key, n in counters.items() if n} == {key: n for key, n in counted.items() if n}
     for (_, type_id), n in counters.items():
         assert not (types[type_id].primary and types[type_id].max_count) or n <= 1, "two primaries"
-    assert replayed(history) == set(edges), "the history tells something else"
 
 
-def replayed(history: list[Any]) -> set[tuple[int, int, int, int]]:
-    """The associations that the history adds up to."""
-    there: set[tuple[int, int, int, int]] = set()
-    for row in history:
-        for to_id, type_id, added in zip(row["to_ids"], row["type_ids"], row["added"], strict=True):
-            edge = (row["from_id"], row["to_object_type_id"], to_id, type_id)
-            assert (edge in there) != added, "told twice"
-            (there.add if added else there.discard)(edge)
-    return there
+async def as_of(graph: Graph, then: datetime) -> set[tuple[int, int, int, int]]:
+    """The associations that stood at a time, as history tells."""
+    rows = [tuple(row) for row in await graph.read(AS_OF, then)]
+    assert len(rows) == len(set(rows)), "one span over another"
+    return set(rows)
+
+
+async def standing(graph: Graph) -> set[tuple[int, int, int, int]]:
+    """The associations that stand now."""
+    return {row[:4] for row in await graph.read(EDGES)}
 
 
 def problem(outcome: Outcome[AssociationResult]) -> str | None:

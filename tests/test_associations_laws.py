@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from engine.associations import Pair
 from engine.batches import Mode
 from engine.problems import Problem, Refused
 from storage.database import connect
-from tests.graph import Graph, graph, laws
+from tests.graph import Graph, as_of, graph, laws, standing
 
 COMMANDS = {
     "associate": associations.associate,
@@ -158,6 +159,7 @@ async def against_the_model(url: str, batches: list[Any]) -> None:
     async with contextlib.AsyncExitStack() as stack:
         crm, ids, types = await prepared(uuid4().hex, url, stack)
         model = Model(types)
+        stood: dict[datetime, set[Any]] = {}
         for command, mode, items in batches:
             asked = [(ids[a], ids[b], fitting(types, ids[a], ids[b], names)) for a, b, names in items]
             before = {edge: set(held) for edge, held in model.edges.items()}
@@ -168,6 +170,9 @@ async def against_the_model(url: str, batches: list[Any]) -> None:
             refused = await attempted(crm, command, mode, pairs)
             assert refused == {n for n, fine in enumerate(expected) if not fine}
             await holds(crm, model)
+            stood[crm.now] = await standing(crm)
+        for then, edges in stood.items():
+            assert await as_of(crm, then) == edges
 
 
 async def attempted(crm: Graph, command: str, mode: Mode, pairs: list[Pair]) -> set[Any]:

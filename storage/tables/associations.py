@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKeyConstraint, Index, UniqueConstraint
 from sqlmodel import SQLModel
 
-from storage.tables.columns import big, bigs, document, flags, key, moment, text
+from storage.tables.columns import big, document, key, moment, text
 
 
 class AssociationType(SQLModel, table=True):
@@ -88,10 +88,10 @@ class AssociationCount(SQLModel, table=True):
 
 
 class AssociationHistory(SQLModel, table=True):
-    """Every association and label that was added or removed, told from the `from` record.
+    """Associations and labels that are no more, both directions, with who made and who removed them.
 
-    One row a record, other object type and command: a hub that gains a thousand neighbours gains one row.
-    `type_ids[i]` with `to_ids[i]` came where `added[i]`, else went.
+    What still stands is history too: its row in `association` says since when. So adding writes nothing here,
+    and a record's associations as of a time are those rows of both tables whose span holds it.
     """
 
     __tablename__ = "association_history"
@@ -99,16 +99,19 @@ class AssociationHistory(SQLModel, table=True):
     account_id: int = key()
     from_id: int = key()
     to_object_type_id: int = key()
-    # Counts the rows of one record and object type. It is taken while the record is held, so it follows the
-    # order of commits, which neither times nor ids of several processes do.
+    to_id: int = key()
+    type_id: int = key()
+    # Tells one span from the next.
     id: int = key()
-    to_ids: list[int] = bigs()
-    type_ids: list[int] = bigs()
-    added: list[bool] = flags()
-    at: datetime = moment()
+    created_at: datetime = moment()
     source: str = text()
     source_id: str | None = text(nullable=True)
     user_id: int | None = big(nullable=True)
+    # Never before `created_at`, whatever the clocks of two processes say.
+    removed_at: datetime = moment()
+    removed_source: str = text()
+    removed_source_id: str | None = text(nullable=True)
+    removed_user_id: int | None = big(nullable=True)
 
 
 class LabelHistory(SQLModel, table=True):

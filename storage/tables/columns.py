@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Text
+from sqlalchemy import ARRAY, BigInteger, DateTime, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
@@ -43,8 +43,3 @@ def texts(**options: Any) -> Any:
 def bigs(**options: Any) -> Any:
     """An array of bigints."""
     return Field(sa_type=ARRAY(BigInteger), **options)
-
-
-def flags(**options: Any) -> Any:
-    """An array of booleans."""
-    return Field(sa_type=ARRAY(Boolean), **options)
