@@ -35,7 +35,7 @@ async def history(context: Context, row: AssociationTypeRow) -> list[LabelChange
 
 async def create(context: Context, from_type: str, to_type: str, **definition: Any) -> Label:
     """A label and its inverse; `definition` as `engine.labels.create` takes it."""
-    return await write(context, lambda tx: labels.create(tx, from_type, to_type, **definition))
+    return await write(context, lambda tx: labels.create(tx, from_type, to_type, **definition), defining=True)
 
 
 async def update(context: Context, ident: str, **changes: str | int | Keep | None) -> Label:
@@ -44,7 +44,7 @@ async def update(context: Context, ident: str, **changes: str | int | Keep | Non
     async def work(tx: Transaction) -> Label:
         return await labels.update(tx, by_id(tx.catalogue, ident).id, **changes)  # type: ignore[arg-type]
 
-    return await write(context, work)
+    return await write(context, work, defining=True)
 
 
 async def set_limits(context: Context, ident: str, **limits: int | Keep | None) -> Label:
@@ -53,4 +53,4 @@ async def set_limits(context: Context, ident: str, **limits: int | Keep | None) 
     async def work(tx: Transaction) -> Label:
         return await labels.set_limits(tx, by_id(tx.catalogue, ident).id, **limits)
 
-    return await write(context, work)
+    return await write(context, work, defining=True)

@@ -27,6 +27,7 @@ async def create(
         lambda tx: object_types.create(
             tx, name=name, singular=singular, plural=plural, description=description
         ),
+        defining=True,
     )
 
 
@@ -52,4 +53,5 @@ async def update(
             primary_display_property=primary_display_property,
             active=active,
         ),
+        defining=True,
     )

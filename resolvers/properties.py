@@ -13,7 +13,7 @@ from storage.catalogue import PropertyRow
 
 async def create(context: Context, object_type: str, **definition: Any) -> PropertyRow:
     """A property; `definition` as `engine.properties.create` takes it."""
-    return await write(context, lambda tx: properties.create(tx, object_type, **definition))
+    return await write(context, lambda tx: properties.create(tx, object_type, **definition), defining=True)
 
 
 async def update(
@@ -42,9 +42,10 @@ async def update(
             required=required,
             searchable=searchable,
         ),
+        defining=True,
     )
 
 
 async def archive(context: Context, object_type: str, name: str) -> PropertyRow:
     """Put a property away."""
-    return await write(context, lambda tx: properties.archive(tx, object_type, name))
+    return await write(context, lambda tx: properties.archive(tx, object_type, name), defining=True)

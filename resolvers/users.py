@@ -21,4 +21,4 @@ async def create(context: Context, *, name: str, email: str, role: Role) -> User
 async def update(context: Context, ident: str, *, name: str | None, role: Role | None) -> UserRow:
     """Change a user's name or role."""
     number = ids.decode_at("user", ident, "id")
-    return await write(context, lambda tx: users.update(tx, number, name=name, role=role))
+    return await write(context, lambda tx: users.update(tx, number, name=name, role=role), defining=True)
