@@ -167,7 +167,7 @@ class Operations:
                 self.schema,
                 operation.document,
                 context_value=await self.context(principal),
-                variable_values=variables,
+                raw_variable_values=variables,
                 operation_name=operation.name,
             )
             if isinstance(executor, list):
