@@ -98,7 +98,7 @@ def canonical(prop: PropertyRow, value: Any) -> str:
         text = value.strip().lower() if prop.field in CASELESS_FIELDS else value
     else:
         text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    encoded = text.encode()
+    encoded = text.encode("utf-8", "surrogatepass")
     return text if len(encoded) <= UNIQUE_BYTES else f"{text[:64]}…{hashlib.sha256(encoded).hexdigest()}"
 
 
