@@ -295,6 +295,7 @@ async def test_an_object_type_is_made_from_what_a_file_shows(
     assert (report.created, report.failed) == (20, 0)
     made = (await db.catalogue(account)).by_name["packages"]
     assert (made.singular, made.plural, made.category) == ("Package", "Packages", "CUSTOM")
+    assert made.display == (("package_name",),)
     found = {name: (prop.type, prop.is_unique, prop.searchable) for name, prop in made.properties.items()}
     assert found == {
         "package_name": ("STRING", True, True),

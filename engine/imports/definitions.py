@@ -87,6 +87,7 @@ async def define(
     """
     await tx.redefine()
     object_type = tx.catalogue.by_name.get(name)
+    new = object_type is None
     if object_type is None:
         words = name.replace("_", " ").capitalize()
         object_type = await object_types.create(tx, name=name, singular=singular(words), plural=words)
@@ -108,6 +109,9 @@ async def define(
             searchable=is_key or guess.searchable,
         )
         object_type = tx.catalogue.object_types[made.object_type_id]
+        if new and is_key:
+            # Its records are called by what tells them apart, until somebody chooses otherwise.
+            object_type = await object_types.update(tx, name, primary_display_property=made.name)
     return object_type
 
 
