@@ -202,6 +202,20 @@ async def test_an_update_that_waits_for_a_merge_goes_to_the_survivor(db: Databas
     assert (row.properties["jobtitle"], row.properties["state"], row.properties["zip"]) == ("Boss", "x", "1")
 
 
+async def test_an_upsert_waiting_for_a_survivor_that_gives_the_key_up_creates(db: Database) -> None:
+    it = await crm(db)
+    ann, anna = await pair(it)
+    await it.merge(ann, anna)
+    async with db.transaction(it.account, now=T0, actor=API) as tx:
+        await records.update(tx, [(ann, {"email": "anna@example.com"})], Mode.PER_ITEM)
+        await records.update(tx, [(ann, {"email": "ann@example.org"})], Mode.PER_ITEM)
+        racing = asyncio.create_task(it.upsert({"email": "anna@example.com"}))
+        await waiting(db)
+    (late,) = made(await racing)
+    assert late.created
+    assert await it.unique_values() == {"ann@example.org": ann, "anna@example.com": late.row.id}
+
+
 async def test_chains_merged_at_the_same_time_end_at_one_survivor(db: Database) -> None:
     it = await crm(db)
     ids = [await it.contact(city=str(n)) for n in range(6)]

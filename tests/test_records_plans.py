@@ -1,0 +1,69 @@
+"""How PostgreSQL reads when a batch writes: what the batch is about, whatever the planner believes of the tables."""
+
+from typing import Any
+
+import pytest
+
+from storage import property_values, records, unique_values
+from storage.database import Database
+from tests.crm import T0, crm
+
+ROWS = 60_000
+BATCH = list(range(10_000, 11_000))
+VALUES = [f"{n}@example.com" for n in BATCH]
+
+FILL = (
+    """
+    INSERT INTO record (account_id, id, object_type_id, properties, created_at, updated_at, created_source,
+                        updated_source)
+    SELECT $1, n, 1, jsonb_build_object('email', n || '@example.com'), $3, $3, 'API', 'API'
+      FROM generate_series(1, $2::int) AS n
+    """,
+    """
+    INSERT INTO unique_value (account_id, property_id, value, record_id)
+    SELECT $1, 2, n || '@example.com', n FROM generate_series(1, $2::int) AS n WHERE $3::timestamptz IS NOT NULL
+    """,
+    """
+    INSERT INTO property_value (account_id, record_id, property_id, position, text_value)
+    SELECT $1, n, 2, 0, n || '@example.com' FROM generate_series(1, $2::int) AS n WHERE $3::timestamptz IS NOT NULL
+    """,
+)
+
+CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "lock": (records.LOCK, (BATCH,)),
+    "lock survivors": (records.LOCK_SURVIVORS, (BATCH,)),
+    "update": (
+        records.UPDATE,
+        (BATCH, {str(n): {"city": "Rome"} for n in BATCH}, {}, T0, "API", None, None),
+    ),
+    "find": (unique_values.FIND, (2, VALUES)),
+    "release": (unique_values.RELEASE, ([2], VALUES, {f"2 {value}": None for value in VALUES})),
+    "move": (unique_values.MOVE, ([2], VALUES, {f"2 {value}": 1 for value in VALUES})),
+    "delete searchable": (property_values.DELETE, (BATCH, {str(n): ["2"] for n in BATCH})),
+}
+
+
+@pytest.mark.parametrize("believed", ["nothing", "the truth"])
+async def test_a_batch_reads_no_table_from_end_to_end_and_compares_nothing_with_everything(
+    db: Database, believed: str
+) -> None:
+    it = await crm(db)
+    async with db.pool.acquire() as connection:
+        for sql in FILL:
+            await connection.execute(sql, it.account, ROWS, T0)
+        if believed == "the truth":
+            await connection.execute("ANALYZE")
+        for name, (sql, arguments) in CASES.items():
+            for mode in ("force_custom_plan", "force_generic_plan"):
+                # Undone: an EXPLAIN ANALYZE of a write writes.
+                writing = connection.transaction()
+                await writing.start()
+                await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
+                rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", it.account, *arguments)
+                await writing.rollback()
+                plan = "\n".join(row[0] for row in rows)
+                assert not any(bad in plan for bad in ("Seq Scan", "Nested Loop", "Hash Join")), (
+                    name,
+                    mode,
+                    plan,
+                )
