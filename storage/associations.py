@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
@@ -79,19 +79,22 @@ FILLING = Statement(
 )
 
 # Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
-# neighbour in $9 is hidden and does not count), the history of what went, and the two ends. The parts touch
+# neighbour in $10 is hidden and does not count), the history of what went, and the two ends. A fact names its
+# two records and one of a few shapes, so that types and object types do not travel with each. The parts touch
 # different rows and see one snapshot. All records are held, so no row moves underneath: what goes is found by
 # a probe each and deleted where it lies, since a join could become a scan of all the account's associations.
 WRITE = Statement(
     "associations.write",
     """
     WITH edge AS MATERIALIZED (
-        SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id, f.added
-          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-                      $8::boolean[])
-               AS f(from_id, from_object_type_id, to_id, to_object_type_id, type_id, inverse_id, added)
-               CROSS JOIN LATERAL (VALUES (f.from_id, f.to_object_type_id, f.to_id, f.type_id),
-                                          (f.to_id, f.from_object_type_id, f.from_id, f.inverse_id))
+        SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id, s.added
+          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS f(from_id, to_id, shape)
+               JOIN unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[])
+                    WITH ORDINALITY
+                    AS s(from_object_type_id, to_object_type_id, type_id, inverse_id, added, n)
+                    ON s.n = f.shape
+               CROSS JOIN LATERAL (VALUES (f.from_id, s.to_object_type_id, f.to_id, s.type_id),
+                                          (f.to_id, s.from_object_type_id, f.from_id, s.inverse_id))
                AS e(from_id, to_object_type_id, to_id, type_id)
     ), gone AS (
         DELETE FROM association AS a
@@ -108,25 +111,25 @@ WRITE = Statement(
         INSERT INTO association_history (account_id, from_id, to_object_type_id, to_id, type_id, id, created_at,
                                          source, source_id, user_id, removed_at, removed_source,
                                          removed_source_id, removed_user_id)
-        SELECT $1, g.from_id, g.to_object_type_id, g.to_id, g.type_id, $10, g.created_at, g.source, g.source_id,
-               g.user_id, greatest($11, g.created_at), $12, $13, $14
+        SELECT $1, g.from_id, g.to_object_type_id, g.to_id, g.type_id, $11, g.created_at, g.source, g.source_id,
+               g.user_id, greatest($12, g.created_at), $13, $14, $15
           FROM gone AS g
     ), come AS (
         INSERT INTO association (account_id, from_id, to_object_type_id, to_id, type_id, created_at, source,
                                  source_id, user_id)
-        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $11, $12, $13, $14
+        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $12, $13, $14, $15
           FROM edge AS e WHERE e.added
          ORDER BY e.from_id, e.to_object_type_id, e.to_id, e.type_id
     ), counted AS (
         INSERT INTO association_count AS c (account_id, record_id, type_id, n)
         SELECT $1, e.from_id, e.type_id, sum(CASE WHEN e.added THEN 1 ELSE -1 END)
-          FROM edge AS e WHERE NOT e.to_id = ANY($9::bigint[])
+          FROM edge AS e WHERE NOT e.to_id = ANY($10::bigint[])
          GROUP BY e.from_id, e.type_id HAVING sum(CASE WHEN e.added THEN 1 ELSE -1 END) <> 0
          ORDER BY e.from_id, e.type_id
         ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
     )
-    UPDATE record AS r SET last_association_change_at = $11
-     WHERE r.account_id = $1 AND r.id = ANY($15::bigint[])
+    UPDATE record AS r SET last_association_change_at = $12
+     WHERE r.account_id = $1 AND r.id = ANY($16::bigint[])
     """,
 )
 
@@ -227,16 +230,18 @@ class Held:
     merged_into_id: int | None
 
 
-class Fact(NamedTuple):
-    """One association or label that comes or goes, told from `from_id`; its inverse is understood."""
+class Shape(NamedTuple):
+    """What many facts have in common: the types of their ends, and which association type comes or goes."""
 
-    from_id: int
     from_object_type_id: int
-    to_id: int
     to_object_type_id: int
     type_id: int
     inverse_id: int
     added: bool
+
+
+# One association or label that comes or goes, told from its first record; the inverse is understood.
+Fact: TypeAlias = tuple[int, int, Shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +300,15 @@ async def write(
 
     All records must be held. Neighbours in `hidden` (archived) are not counted.
     """
-    columns = list(zip(*facts, strict=True))
+    shapes = {shape: n for n, shape in enumerate(dict.fromkeys(shape for _, _, shape in facts), 1)}
     [span] = await tx.new_ids(1)
     actor = tx.actor
     await tx.execute(
         WRITE,
-        *columns,
+        [from_id for from_id, _, _ in facts],
+        [to_id for _, to_id, _ in facts],
+        [shapes[shape] for _, _, shape in facts],
+        *zip(*shapes, strict=True),
         list(hidden),
         span,
         tx.now,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from engine.associations.kinds import Kind
 from storage import associations
-from storage.associations import Fact, Held
+from storage.associations import Fact, Held, Shape
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import Transaction
 
@@ -25,18 +25,15 @@ async def write(
     if not facts:
         return
     rows: list[Fact] = []
+    shapes: dict[tuple[int, bool, bool], Shape] = {}
     came: Ends = {}
     went: Ends = {}
     for (low, high, _), (kind, flipped, added) in facts.items():
-        if flipped:
-            fact = Fact(
-                high, kind.to_object_type_id, low, kind.from_object_type_id, kind.inverse_id, kind.id, added
-            )
-        else:
-            fact = Fact(
-                low, kind.from_object_type_id, high, kind.to_object_type_id, kind.id, kind.inverse_id, added
-            )
-        rows.append(fact)
+        shape = shapes.get((kind.id, flipped, added))
+        if shape is None:
+            shape = shapes[kind.id, flipped, added] = _shape(kind, flipped, added)
+        from_id, to_id = (high, low) if flipped else (low, high)
+        rows.append((from_id, to_id, shape))
         ends = came if added else went
         for end, other, type_id in ((low, high, kind.id), (high, low, kind.inverse_id)):
             known = ends.get(end)
@@ -45,7 +42,7 @@ async def write(
             else:
                 known[0].append(type_id)
                 known[1].append(other)
-        tx.happened(_event(fact, kind.inverse_name if flipped else kind.name))
+        tx.happened(_event(from_id, to_id, shape, kind.inverse_name if flipped else kind.name))
     await associations.write(tx, rows, came.keys() | went.keys(), hidden)
     for kind_of_change, ends in ((ChangeKind.ASSOCIATED, came), (ChangeKind.DISSOCIATED, went)):
         for end, (types, others) in ends.items():
@@ -60,20 +57,27 @@ async def write(
             )
 
 
-def _event(fact: Fact, label: str | None) -> Event:
+def _shape(kind: Kind, flipped: bool, added: bool) -> Shape:
+    """The shape of facts under `kind`, told from the other end where `flipped`."""
+    if flipped:
+        return Shape(kind.to_object_type_id, kind.from_object_type_id, kind.inverse_id, kind.id, added)
+    return Shape(kind.from_object_type_id, kind.to_object_type_id, kind.id, kind.inverse_id, added)
+
+
+def _event(from_id: int, to_id: int, shape: Shape, label: str | None) -> Event:
     if label is None:
-        kind = EventKind.ASSOCIATION_ADDED if fact.added else EventKind.ASSOCIATION_REMOVED
+        kind = EventKind.ASSOCIATION_ADDED if shape.added else EventKind.ASSOCIATION_REMOVED
     else:
-        kind = EventKind.LABEL_ADDED if fact.added else EventKind.LABEL_REMOVED
+        kind = EventKind.LABEL_ADDED if shape.added else EventKind.LABEL_REMOVED
     return Event(
         kind,
-        fact.from_object_type_id,
-        fact.from_id,
+        shape.from_object_type_id,
+        from_id,
         payload={
-            "to_id": fact.to_id,
-            "to_object_type_id": fact.to_object_type_id,
-            "type_id": fact.type_id,
-            "inverse_type_id": fact.inverse_id,
+            "to_id": to_id,
+            "to_object_type_id": shape.to_object_type_id,
+            "type_id": shape.type_id,
+            "inverse_type_id": shape.inverse_id,
             "label": label,
         },
     )
