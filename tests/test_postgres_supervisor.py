@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import pytest
 
-from server.postgres import CannotStart, find_binaries, start
+from server.postgres import CannotStart, NoBinaries, find_binaries, start
 from tests.processes import nobody_runs_in, until
 
 SOURCE = Path(__file__).resolve().parents[1]
@@ -374,5 +374,12 @@ def python_for_everybody() -> str:
     pytest.skip("no other user may run this Python and these binaries")
 
 
-def test_the_binaries_are_of_a_version_that_we_support() -> None:
+def test_the_binaries_are_of_a_version_that_we_support(tmp_path: Path) -> None:
     assert find_binaries().major >= 16
+    for program in ("postgres", "initdb"):
+        (tmp_path / program).write_text(
+            "#!/bin/sh\necho 'postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)'\n"
+        )
+        (tmp_path / program).chmod(0o755)
+    with pytest.raises(NoBinaries, match="is PostgreSQL 15; Relata needs 16 or newer"):
+        find_binaries(tmp_path)

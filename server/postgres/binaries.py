@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -78,12 +79,15 @@ def find_binaries(chosen: Path | None = None) -> Binaries:
 
 
 def _major(postgres: Path) -> int:
-    """The major version that a binary says it is of: "postgres (PostgreSQL) 18.1" gives 18."""
+    """The major version that a binary says it is of: "postgres (PostgreSQL) 18.1 (Debian 18.1-1)" gives 18."""
     try:
         answer = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=True).stdout
-        major = int(answer.rsplit(")", 1)[1].split(".")[0].split("beta")[0].split("rc")[0])
-    except (OSError, subprocess.CalledProcessError, IndexError, ValueError) as error:
+    except (OSError, subprocess.CalledProcessError) as error:
         raise NoBinaries(f"{postgres} does not run on this machine: {error}") from error
+    found = re.search(r"\(PostgreSQL\) (\d+)", answer)
+    if found is None:
+        raise NoBinaries(f"{postgres} is no PostgreSQL: it calls itself {answer.strip()!r}.")
+    major = int(found[1])
     if major < OLDEST_MAJOR:
         raise NoBinaries(f"{postgres} is PostgreSQL {major}; Relata needs {OLDEST_MAJOR} or newer.")
     return major
