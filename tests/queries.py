@@ -105,6 +105,11 @@ class Asker:
             asked = [Pair(self.number(one), self.number(other), tuple(held)) for one, other, *held in pairs]
             await associations.associate(tx, asked, Mode.ATOMIC)
 
+    async def archive(self, *names: str) -> None:
+        """Put records of the story away."""
+        async with self.db.transaction(self.account, now=T0, actor=ACTOR) as tx:
+            await records.archive(tx, [self.number(name) for name in names], Mode.ATOMIC)
+
     def number(self, name: str) -> int:
         """The number behind a record of the story."""
         return int(self.ids[name].removeprefix("rec_"))
@@ -214,6 +219,5 @@ async def story(db: Database) -> Asker:
         ("ann", "d1"),
         ("ann", "gone"),
     )
-    async with db.transaction(of.account, now=T0, actor=ACTOR) as tx:
-        await records.archive(tx, [of.number("gone")], Mode.ATOMIC)
+    await of.archive("gone")
     return of

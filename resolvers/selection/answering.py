@@ -28,7 +28,7 @@ from resolvers.selection.reading import NotCompiled, Reading
 from storage.catalogue import Catalogue
 from storage.database import Database
 from storage.selection.text import Plan, compile, run
-from storage.selection.tree import Constant, Slot
+from storage.selection.tree import Constant
 
 PLANS_KEPT = 2_000
 # Longer variables are not worth a place in the cache: their like does not come again.
@@ -144,12 +144,9 @@ def _compiled(
         return None
     reading = Reading(schema, prepared.fragments, prepared.operation, coerced, catalogue, prepared.open)
     try:
-        plan = compile(reading.selection())
+        return compile(reading.selection())
     except (NotCompiled, Problem, Refused, GraphQLError):
         return None
-    # A variable that looks like an id may stand where no record is asked for by it.
-    left = {value.name for value in plan.params if isinstance(value, Slot)}
-    return plan if left == prepared.open else None
 
 
 async def root(
