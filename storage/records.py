@@ -152,18 +152,6 @@ FLATTEN = Statement(
     "UPDATE record AS r SET merged_into_id = $3 WHERE r.account_id = $1 AND r.merged_into_id = $2",
 )
 
-# Along the primary key, newest first: one record's history, however long, a page at a time.
-HISTORY = Statement(
-    "records.history",
-    """
-    SELECT h.version, h.at, h.changed, h.source, h.source_id, h.user_id
-      FROM property_history AS h
-     WHERE h.account_id = $1 AND h.record_id = $2 AND h.version < $3
-       AND ($4::text IS NULL OR h.changed ? $4)
-     ORDER BY h.version DESC LIMIT $5
-    """,
-)
-
 
 async def rows(reader: Queryable, ids: Sequence[int]) -> list[RecordRow | None]:
     """The records with these ids, in the order asked; None where there is none."""
@@ -252,10 +240,3 @@ async def set_merged(tx: Transaction, record_id: int, survivor_id: int) -> None:
     """Let one locked record lead to another, and with it whatever had led to it."""
     await tx.execute(FLATTEN, record_id, survivor_id)
     await tx.execute(SET_MERGED, record_id, survivor_id, tx.now, tx.actor.source)
-
-
-async def history(
-    reader: Queryable, record_id: int, *, prop: str | None, before: int, limit: int
-) -> list[HistoryRow]:
-    """Up to `limit` changes with versions below `before`, newest first; of one property, if named."""
-    return [HistoryRow(*row) for row in await reader.fetch(HISTORY, record_id, before, prop, limit)]

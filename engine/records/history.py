@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage import records
+from storage import record_history
 from storage.database import Queryable
 from storage.records import HistoryRow
-
-# Versions are counted from one, so that all are below this.
-NEWEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,6 @@ async def history(
     reader: Queryable, record_id: int, prop: str | None = None, *, first: int = 50, after: int | None = None
 ) -> HistoryPage:
     """The `first` changes before version `after` (None: the newest); of one property, if it is named."""
-    found = await records.history(
-        reader, record_id, prop=prop, before=NEWEST if after is None else after, limit=first + 1
-    )
+    before = record_history.NEWEST if after is None else after
+    (found,) = await record_history.pages(reader, [record_id], prop=prop, before=before, limit=first + 1)
     return HistoryPage(found[:first], len(found) > first)
