@@ -55,7 +55,7 @@ class World(Crm):
         """The definitions as they are."""
         return await self.db.catalogue(self.account)
 
-    async def make(self, kind: str = "contacts", **people: Mapping[str, Any]) -> None:
+    async def make(self, kind: str = "contacts", /, **people: Mapping[str, Any]) -> None:
         """Records by name, with their properties."""
         rows = made(await self.create(*people.values(), kind=kind))
         self.ids |= {name: row.id for name, row in zip(people, rows, strict=True)}

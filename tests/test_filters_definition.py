@@ -176,8 +176,9 @@ async def test_at_most_250_leaves_and_20_levels(account: World) -> None:
 
 
 async def test_leaves_of_anything_can_be_counted() -> None:
-    for nonsense in (None, 5, [], {"and": 5}, {"and": [5, None]}, {"associated": 5, "property": None}):
-        assert filters.leaves(nonsense) <= 1
+    nonsense: list[Any] = [None, 5, [], {"and": 5}, {"and": [5, None]}, {"associated": 5, "property": None}]
+    for one in nonsense:
+        assert filters.leaves(one) <= 1
 
 
 async def test_a_property_that_was_archived_is_no_longer_there(account: World) -> None:
