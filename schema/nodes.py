@@ -1,5 +1,8 @@
 """What can be asked for by its id alone."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import strawberry
 
 
@@ -21,4 +24,14 @@ class PageInfo:
     )
     end_cursor: str | None = strawberry.field(
         description="The cursor of the last edge; null on an empty page."
+    )
+
+
+def page_info(edges: Sequence[Any], has_next: bool, has_previous: bool) -> PageInfo:
+    """Facts of a page of edges with cursors."""
+    return PageInfo(
+        has_next_page=has_next,
+        has_previous_page=has_previous,
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else None,
     )

@@ -1,6 +1,5 @@
 """Records, and what hangs on them. Types here are closed: what they hold can be compiled, or says that it cannot."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, cast
 
@@ -17,10 +16,10 @@ from resolvers.selection import answering
 from schema.access import Requires
 from schema.context import Info
 from schema.filters import FilterInput, OrderInput, asked
-from schema.nodes import Node, PageInfo
+from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
+from schema.nodes import Node, PageInfo, page_info
 from schema.scalars import JSON
 from storage.catalogue import AssociationTypeRow
-from storage.records import HistoryRow
 from storage.selection.pages import EdgeRow
 
 Names = Annotated[
@@ -79,63 +78,6 @@ class EdgeLabel:
     def category(self) -> str:
         """SYSTEM, or USER_DEFINED."""
         return self.row.category
-
-
-@strawberry.type
-class PropertyChange:
-    """A change of a record's properties."""
-
-    row: strawberry.Private[HistoryRow]
-    name: strawberry.Private[str | None]
-
-    @strawberry.field
-    def version(self) -> int:
-        """Counts the changes of the record; its creation is 1."""
-        return self.row.version
-
-    @strawberry.field
-    def at(self) -> datetime:
-        """When it was made."""
-        return self.row.at
-
-    @strawberry.field
-    def changed(self) -> JSON:
-        """New values by property name, null where a value was cleared; of the property asked for, if one was."""
-        if self.name is None:
-            return JSON(self.row.changed)
-        return JSON({self.name: self.row.changed[self.name]})
-
-    @strawberry.field
-    def source(self) -> str:
-        """What kind of thing made it: API, IMPORT, WORKFLOW, MERGE …"""
-        return self.row.source
-
-    @strawberry.field
-    def source_id(self) -> str | None:
-        """Which of its kind."""
-        return self.row.source_id
-
-    @strawberry.field
-    def user_id(self) -> strawberry.ID | None:
-        """The user on whose behalf it was made."""
-        return None if self.row.user_id is None else strawberry.ID(ids.encode("user", self.row.user_id))
-
-
-@strawberry.type
-class PropertyChangeEdge:
-    """A change in a history."""
-
-    cursor: str = strawberry.field(description="Where it stands in this history.")
-    node: PropertyChange = strawberry.field(description="The change.")
-
-
-@strawberry.type
-class PropertyChangeConnection:
-    """A page of a history, newest first."""
-
-    edges: list[PropertyChangeEdge] = strawberry.field(description="The changes with their cursors.")
-    nodes: list[PropertyChange] = strawberry.field(description="The changes.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
 
 
 @strawberry.type
@@ -231,16 +173,6 @@ class Record(Node):
             archived_at=row.archived_at,
             last_association_change_at=row.last_association_change_at,
         )
-
-
-def page_info(edges: Sequence[Any], has_next: bool, has_previous: bool) -> PageInfo:
-    """Facts of a page of edges with cursors."""
-    return PageInfo(
-        has_next_page=has_next,
-        has_previous_page=has_previous,
-        start_cursor=edges[0].cursor if edges else None,
-        end_cursor=edges[-1].cursor if edges else None,
-    )
 
 
 @strawberry.type

@@ -217,14 +217,18 @@ class Writer:
     def connection(self, name: str, kind: str, edge: list[str], depth: int) -> str:
         """What is wanted of a connection."""
         facts = ["hasNextPage", "hasPreviousPage", "startCursor", "endCursor"]
-        made = {
-            "edges": lambda: f"edges {self.set(f'{name}Edge', edge)}",
-            "nodes": lambda: f"nodes {self.record(kind, depth - 1)}",
-            "pageInfo": lambda: f"pageInfo {self.set('PageInfo', self.some(facts))}",
-            "totalCount": lambda: "totalCount",
-        }
-        chosen = dict.fromkeys(self.some(["edges", "nodes", "edges", "pageInfo", "totalCount"]))
-        return self.set(f"{name}Connection", [made[one]() for one in chosen])
+        fields = []
+        for chosen in dict.fromkeys(self.some(["edges", "nodes", "edges", "pageInfo", "totalCount"])):
+            match chosen:
+                case "edges":
+                    fields.append(f"edges {self.set(f'{name}Edge', edge)}")
+                case "nodes":
+                    fields.append(f"nodes {self.record(kind, depth - 1)}")
+                case "pageInfo":
+                    fields.append(f"pageInfo {self.set('PageInfo', self.some(facts))}")
+                case _:
+                    fields.append(chosen)
+        return self.set(f"{name}Connection", fields)
 
     def paging(self, kind: str) -> str:
         """Arguments of a list: a filter, an order, a size."""

@@ -125,3 +125,46 @@ async def test_text_that_no_database_can_hold_is_no_cursor(of: Asker) -> None:
     front = (await cursor(of, arguments)).rsplit("_", 1)[0]
     values = packed('["a\\u0000b"]')
     assert await of.codes(listed(f'{arguments}, after: "{front}_{values}"')) == ["MALFORMED_CURSOR"]
+
+
+async def test_odd_values_of_variables_are_told_as_what_they_are(of: Asker) -> None:
+    where = "query ($value: JSON) " + listed(
+        'where: {property: {name: "firstname", operator: EQUALS, value: $value}}'
+    )
+    wrong = {
+        where: [{"value": "a\0b"}, {"value": {"a": 1}}, {"value": [["x"]]}, {"value": True}, {"value": 7}],
+        "query ($after: String) " + listed("after: $after"): [
+            {"after": 7},
+            {"after": ["x"]},
+            {"after": "\0"},
+        ],
+        "query ($first: Int) " + listed("first: $first"): [{"first": 2**40}, {"first": "3"}, {"first": 1.5}],
+        'query ($names: [String!]) { records(objectType: "contacts") { nodes { properties(names: $names) } } }': [
+            {"names": ["\0"]},
+            {"names": [7]},
+            {"names": ["x" * 10_000]},
+        ],
+        'query ($id: ID) { record(objectType: "contacts", id: $id) { id } }': [
+            {"id": ""},
+            {"id": "rec_99999999999999999999"},
+            {"id": {"a": 1}},
+            {"id": None},
+            {},
+        ],
+    }
+    for text, cases in wrong.items():
+        for variables in cases:
+            codes = await of.codes(text, variables)
+            assert len(codes) == 1
+            assert "INTERNAL_ERROR" not in codes, (text, variables)
+
+
+async def test_a_selection_beyond_measure_is_answered_in_the_ordinary_way(of: Asker) -> None:
+    text = "id"
+    for _ in range(12):
+        text = f'associations(to: "contacts", first: 2) {{ nodes {{ {text} }} }}'
+    assert await of.both(below(text)) is not None
+    for _ in range(12):
+        text = f'associations(to: "contacts", first: 1) {{ nodes {{ {text} }} }}'
+    assert await of.compiled(below(text)) is None
+    assert "errors" not in await of.executed(below(text), compiles=True)

@@ -24,7 +24,8 @@ from graphql.execution.values import VariableValues, get_variable_values
 from engine import ids
 from engine.problems import Problem, Refused
 from resolvers.context import Context
-from resolvers.selection.reading import NotCompiled, Reading
+from resolvers.selection.reading import Reading
+from resolvers.selection.words import NotCompiled
 from storage.catalogue import Catalogue
 from storage.database import Database
 from storage.selection.text import Plan, compile, run
@@ -115,6 +116,7 @@ class Plans:
         self, key: Any, prepared: Prepared, variables: Mapping[str, Any], catalogue: Catalogue
     ) -> Plan | None:
         told = {name: variables[name] for name in prepared.others if name in variables}
+        # No JSON reader of ours makes what this cannot write.
         shape = orjson.dumps(told, option=orjson.OPT_SORT_KEYS) if told else b""
         place = (key, catalogue.account_id, catalogue.version, shape)
         if place in self._known:

@@ -4,12 +4,10 @@ What cannot be compiled raises `NotCompiled`, and what is wrong raises its `Prob
 execution does the work, and words the errors.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, TypeAlias
 
-import orjson
 from graphql import (
     FragmentDefinitionNode,
     GraphQLField,
@@ -24,8 +22,18 @@ from graphql.execution.values import VariableValues, get_argument_values
 
 from engine import ids, values
 from resolvers import listings
-from resolvers.listings import Asked
-from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
+from resolvers.selection.words import (
+    EDGE_FACTS,
+    MOMENTS,
+    PAGE_FACTS,
+    NotCompiled,
+    constant,
+    fact_of,
+    label_text,
+    page_asked,
+    plain,
+)
+from storage.catalogue import Catalogue, ObjectTypeRow
 from storage.selection.tree import (
     Connection,
     ConnectionPart,
@@ -40,7 +48,6 @@ from storage.selection.tree import (
     Moment,
     Nodes,
     One,
-    PageFact,
     PageInfo,
     Properties,
     PropertyValue,
@@ -61,30 +68,8 @@ MOST_LEVELS = 16
 COMPILED = frozenset({"record", "records"})
 
 RECORD_PREFIX = f"{ids.PREFIXES['record']}_"
-MOMENTS = {
-    "createdAt": "created_at",
-    "updatedAt": "updated_at",
-    "archivedAt": "archived_at",
-    "lastAssociationChangeAt": "last_association_change_at",
-}
-PAGE_FACTS = {
-    "hasNextPage": PageFact.HAS_NEXT,
-    "hasPreviousPage": PageFact.HAS_PREVIOUS,
-    "startCursor": PageFact.START,
-    "endCursor": PageFact.END,
-}
-EDGE_FACTS = {
-    "cursor": EdgeFact.CURSOR,
-    "createdAt": EdgeFact.ASSOCIATED_AT,
-    "source": EdgeFact.ASSOCIATION_SOURCE,
-}
-
 # What is asked under one key: all nodes of it, merged.
 Details: TypeAlias = list[FieldDetails]
-
-
-class NotCompiled(Exception):
-    """Something here is no part of compiled selections."""
 
 
 @dataclass(slots=True)
@@ -118,15 +103,15 @@ class Reading:
 
     def root(self, query: GraphQLObjectType, nodes: Details) -> Root | Constant:
         """One root field."""
-        name = nodes[0].node.name.value
+        name = _name(nodes)
         if name == "__typename":
-            return _constant(query.name)
+            return constant(query.name)
         if name not in COMPILED:
             raise NotCompiled
         declared, arguments = self._asked(query, nodes)
         if name == "records":
             of = listings.object_type(self.catalogue, arguments["objectType"])
-            listing = listings.records(self.catalogue, of, _page_asked(arguments))
+            listing = listings.records(self.catalogue, of, page_asked(arguments))
             return self.connection(declared, nodes, None, of, listing)
         return self.one(declared, nodes, arguments)
 
@@ -161,14 +146,14 @@ class Reading:
 
     def record_part(self, kind: GraphQLObjectType, nodes: Details, of: ObjectTypeRow) -> RecordPart:
         """One field of a record."""
-        name = nodes[0].node.name.value
+        name = _name(nodes)
         if name in MOMENTS:
             return Moment(MOMENTS[name])
         match name:
             case "id":
                 return Identity(RECORD_PREFIX)
             case "objectType":
-                return _constant(of.name)
+                return constant(of.name)
             case "displayName":
                 alternatives = display(of)
                 if alternatives is None:
@@ -205,7 +190,7 @@ class Reading:
                 )
             case _:
                 listing = listings.associated(
-                    self.catalogue, of, arguments["to"], arguments.get("labels"), _page_asked(arguments)
+                    self.catalogue, of, arguments["to"], arguments.get("labels"), page_asked(arguments)
                 )
                 far = listings.object_type(self.catalogue, arguments["to"])
                 return self.connection(declared, nodes, of, far, listing)
@@ -231,13 +216,15 @@ class Reading:
     ) -> ConnectionPart:
         """One field of a connection."""
         declared = self._declared(kind, nodes)
-        match nodes[0].node.name.value:
+        match _name(nodes):
             case "totalCount":
                 return Total()
             case "nodes":
                 return Nodes(self.record(declared, nodes, far))
             case "pageInfo":
-                return PageInfo(self._each(declared, nodes, lambda _, below: _fact(below, PAGE_FACTS)))
+                return PageInfo(
+                    self._each(declared, nodes, lambda _, below: fact_of(_name(below), PAGE_FACTS))
+                )
             case "edges":
                 return Edges(
                     self._each(declared, nodes, lambda kind, below: self.edge_part(kind, below, near, far))
@@ -250,23 +237,23 @@ class Reading:
     ) -> EdgePart:
         """One field of an edge."""
         declared = self._declared(kind, nodes)
-        match nodes[0].node.name.value:
+        match _name(nodes):
             case "node":
                 return self.record(declared, nodes, far)
             case "labels" if near is not None:
                 return self.labels(declared, nodes, near, far)
             case _:
-                fact: EdgeFact = _fact(nodes, EDGE_FACTS)
+                fact: EdgeFact = fact_of(_name(nodes), EDGE_FACTS)
                 return fact
 
     def labels(
         self, declared: GraphQLField, nodes: Details, near: ObjectTypeRow, far: ObjectTypeRow
     ) -> Labels:
         """The labels of an edge: as the account defines them, worded here."""
-        fields = self._each(declared, nodes, lambda _, below: below[0].node.name.value)
+        fields = self._each(declared, nodes, lambda _, below: _name(below))
         return Labels(
             tuple(
-                (row.id, _label_text(fields, row))
+                (row.id, label_text(fields, row))
                 for row in self.catalogue.between(near.id, far.id)
                 if not row.unlabelled
             )
@@ -290,13 +277,13 @@ class Reading:
         return tuple(
             (
                 key,
-                _constant(kind.name) if below[0].node.name.value == "__typename" else read(kind, below),
+                constant(kind.name) if _name(below) == "__typename" else read(kind, below),
             )
             for key, below in collected.grouped_field_set.items()
         )
 
     def _declared(self, kind: GraphQLObjectType, nodes: Details) -> GraphQLField:
-        found: GraphQLField | None = kind.fields.get(nodes[0].node.name.value)
+        found: GraphQLField | None = kind.fields.get(_name(nodes))
         if found is None:
             raise NotCompiled
         return found
@@ -325,52 +312,5 @@ class Reading:
             raise NotCompiled
 
 
-def plain(value: Any) -> Any:
-    """Arguments as plain values: enumerations by name."""
-    match value:
-        case Enum():
-            return value.name
-        case dict():
-            return {name: plain(part) for name, part in value.items()}
-        case list() | tuple():
-            return [plain(part) for part in value]
-        case _:
-            return value
-
-
-def _page_asked(arguments: Mapping[str, Any]) -> Asked:
-    return Asked(
-        listings.definition(arguments.get("where")),
-        arguments.get("orderBy") or (),
-        arguments.get("first"),
-        arguments.get("after"),
-        arguments.get("last"),
-        arguments.get("before"),
-    )
-
-
-def _constant(value: Any) -> Constant:
-    return Constant(orjson.dumps(value).decode())
-
-
-def _fact(nodes: Details, facts: Mapping[str, Any]) -> Any:
-    found = facts.get(nodes[0].node.name.value)
-    if found is None:
-        raise NotCompiled
-    return found
-
-
-def _label_text(fields: Iterable[tuple[str, str | Constant]], row: AssociationTypeRow) -> str:
-    """A label as JSON text; `fields` are names of its fields by key, or constants."""
-    facts = {
-        "name": row.name,
-        "label": row.label,
-        "typeId": ids.encode("association type", row.id),
-        "category": row.category,
-    }
-    if any(isinstance(name, str) and name not in facts for _, name in fields):
-        raise NotCompiled
-    found = {
-        key: orjson.Fragment(name.text) if isinstance(name, Constant) else facts[name] for key, name in fields
-    }
-    return orjson.dumps(found).decode()
+def _name(nodes: Details) -> str:
+    return nodes[0].node.name.value
