@@ -17,6 +17,8 @@ from storage.database import Database
 
 # An event stream never ends by itself: after this long, open requests are cut off.
 GRACE_SECONDS = 5
+# Longer than proxies keep idle connections: who closes first must not be us, just as the next request comes.
+KEEP_ALIVE_SECONDS = 150
 
 
 class CannotListen(Exception):
@@ -79,6 +81,7 @@ def configuration(settings: Settings, db: Database, stop: asyncio.Event) -> uvic
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 
 
