@@ -100,9 +100,12 @@ async def rename(tx: Transaction, name: str) -> None:
 
 async def change_settings(tx: Transaction, changes: Mapping[str, Any]) -> Settings:
     """Change some settings; raises `UnknownSetting` and `InvalidSetting`."""
+    # The time zone is part of the catalogue, by whose version plans of queries are kept.
+    await tx.redefine()
     stands = merged(Settings(), await accounts.lock_settings(tx))
     chosen = merged(stands, changes)
     await accounts.write_settings(tx, asdict(chosen))
+    await tx.reload()
     return chosen
 
 

@@ -23,4 +23,4 @@ async def change_settings(context: Context, changes: Mapping[str, Any]) -> Accou
         await accounts.change_settings(tx, changes)
         return await accounts.read(tx)
 
-    return await write(context, work)
+    return await write(context, work, defining=True)

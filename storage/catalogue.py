@@ -115,6 +115,8 @@ class Catalogue:
     version: int
     object_types: dict[int, ObjectTypeRow]
     association_types: dict[int, AssociationTypeRow]
+    # The name of the zone whose days filters mean by a day; a setting that bumps the version when it changes.
+    time_zone: str = "UTC"
 
     @cached_property
     def by_name(self) -> dict[str, ObjectTypeRow]:
@@ -178,7 +180,8 @@ LOAD = Statement(
     SELECT (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS version,
            (SELECT jsonb_agg(to_jsonb(o.*)) FROM object_type AS o WHERE o.account_id = $1) AS object_types,
            (SELECT jsonb_agg(to_jsonb(p.*)) FROM property AS p WHERE p.account_id = $1) AS properties,
-           (SELECT jsonb_agg(to_jsonb(a.*)) FROM association_type AS a WHERE a.account_id = $1) AS types
+           (SELECT jsonb_agg(to_jsonb(a.*)) FROM association_type AS a WHERE a.account_id = $1) AS types,
+           (SELECT c.settings ->> 'time_zone' FROM account AS c WHERE c.account_id = $1) AS time_zone
     """,
 )
 
@@ -201,6 +204,7 @@ async def load(reader: "Queryable") -> Catalogue:
         row["version"] or 0,
         {found.id: found for found in object_types},
         {found.id: found for found in types},
+        row["time_zone"] or "UTC",
     )
 
 

@@ -4,7 +4,7 @@
 
 import orjson
 
-from engine import records
+from engine import accounts, records
 from storage.database import Database
 from tests.queries import ACTOR, T0, asker, counted, story
 
@@ -212,3 +212,12 @@ async def test_without_the_scope_nothing_is_answered(db: Database) -> None:
     assert await of.codes('{ ... on Query { records(objectType: "contacts") { nodes { id } } } }') == [
         "MISSING_SCOPE"
     ]
+
+
+async def test_a_day_is_a_day_of_the_accounts_time_zone(db: Database) -> None:
+    of = await story(db)
+    text = '{ records(objectType: "contacts", where: {property: {name: "seen", operator: ON, value: "2026-01-30"}}) { nodes { id } } }'
+    assert (await of.both(text))["records"]["nodes"] == []
+    async with db.transaction(of.account, now=T0, actor=ACTOR, defining=True) as tx:
+        await accounts.change_settings(tx, {"time_zone": "Pacific/Honolulu"})
+    assert (await of.both(text))["records"]["nodes"] == [{"id": of.ids["ann"]}]

@@ -5,8 +5,9 @@
 """
 
 from collections.abc import Mapping
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from engine.filters.associated import bind_associated
 from engine.filters.binding import Binding, include_empty
@@ -25,15 +26,15 @@ NOTHING = And(())
 
 
 def bind(
-    definition: Any, object_type: ObjectTypeRow, catalogue: Catalogue, *, time_zone: tzinfo = UTC
+    definition: Any, object_type: ObjectTypeRow, catalogue: Catalogue, *, time_zone: tzinfo | None = None
 ) -> Filter:
     """The filter that `definition` describes, for records of `object_type`.
 
-    Days of moments are days of `time_zone`. Where `includeEmpty` is not given, the default for definitions of
-    `object_type` stands. Raises `Refused` with every problem.
+    Days of moments are days of `time_zone`, by default the account's. Where `includeEmpty` is not given, the
+    default for definitions of `object_type` stands. Raises `Refused` with every problem.
     """
     _check_size(definition)
-    binding = Binding(object_type, catalogue, time_zone)
+    binding = Binding(object_type, catalogue, time_zone or ZoneInfo(catalogue.time_zone))
     bound = _bind(binding, definition, object_type, (), 1)
     if binding.problems:
         raise Refused(binding.problems)
