@@ -27,6 +27,9 @@ JSON_TYPE = "application/json"
 EVENTS_TYPE = "text/event-stream"
 HTML_TYPE = "text/html"
 
+# Beyond this, parsers of JSON here, in the database or at clients give up, each at another depth.
+DEEPEST = 100
+
 
 class Unanswerable(Exception):
     """The request is refused before its document is looked at: an HTTP status and one coded error."""
@@ -218,7 +221,19 @@ def from_values(values: Any) -> Asked:
         raise _bad('"variables" must be an object.')
     if extensions is not None and not isinstance(extensions, dict):
         raise _bad('"extensions" must be an object.')
+    if depth(variables) > DEEPEST:
+        raise _bad(f'"variables" are nested deeper than {DEEPEST} levels.')
     return Asked(text, name or None, variables or {})
+
+
+def depth(values: Any) -> int:
+    """How deeply lists and objects are nested, counted no further than just beyond `DEEPEST`."""
+    found, level = 0, [values]
+    while level and found <= DEEPEST:
+        parts = [part for part in level if isinstance(part, dict | list)]
+        level = [inner for part in parts for inner in (part.values() if isinstance(part, dict) else part)]
+        found += bool(parts)
+    return found
 
 
 def _json(content: bytes, what: str) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from server.graphql.splicing import SplicingExecutor
 from storage.database import Database
 
 Answer = dict[str, Any]
+
+# Levels of brackets in a document: two for each level of a connection, and what values have.
+DEEPEST = 200
 
 
 class Invalid(Exception):
@@ -105,6 +109,8 @@ class Operations:
         if known is not None:
             self._documents.move_to_end(text)
             return known
+        if _nested(text) > DEEPEST:
+            raise Invalid([_too_deep()])
         try:
             document = parse(text, no_location=False, max_tokens=self.max_tokens)
             found = validate(self.schema, document, max_errors=20)
@@ -208,5 +214,24 @@ def _answer(result: ExecutionResult) -> Answer:
     return {"errors": entries, "data": result.data}
 
 
+# Strings and comments are passed over, brackets counted.
+_MARKS = re.compile(r'"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n])*"|#[^\n]*|[\[{(]|[\])}]')
+
+
+def _nested(text: str) -> int:
+    """How deeply a document's brackets are nested, selections and values together."""
+    level = deepest = 0
+    for mark in _MARKS.findall(text):
+        if mark in "[{(":
+            level += 1
+            deepest = max(deepest, level)
+        elif mark in ")]}":
+            level -= 1
+    return deepest
+
+
 def _too_deep() -> dict[str, Any]:
-    return {"message": "The document is nested too deeply.", "extensions": {"code": errors.VALIDATION_FAILED}}
+    return {
+        "message": f"The document is nested deeper than {DEEPEST} levels.",
+        "extensions": {"code": errors.VALIDATION_FAILED},
+    }

@@ -49,6 +49,12 @@ BAD_BODIES: list[tuple[bytes, str, int, str]] = [
     (b'{"query": 1}', "application/json", 400, "BAD_REQUEST"),
     (b'{"query": "{ account { id } }", "variables": []}', "application/json", 400, "BAD_REQUEST"),
     (b'{"query": "{ account { id } }", "variables": "x"}', "application/json", 400, "BAD_REQUEST"),
+    (
+        b'{"query": "{ account { id } }", "variables": ' + b'{"a":' * 150 + b"1" + b"}" * 151,
+        "application/json",
+        400,
+        "BAD_REQUEST",
+    ),
     (b'{"query": "{ account { id } }", "operationName": 3}', "application/json", 400, "BAD_REQUEST"),
     (b'{"query": "{ account { id } }", "extensions": []}', "application/json", 400, "BAD_REQUEST"),
     (b'{"query": "{ account { id } }"}', "text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
@@ -105,10 +111,11 @@ BAD_DOCUMENTS: list[tuple[str, str]] = [
     ("{ account }", "GRAPHQL_VALIDATION_FAILED"),
     ("query A { account { id } } query B { account { id } }", "OPERATION_NOT_FOUND"),
     ("query ($a: Boolean!) { account { id @include(if: $a) } }", "BAD_USER_INPUT"),
-    ("{" * 4000, "GRAPHQL_PARSE_FAILED"),
-    ("{ a " * 2000 + "}" * 2000, "GRAPHQL_PARSE_FAILED"),
-    ("{ a(b: " + "[" * 4000 + "]" * 4000 + ") }", "GRAPHQL_PARSE_FAILED"),
+    ("{" * 4000, "GRAPHQL_VALIDATION_FAILED"),
+    ("{ a " * 2000 + "}" * 2000, "GRAPHQL_VALIDATION_FAILED"),
+    ("{ a(b: " + "[" * 4000 + "]" * 4000 + ") }", "GRAPHQL_VALIDATION_FAILED"),
     ("{ account { id } }" + " x" * 20000, "GRAPHQL_PARSE_FAILED"),
+    ('{ account(a: "' + "{" * 300 + '") { id } }', "GRAPHQL_VALIDATION_FAILED"),
 ]
 
 
