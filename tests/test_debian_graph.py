@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from engine import imports
+from engine import feed, imports
 from engine.imports import Report
 from engine.imports.of_associations import split_labels
 from engine.workflows import backfill, evaluate, steps
+from server.app import create_app
+from storage import changes
 from storage.database import Database
 from tests.face import T0, Client, opened
+from tests.served import Talk, served, talk
 
 FILES = Path(__file__).parent.parent / "examples" / "debian-graph"
 QUERY = (FILES / "query.graphql").read_text()
@@ -57,6 +60,12 @@ query ($after: String) {
       edges { node { displayName } }
     }
   }
+}
+"""
+
+WATCH = """
+subscription ($workflow: ID!, $after: String!) {
+  enrollmentEvents(workflow: $workflow, after: $after) { kind record { displayName } }
 }
 """
 
@@ -196,7 +205,7 @@ async def page_through_the_hub(client: Client, facts: Facts) -> None:
 
 
 async def let_a_workflow_mark(db: Database, client: Client, facts: Facts) -> None:
-    """Games that depend on a graphics library are marked: those that there are, and one that comes to."""
+    """Games that depend on a graphics library are marked, while a subscriber watches."""
     workflow = (
         await client.do(
             "createWorkflow",
@@ -209,16 +218,26 @@ async def let_a_workflow_mark(db: Database, client: Client, facts: Facts) -> Non
         "userErrors { message path }",
         {"id": workflow["id"], "version": workflow["version"]},
     )
+    async with db.read(client.account_id) as reader:
+        here = feed.encode(client.account_id, await changes.last(reader))
+    async with served(create_app(db)) as path, talk(path, key=client.key) as socket:
+        await socket.subscribe("games", WATCH, workflow=workflow["id"], after=here)
+        await mark(db, client, facts, workflow["id"], socket)
+
+
+async def mark(db: Database, client: Client, facts: Facts, workflow: str, watcher: Talk) -> None:
+    """Turn it on; then let one more package come to depend on the library. The watcher hears of each once."""
     await client.do(
         "setWorkflowEnabled",
         "userErrors { message path }",
-        {"id": workflow["id"], "enabled": True, "enrollExisting": True},
+        {"id": workflow, "enabled": True, "enrollExisting": True},
     )
     await work(db)
     games = {name for name, row in facts.packages.items() if row["section"] == "games"}
     expected = games & facts.dependents["libgl1"]
     assert len(expected) > 100
     assert await marked(client) == expected
+    assert sorted([await completed(watcher) for _ in expected]) == sorted(expected)
     newcomer = min(games - expected)
     ends = [
         (await client.get("query ($name: JSON!) { record(objectType: \"packages\", "
@@ -232,6 +251,15 @@ async def let_a_workflow_mark(db: Database, client: Client, facts: Facts) -> Non
     )
     await work(db)
     assert await marked(client) == expected | {newcomer}
+    assert await completed(watcher) == newcomer
+
+
+async def completed(watcher: Talk) -> str:
+    """The next package of which the watcher hears that it went through the workflow."""
+    while True:
+        event = (await watcher.hear())["payload"]["data"]["enrollmentEvents"]
+        if event["kind"] == "ENROLLMENT_COMPLETED":
+            return str(event["record"]["displayName"])
 
 
 async def work(db: Database) -> None:

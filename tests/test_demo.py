@@ -1,0 +1,108 @@
+"""The demo: a lifelike account, the same each time, under the rules of everything else, its workflow at work."""
+
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from engine import accounts, demo
+from engine.accounts import AccountExists
+from engine.demo.world import BILLING_CONTACTS, imagine
+from engine.workflows import backfill, evaluate, steps
+from storage.database import Database
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_the_demo_is_the_same_each_time_and_no_address_in_it_is_real() -> None:
+    world, again = imagine(NOW), imagine(NOW)
+    assert (world.records, world.links) == (again.records, again.links)
+    contacts, companies = world.records["contacts"], world.records["companies"]
+    assert len(contacts) >= 2_000
+    assert len({contact["email"] for contact in contacts}) == len(contacts)
+    assert all(contact["email"].isascii() and contact["email"].endswith(".example") for contact in contacts)
+    assert max(Counter(company["name"] for company in companies).values()) <= 2
+    assert any(not contact["firstname"].isascii() for contact in contacts)
+
+
+async def test_the_demo_is_built_with_labels_families_and_a_workflow_at_work(db: Database) -> None:
+    told: list[tuple[int, int]] = []
+    account = await demo.build(db, "demo", now=NOW, progress=lambda done, total: told.append((done, total)))
+    assert await accounts.find(db, "demo") == account
+    assert await accounts.names(db) == ["demo"]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1][0] == told[-1][1]
+    counts = await labels(db, account)
+    people = len(imagine(NOW).records["contacts"])
+    assert counts["contacts", "companies", "primary"] == people
+    assert counts["deals", "companies", "primary"] == 1_200
+    for pair in (
+        ("contacts", "companies", "decision_maker"),
+        ("contacts", "contacts", "manager"),
+        ("companies", "companies", "child"),
+        ("deals", "contacts", "champion"),
+        ("tickets", "contacts", "reporter"),
+    ):
+        assert counts[pair] > 50, pair
+    async with db.read(account) as reader:
+        most = await reader.fetchval(
+            """
+            SELECT max(c.n) FROM association_count AS c
+              JOIN association_type AS t ON t.account_id = $1 AND t.id = c.type_id AND t.name = 'billing_contact'
+              JOIN object_type AS o ON o.account_id = $1 AND o.id = t.from_object_type_id AND o.name = 'companies'
+             WHERE c.account_id = $1
+            """
+        )
+    assert most == BILLING_CONTACTS
+
+
+async def test_decision_makers_at_software_companies_become_opportunities(db: Database) -> None:
+    account = await demo.build(db, "demo", now=NOW)
+    assert await strays(db, account) > 10
+    while await evaluate.run_all(db, now=NOW):
+        pass
+    await backfill.run_all(db, now=NOW)
+    while await steps.run_due(db, now=NOW):
+        pass
+    assert await strays(db, account) == 0
+
+
+async def test_a_demo_is_not_built_over_another_account(db: Database) -> None:
+    await accounts.create(db, "demo", now=NOW)
+    with pytest.raises(AccountExists):
+        await demo.build(db, "demo", now=NOW)
+    assert await accounts.names(db) == ["demo"]
+
+
+async def labels(db: Database, account: int) -> dict[tuple[str, str, str | None], int]:
+    """How many associations there are, by (from, to, label)."""
+    async with db.read(account) as reader:
+        rows = await reader.fetch(
+            """
+            SELECT f.name AS near, o.name AS far, t.name, count(*) AS n
+              FROM association AS a
+              JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id
+              JOIN object_type AS f ON f.account_id = $1 AND f.id = t.from_object_type_id
+              JOIN object_type AS o ON o.account_id = $1 AND o.id = t.to_object_type_id
+             WHERE a.account_id = $1 GROUP BY f.name, o.name, t.name
+            """
+        )
+    return {(row["near"], row["far"], row["name"]): row["n"] for row in rows}
+
+
+async def strays(db: Database, account: int) -> int:
+    """Decision makers at software companies who are no opportunities (yet)."""
+    async with db.read(account) as reader:
+        found: int = await reader.fetchval(
+            """
+            SELECT count(DISTINCT r.id)
+              FROM association AS a
+              JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id AND t.name = 'decision_maker'
+              JOIN record AS r ON r.account_id = $1 AND r.id = a.from_id
+              JOIN record AS c ON c.account_id = $1 AND c.id = a.to_id
+             WHERE a.account_id = $1 AND c.properties ->> 'industry' = 'software'
+               AND r.properties ->> 'email' IS NOT NULL
+               AND r.properties ->> 'lifecyclestage' IS DISTINCT FROM 'opportunity'
+            """
+        )
+    return found
