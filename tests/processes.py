@@ -1,13 +1,17 @@
-"""What tests need to know about processes: whether something came true, and whether anybody is left."""
+"""What tests need to know about processes: where they run fastest, what came true, and whether anybody is left."""
 
 import contextlib
 import fcntl
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 # Long enough for a machine under load; nothing here measures time.
 PATIENCE = 60.0
+ENOUGH_BYTES = 3 * 2**30
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -29,3 +33,12 @@ def nobody_runs_in(data_dir: Path) -> bool:
                 except BlockingIOError:
                     return False
     return True
+
+
+def fastest_place() -> Path:
+    """Memory where there is enough of it: making a database there takes 20 ms instead of 400."""
+    memory = Path("/dev/shm")
+    with contextlib.suppress(OSError):
+        if os.access(memory, os.W_OK | os.X_OK) and shutil.disk_usage(memory).free > ENOUGH_BYTES:
+            return memory
+    return Path(tempfile.gettempdir())

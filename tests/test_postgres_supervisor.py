@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from server.postgres import CannotStart, NoBinaries, find_binaries, start
-from tests.processes import nobody_runs_in, until
+from tests.processes import fastest_place, nobody_runs_in, until
 
 SOURCE = Path(__file__).resolve().parents[1]
 OWNER = """
@@ -78,7 +78,7 @@ def owners() -> Iterator[Owners]:
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that every user may enter; when the test ends, so has whatever ran in it."""
-    path = Path(tempfile.mkdtemp(prefix="relata-pg-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="relata-pg-", dir=fastest_place()))
     path.chmod(0o755)
     yield path
     for lock in path.rglob("warden.lock"):

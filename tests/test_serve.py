@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import nobody_runs_in, until
+from tests.processes import fastest_place, nobody_runs_in, until
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Installation:
 
 @pytest.fixture
 def installation() -> Iterator[Installation]:
-    data_dir = Path(tempfile.mkdtemp(prefix="relata-serve-", dir="/tmp"))
+    data_dir = Path(tempfile.mkdtemp(prefix="relata-serve-", dir=fastest_place()))
     found = Installation(data_dir, [])
     yield found
     for process in found.started:
