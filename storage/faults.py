@@ -39,5 +39,8 @@ def fault(error: BaseException | None) -> Fault | None:
         # The driver has one class for wrong use (a defect of ours) and for connections that are gone.
         case asyncpg.InterfaceError() if "clos" in str(error):
             return Fault.DISCONNECTED
+        # What it says when a connection is lost in the middle of its own clearing up.
+        case asyncpg.InternalClientError():
+            return Fault.DISCONNECTED
         case _:
             return None
