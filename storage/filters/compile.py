@@ -14,7 +14,13 @@ Two shapes of ANY, measured with 200,000 contacts and 20,000 companies (a page o
 | from the other end (`IN`), value in the side table | 55–180 | 1.3–1.9 | 0.4 |
 
 So a nested filter that an index answers is begun from its end, along the stored inverse; everything else is
-asked record by record, which costs no more than the page needs where many records meet it.
+asked record by record, which costs no more than the page needs where many records meet it. Choices and booleans
+are never begun from their end: each value has too many records.
+
+An indexed leaf of the records themselves joins the side table by a row that is known to be unique (position 0).
+A page of contacts of one of ten cities that have a decision maker's company of one of eight industries (200,000
+contacts): 3 ms; as a semi-join, which collects all contacts of the city first, 330–530; by the documents alone
+3–7. One contact of 200,000 by a rare value: 0.2 ms; by the documents 90.
 """
 
 from collections.abc import Callable
@@ -100,13 +106,14 @@ class _Writer:
         return f"({test} {'IS NOT FALSE' if leaf.include_empty else 'IS TRUE'})"
 
     def _indexed(self, leaf: PropertyLeaf, record: str) -> str:
-        # Both ways by index: from the value to its records, and from a record to its value.
+        # Position 0, the only one of a single value, makes the row unique, so that the planner may join instead:
+        # along the index, records of one value come in the order of their ids, and a page stops early.
         alias = self._alias("v")
         column = f"{alias}.{'number_value' if leaf.property.type == 'NUMBER' else 'text_value'}"
         return (
             f"EXISTS (SELECT FROM property_value AS {alias} WHERE {alias}.account_id = $1"
             f" AND {alias}.property_id = {int(leaf.property.id)} AND {alias}.record_id = {record}.id"
-            f" AND {self._one_of(leaf, column)})"
+            f" AND {alias}.position = 0 AND {self._one_of(leaf, column)})"
         )
 
     def _one_of(self, leaf: PropertyLeaf, value: str) -> str:
