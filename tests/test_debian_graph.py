@@ -13,7 +13,7 @@ import pytest
 
 from engine import feed, imports
 from engine.imports import Report
-from engine.imports.of_associations import split_labels
+from engine.imports.labels import split_labels
 from engine.workflows import backfill, evaluate, steps
 from server.app import create_app
 from storage import changes

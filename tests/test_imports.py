@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import pytest
 
 from engine import accounts, imports, labels
+from engine.ids import encode
 from engine.imports import Progress, Report, files, of_records
 from engine.imports.definitions import Guess, guessed, internal, singular
-from engine.imports.of_associations import split_labels
+from engine.imports.labels import split_labels
 from engine.imports.problems import ColumnMissing, ColumnTwice, FileUnreadable, HeaderMissing, KeyNotUnique
 from engine.naming import MalformedName
 from engine.problems import NotFound, Refused
@@ -465,6 +466,26 @@ async def test_relations_may_stand_in_other_columns_and_make_their_labels(
         await relations("from,to\n", to_key="city")
     with pytest.raises(NotFound):
         await relations("from,to\n", to_key="nothing")
+
+
+async def test_records_may_be_named_by_their_ids(db: Database, team: int, relations: Import) -> None:
+    async with db.read(team) as reader:
+        rows = await reader.fetch("SELECT r.id, r.properties FROM record AS r WHERE r.account_id = $1")
+    ids = {row["properties"]["email"][:3]: encode("record", row["id"]) for row in rows}
+    report = await relations(
+        f"who,whom,labels\n{ids['ann']},bob@x.example,manager\nrec_999999,bob@x.example,\n"
+        f"acc_1,bob@x.example,\n,bob@x.example,\n",
+        from_key="id",
+    )
+    assert (report.created, report.failed) == (1, 3)
+    assert told(report) == [
+        (2, "who", "rec_999999", "UNKNOWN_KEY"),
+        (3, "who", "acc_1", "UNKNOWN_KEY"),
+        (4, "who", "", "KEY_MISSING"),
+    ]
+    assert ("ann", "bob", "manager") in await edges(db, team)
+    other = await relations(f"c,d\n{ids['ann']},bob@x.example\n", from_type="companies", from_key="id")
+    assert [error.code for error in other.errors] == ["UNKNOWN_KEY"]
 
 
 def test_labels_in_a_cell() -> None:

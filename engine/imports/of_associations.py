@@ -1,41 +1,36 @@
 """Labelled relations from a file: each row names two records by unique keys, and the labels between them."""
 
-import re
-from collections import defaultdict
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from engine import associations as commands
-from engine import labels as labels_of
 from engine import values
 from engine.associations import Pair
 from engine.batches import Mode
+from engine.ids import decode
 from engine.imports import files
 from engine.imports.files import Row
+from engine.imports.labels import Labels, create_missing
 from engine.imports.problems import (
-    AmbiguousLabel,
     ColumnMissing,
     KeyMissing,
     KeyNotUnique,
     UnknownKey,
-    UnknownLabel,
 )
 from engine.imports.run import Progress, Report, RowError, Tally, run
 from engine.object_types import get
-from engine.problems import NotFound, Problem
+from engine.problems import MalformedId, NotFound, Problem
 from engine.values import tidy
-from storage import unique_values
-from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
-from storage.database import Actor, Database, Transaction
+from storage import records, unique_values
+from storage.catalogue import ObjectTypeRow, PropertyRow
+from storage.database import Database, Transaction
 
 BATCH = 2_000
-
-# `;` separates labels; `\;` is one within a label, `\\` a backslash.
-PART = re.compile(r"((?:\\[;\\]|[^;])*)(?:;|\Z)")
-ESCAPABLE = re.compile(r"([;\\])")
-ESCAPED = re.compile(r"\\([;\\])")
+# Instead of a property: the ids under which the API knows records.
+RECORD_ID = "id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +63,9 @@ async def associations(
     """Associate two records, under labels, for each row of the CSV file (perhaps gzipped) at `path`.
 
     Without column names the first column holds `from_key` of a record of `from_type`, the second `to_key` of one
-    of `to_type`, and the column `labels`, if there is one, the labels; other columns are not read. Labels
-    are texts or internal names that stand at the `from` record, separated by `;` (`\\;` within a label).
+    of `to_type` (unique properties, or `id`), and the column `labels`, if there is one, the labels; other columns
+    are not read. Labels are texts or internal names that stand at the `from` record, separated by `;` (`\\;`
+    within a label).
     `create_labels` are (text, text of the other direction or None) of labels to make where they are missing.
     What is there already stays. Raises `Problem` where the file as a whole cannot be imported.
     """
@@ -82,7 +78,7 @@ async def associations(
         if labels_column is None and "labels" in table.header:
             labels_column = "labels"
         labels = None if labels_column is None else _column(table.header, labels_column, 2)
-        await _create_labels(db, account_id, near, far, create_labels, clock(), user_id)
+        await create_missing(db, account_id, from_type, to_type, create_labels, clock(), user_id)
         writer = _Writer(near, far, labels)
         return await run(
             db,
@@ -101,73 +97,6 @@ async def associations(
             batch_size=BATCH,
             progress=progress,
         )
-
-
-async def _create_labels(
-    db: Database,
-    account_id: int,
-    near: End,
-    far: End,
-    wanted: Sequence[tuple[str, str | None]],
-    now: datetime,
-    user_id: int | None,
-) -> None:
-    if not wanted:
-        return
-    async with db.transaction(account_id, now=now, actor=Actor("IMPORT", None, user_id), defining=True) as tx:
-        await tx.redefine()
-        for text, inverse in wanted:
-            known = Labels(tx.catalogue, near.object_type, far.object_type)
-            if isinstance(known.of(ESCAPABLE.sub(r"\\\1", text)), UnknownLabel):
-                await labels_of.create(
-                    tx, near.object_type, far.object_type, label=text, inverse_label=inverse
-                )
-
-
-def split_labels(cell: str) -> list[str]:
-    """The labels in a cell, in order, without spaces around them."""
-    parts = (ESCAPED.sub(r"\1", part).strip() for part in PART.findall(cell))
-    return [part for part in parts if part]
-
-
-class Labels:
-    """Finds the labels from one object type to another by internal name or by text."""
-
-    def __init__(self, catalogue: Catalogue, from_type: str, to_type: str) -> None:
-        self._types = (from_type, to_type)
-        near, far = catalogue.by_name[from_type], catalogue.by_name[to_type]
-        self._texts: dict[str, list[str]] = defaultdict(list)
-        self._names: set[str] = set()
-        for row in catalogue.between(near.id, far.id):
-            if row.name is not None:
-                self._names.add(row.name)
-                self._texts[(row.label or row.name).casefold()].append(row.name)
-        self._cells: dict[str, tuple[str, ...] | Problem] = {}
-
-    def of(self, cell: str) -> tuple[str, ...] | Problem:
-        """The internal names that a cell names, or what is wrong with one of them."""
-        known = self._cells.get(cell)
-        if known is None:
-            try:
-                known = tuple(dict.fromkeys(self._name(label) for label in split_labels(cell)))
-            except Problem as problem:
-                known = problem
-            # Cells repeat: a file has few combinations of labels. Wrong ones may be many.
-            if len(self._cells) < BATCH:
-                self._cells[cell] = known
-        return known
-
-    def _name(self, label: str) -> str:
-        if label in self._names:
-            return label
-        names = self._texts.get(label.casefold(), [])
-        from_type, to_type = self._types
-        if len(names) > 1:
-            raise AmbiguousLabel(label=tidy(label), from_type=from_type, to_type=to_type, names=names)
-        if not names:
-            known = sorted(self._names) or "none"
-            raise UnknownLabel(label=tidy(label), from_type=from_type, to_type=to_type, known=known)
-        return names[0]
 
 
 class _Writer:
@@ -203,7 +132,10 @@ class _Writer:
 
     async def _ids(self, tx: Transaction, end: End, rows: Sequence[Row]) -> dict[int, int]:
         """The record of each row at one end, by row number; none where the key is unknown."""
-        prop = _unique(get(tx.catalogue, end.object_type), end.property)
+        object_type = get(tx.catalogue, end.object_type)
+        prop = _unique(object_type, end.property)
+        if prop is None:
+            return await _by_id(tx, object_type, {row.number: row.cells[end.index] for row in rows})
         keys = {row.number: key for row in rows if (key := _key(prop, row.cells[end.index])) is not None}
         found: Mapping[str, int] = await unique_values.find(tx, prop.id, sorted(set(keys.values())))
         return {number: found[key] for number, key in keys.items() if key in found}
@@ -239,6 +171,20 @@ class _Writer:
         return RowError.of(row.number, problem, place[1], row.cells[place[0]])
 
 
+async def _by_id(tx: Transaction, object_type: ObjectTypeRow, cells: Mapping[int, str]) -> dict[int, int]:
+    """The records of this type whose ids stand in the cells, by row number."""
+    asked: dict[int, int] = {}
+    for number, cell in cells.items():
+        with contextlib.suppress(MalformedId):
+            asked[number] = decode("record", cell.strip())
+    found = await records.resolve(tx, list(asked.values()))
+    return {
+        number: row.id
+        for number, row in zip(asked, found, strict=True)
+        if row is not None and row.object_type_id == object_type.id
+    }
+
+
 def _key(prop: PropertyRow, cell: str) -> str | None:
     """The canonical key in a cell; None where it is empty, or no value of the property."""
     try:
@@ -248,8 +194,11 @@ def _key(prop: PropertyRow, cell: str) -> str | None:
     return None if value is None else values.canonical(prop, value)
 
 
-def _unique(object_type: ObjectTypeRow, name: str) -> PropertyRow:
+def _unique(object_type: ObjectTypeRow, name: str) -> PropertyRow | None:
+    """The unique property that tells records apart; None for their ids."""
     prop = object_type.live(name)
+    if prop is None and name == RECORD_ID:
+        return None
     if prop is None:
         raise NotFound(kind=f"property of {object_type.name}", name=tidy(name))
     if not prop.is_unique:

@@ -78,7 +78,7 @@ def import_file(
 
     Records:  relata import people.csv -a demo --type contacts --key email
 
-    Associations:  relata import jobs.csv -a demo --from contacts.email --to companies.domain
+    Associations:  relata import jobs.csv -a demo --from contacts.email --to companies.id
 
     The first column holds the keys of --from, the second those of --to, unless options name others.
     Ends with exit code 1 when any row failed.
