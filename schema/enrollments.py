@@ -15,8 +15,8 @@ from resolvers.context import Context
 from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
-from schema.nodes import Node, PageInfo
-from schema.records import Record, page_info
+from schema.nodes import Node, PageInfo, page_info
+from schema.records import Record
 from schema.scalars import JSON
 from storage.enrollments import EnrollmentRow, StepRow
 

@@ -180,12 +180,12 @@ def _trigger_definition(trigger: TriggerInput) -> dict[str, Any]:
 
 def _action_definition(action: ActionInput) -> dict[str, Any]:
     if action.set_property:
-        chosen = action.set_property
-        body = {"property": chosen.property, "value": chosen.value}
-        return {"setProperty": {"id": chosen.id, "onError": chosen.on_error.value, **body}}
+        to_set = action.set_property
+        body: dict[str, Any] = {"property": to_set.property, "value": to_set.value}
+        return {"setProperty": {"id": to_set.id, "onError": to_set.on_error.value, **body}}
     assert action.apply_label  # exactly one field is given
-    chosen_label = action.apply_label
-    body: dict[str, Any] = {"to": chosen_label.to, "label": chosen_label.label}
-    if chosen_label.where is not None:
-        body["where"] = filter_definition(chosen_label.where)
-    return {"applyLabel": {"id": chosen_label.id, "onError": chosen_label.on_error.value, **body}}
+    to_apply = action.apply_label
+    body = {"to": to_apply.to, "label": to_apply.label}
+    if to_apply.where is not None:
+        body["where"] = filter_definition(to_apply.where)
+    return {"applyLabel": {"id": to_apply.id, "onError": to_apply.on_error.value, **body}}

@@ -14,8 +14,7 @@ from schema.access import Requires
 from schema.context import Info
 from schema.enrollments import EnrollmentConnection, Status
 from schema.errors import UserError, told, user_error
-from schema.nodes import Node, PageInfo
-from schema.records import page_info
+from schema.nodes import Node, PageInfo, page_info
 from schema.workflow_definitions import ActionInput, TriggerInput, WorkflowDefinition, definition
 from storage.workflows import WorkflowRow
 

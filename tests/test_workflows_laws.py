@@ -190,9 +190,8 @@ def crashes_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     crashing(monkeypatch, enrollments, "claim", 0.2, 4)
     crashing(monkeypatch, enrollments, "insert_steps", 0.2, 5)
     crashing(monkeypatch, enrollments, "move", 0.3, 6)
-    real = steps.fault
     monkeypatch.setattr(
-        steps, "fault", lambda error: Fault.DISCONNECTED if isinstance(error, Crash) else real(error)
+        steps, "fault", lambda error: Fault.DISCONNECTED if isinstance(error, Crash) else fault(error)
     )
 
 
