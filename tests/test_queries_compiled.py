@@ -221,3 +221,28 @@ async def test_a_day_is_a_day_of_the_accounts_time_zone(db: Database) -> None:
     async with db.transaction(of.account, now=T0, actor=ACTOR, defining=True) as tx:
         await accounts.change_settings(tx, {"time_zone": "Pacific/Honolulu"})
     assert (await of.both(text))["records"]["nodes"] == [{"id": of.ids["ann"]}]
+
+
+ALONE = """query ($id: ID, $other: ID!) {
+    record(id: $id) { id objectType displayName associations(to: "deals") { nodes { displayName } } }
+    node(id: $other) { id __typename ... on Record { displayName objectType } ... on Node { again: id } } }"""
+
+
+async def test_an_id_alone_is_enough(db: Database) -> None:
+    of = await story(db)
+    for one, other in (("ann", "acme"), ("bolt", "bob"), ("d1", "gone")):
+        with counted() as told:
+            data = await of.compiled(ALONE, {"id": of.ids[one], "other": of.ids[other]})
+        assert len(told) == 2
+        assert (data["record"]["id"], data["node"]["again"]) == (of.ids[one], of.ids[other])
+        assert data["node"]["__typename"] == "Record"
+        await of.both(ALONE, {"id": of.ids[one], "other": of.ids[other]})
+    # What a process has once seen of an id, it knows: a record never becomes one of another object type.
+    with counted() as told:
+        await of.compiled(ALONE, {"id": of.ids["ann"], "other": of.ids["bob"]})
+    assert len(told) == 1
+    literal = f'{{ record(id: "{of.ids["ann"]}") {{ displayName }} node(id: "{of.ids["d1"]}") {{ id }} }}'
+    await of.both(literal)
+    missing = {"id": "rec_999999", "other": of.ids["bob"]}
+    assert await of.compiled(ALONE, missing) is None
+    assert (await of.executed(ALONE, missing, compiles=True))["data"]["record"] is None

@@ -14,6 +14,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
+    StringValueNode,
     VariableNode,
     Visitor,
     visit,
@@ -28,10 +29,11 @@ from resolvers.selection.reading import Reading
 from resolvers.selection.words import NotCompiled
 from storage.catalogue import Catalogue
 from storage.database import Database
-from storage.selection.text import Plan, compile, run
+from storage.selection.text import Plan, compile, object_types, run
 from storage.selection.tree import Constant
 
 PLANS_KEPT = 2_000
+TYPES_KEPT = 100_000
 # Longer variables are not worth a place in the cache: their like does not come again.
 LONGEST_KEY = 4_096
 # The definitions may change between planning and running, though hardly three times in a row.
@@ -43,12 +45,14 @@ class Prepared:
     """An operation of a valid document, and what its plans depend on.
 
     `open` are the variables that are used once, as the whole of an argument called `id`; `others` are all others.
+    `alone` are ids, and variables (with a `$`) for ids, that stand without an object type beside them.
     """
 
     operation: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
     open: frozenset[str]
     others: tuple[str, ...]
+    alone: tuple[str, ...]
 
 
 def prepare(document: DocumentNode, operation: OperationDefinitionNode) -> Prepared:
@@ -62,9 +66,8 @@ def prepare(document: DocumentNode, operation: OperationDefinitionNode) -> Prepa
     declared = [one.variable.name.value for one in operation.variable_definitions or ()]
     # Once where it is declared, once where it is used.
     slots = frozenset(name for name in declared if name in uses.as_id and uses.times[name] == 2)
-    return Prepared(
-        operation, fragments, slots, tuple(sorted(name for name in declared if name not in slots))
-    )
+    others = tuple(sorted(name for name in declared if name not in slots))
+    return Prepared(operation, fragments, slots, others, tuple(sorted(uses.alone)))
 
 
 class _Uses(Visitor):
@@ -74,14 +77,23 @@ class _Uses(Visitor):
         super().__init__()
         self.times: Counter[str] = Counter()
         self.as_id: set[str] = set()
+        self.alone: set[str] = set()
 
     def enter_variable(self, node: VariableNode, *_: Any) -> None:
         self.times[node.name.value] += 1
 
     def enter_field(self, node: FieldNode, *_: Any) -> None:
-        for argument in node.arguments or ():
-            if argument.name.value == "id" and isinstance(argument.value, VariableNode):
-                self.as_id.add(argument.value.name.value)
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        match given.get("id"):
+            case VariableNode(name=name):
+                self.as_id.add(name.value)
+                asked = f"${name.value}"
+            case StringValueNode(value=asked):
+                pass
+            case _:
+                return
+        if "objectType" not in given:
+            self.alone.add(asked)
 
 
 @dataclass(slots=True)
@@ -90,6 +102,8 @@ class Plans:
 
     schema: GraphQLSchema
     _known: OrderedDict[Any, Plan | None] = field(default_factory=OrderedDict)
+    # A record's object type never changes, and an id is never given again.
+    _types: OrderedDict[tuple[int, int], int] = field(default_factory=OrderedDict)
 
     async def answer(
         self, db: Database, account_id: int, key: Any, prepared: Prepared, variables: Mapping[str, Any]
@@ -99,11 +113,12 @@ class Plans:
         `key` names the operation. Only success is told; failures of the database pass through.
         """
         slots = _slots(prepared, variables)
-        if slots is None:
+        types = None if slots is None else await self._types_of(db, account_id, prepared, variables)
+        if slots is None or types is None:
             return None
         for attempt in range(ATTEMPTS):
             catalogue = await db.catalogue(account_id, fresh=attempt > 0)
-            plan = self._plan(key, prepared, variables, catalogue)
+            plan = self._plan(key, prepared, variables, types, catalogue)
             if plan is None:
                 return None
             async with db.read(account_id) as reader:
@@ -112,17 +127,44 @@ class Plans:
                 return answer.text
         return None
 
+    async def _types_of(
+        self, db: Database, account_id: int, prepared: Prepared, variables: Mapping[str, Any]
+    ) -> dict[str, int] | None:
+        """The object types of records that are asked for by their id alone; None where one is not there."""
+        try:
+            asked = [variables[one[1:]] if one.startswith("$") else one for one in prepared.alone]
+            numbers = {text: ids.decode("record", text) for text in asked}
+        except (KeyError, TypeError, Problem):
+            return None
+        unknown = [number for number in numbers.values() if (account_id, number) not in self._types]
+        if unknown:
+            async with db.read(account_id) as reader:
+                for number, type_id in (await object_types(reader, unknown)).items():
+                    self._types[account_id, number] = type_id
+            found = {text: self._types.get((account_id, number)) for text, number in numbers.items()}
+            while len(self._types) > TYPES_KEPT:
+                self._types.popitem(last=False)
+        else:
+            found = {text: self._types[account_id, number] for text, number in numbers.items()}
+        types = {text: type_id for text, type_id in found.items() if type_id is not None}
+        return types if len(types) == len(numbers) else None
+
     def _plan(
-        self, key: Any, prepared: Prepared, variables: Mapping[str, Any], catalogue: Catalogue
+        self,
+        key: Any,
+        prepared: Prepared,
+        variables: Mapping[str, Any],
+        types: Mapping[str, int],
+        catalogue: Catalogue,
     ) -> Plan | None:
         told = {name: variables[name] for name in prepared.others if name in variables}
         # No JSON reader of ours makes what this cannot write.
         shape = orjson.dumps(told, option=orjson.OPT_SORT_KEYS) if told else b""
-        place = (key, catalogue.account_id, catalogue.version, shape)
+        place = (key, catalogue.account_id, catalogue.version, shape, tuple(types.values()))
         if place in self._known:
             self._known.move_to_end(place)
             return self._known[place]
-        plan = _compiled(self.schema, prepared, variables, catalogue)
+        plan = _compiled(self.schema, prepared, variables, types, catalogue)
         if len(shape) <= LONGEST_KEY:
             self._known[place] = plan
             while len(self._known) > PLANS_KEPT:
@@ -139,12 +181,18 @@ def _slots(prepared: Prepared, variables: Mapping[str, Any]) -> dict[str, int] |
 
 
 def _compiled(
-    schema: GraphQLSchema, prepared: Prepared, variables: Mapping[str, Any], catalogue: Catalogue
+    schema: GraphQLSchema,
+    prepared: Prepared,
+    variables: Mapping[str, Any],
+    types: Mapping[str, int],
+    catalogue: Catalogue,
 ) -> Plan | None:
     coerced = get_variable_values(schema, prepared.operation.variable_definitions or (), dict(variables))
     if isinstance(coerced, list):
         return None
-    reading = Reading(schema, prepared.fragments, prepared.operation, coerced, catalogue, prepared.open)
+    reading = Reading(
+        schema, prepared.fragments, prepared.operation, coerced, catalogue, prepared.open, types
+    )
     try:
         return compile(reading.selection())
     except (NotCompiled, Problem, Refused, GraphQLError):

@@ -65,7 +65,7 @@ MOST_PARTS = 2_000
 MOST_LEVELS = 16
 
 # The root fields that are read here.
-COMPILED = frozenset({"record", "records"})
+COMPILED = frozenset({"node", "record", "records"})
 
 RECORD_PREFIX = f"{ids.PREFIXES['record']}_"
 # What is asked under one key: all nodes of it, merged.
@@ -76,7 +76,8 @@ Details: TypeAlias = list[FieldDetails]
 class Reading:
     """One reading of one operation.
 
-    `slots` are the variables of which a value may be left open (see `Slot`): those used once, as an id.
+    `open` are the variables of which the value may be left open (see `Slot`): those used once, as an id.
+    `types` are the object types of records that are asked for by their id alone.
     """
 
     schema: GraphQLSchema
@@ -85,6 +86,7 @@ class Reading:
     variables: VariableValues
     catalogue: Catalogue
     open: frozenset[str] = frozenset()
+    types: Mapping[str, int] = field(default_factory=dict)
     _parts: int = field(default=0, init=False)
     _levels: int = field(default=0, init=False)
 
@@ -113,16 +115,17 @@ class Reading:
             of = listings.object_type(self.catalogue, arguments["objectType"])
             listing = listings.records(self.catalogue, of, page_asked(arguments))
             return self.connection(declared, nodes, None, of, listing)
-        return self.one(declared, nodes, arguments)
+        return self.one(nodes, arguments)
 
-    def one(self, declared: GraphQLField, nodes: Details, arguments: Mapping[str, Any]) -> One:
+    def one(self, nodes: Details, arguments: Mapping[str, Any]) -> One:
         """A record by id or by a unique property. Without its object type, what it has is not known yet."""
-        if arguments.get("objectType") is None or (
-            (arguments.get("id") is None) is (arguments.get("by") is None)
-        ):
+        if (arguments.get("id") is None) is (arguments.get("by") is None):
             raise NotCompiled
-        of = listings.object_type(self.catalogue, arguments["objectType"])
-        node = self.record(declared, nodes, of)
+        of = self._object_type(arguments)
+        query = self.schema.query_type
+        assert query is not None
+        # Whatever field asks for a record, this is its type; `node` is declared to give any.
+        node = self.record(query.fields["record"], nodes, of)
         by = arguments.get("by")
         if by is None:
             slot = self._slot(nodes, "id")
@@ -132,6 +135,14 @@ class Reading:
         if value is None:
             raise NotCompiled
         return One(of.id, node, unique=(prop.id, values.canonical(prop, value)))
+
+    def _object_type(self, arguments: Mapping[str, Any]) -> ObjectTypeRow:
+        if arguments.get("objectType") is not None:
+            return listings.object_type(self.catalogue, arguments["objectType"])
+        found = self.catalogue.object_types.get(self.types.get(arguments.get("id") or "", 0))
+        if found is None:
+            raise NotCompiled
+        return found
 
     # --- records ---------------------------------------------------------------------------------------
 

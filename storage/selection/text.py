@@ -5,11 +5,12 @@ one notices. Text is made by `concat` with constant parts merged: the fastest wa
 (objects by json_build_object cost half as much again, by jsonb_build_object almost three times).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 from storage.database import Queryable
+from storage.selection.facts import display_name_text, moment_text, property_text
 from storage.selection.orders import cursor, order_by
 from storage.selection.sources import counted, limited, rows_beyond, total
 from storage.selection.sql import Params, Text, an_object, literal, value
@@ -38,6 +39,13 @@ from storage.selection.tree import (
     Selection,
     Slot,
     Total,
+)
+from storage.statements import Statement
+
+# By primary key.
+OBJECT_TYPES = Statement(
+    "selection.object_types",
+    "SELECT r.id, r.object_type_id FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])",
 )
 
 
@@ -80,6 +88,11 @@ async def run(reader: Queryable, plan: Plan, slots: Mapping[str, Any]) -> Answer
     row = await reader.fetchrow(plan.sql, *params)
     assert row is not None  # a SELECT without FROM has one row
     return Answer(row[1], row[0])
+
+
+async def object_types(reader: Queryable, ids: Sequence[int]) -> dict[int, int]:
+    """The object types of those records that are there, archived and merged ones included."""
+    return {row[0]: row[1] for row in await reader.fetch(OBJECT_TYPES, list(ids))}
 
 
 class _Fold:
@@ -142,16 +155,16 @@ class _Fold:
             case Identity(prefix):
                 return Text(f'"{prefix}').put(f"{record}.id").say('"')
             case DisplayName(alternatives, prefix):
-                return _display_name(alternatives, prefix, record)
+                return display_name_text(alternatives, prefix, record)
             case Moment(column):
-                return _moment(f"{record}.{column}", nullable=column not in ("created_at", "updated_at"))
+                return moment_text(f"{record}.{column}", nullable=column not in ("created_at", "updated_at"))
             case Properties(names=None, hidden=hidden):
                 left_out = f" - ARRAY[{', '.join(literal(name) for name in hidden)}]" if hidden else ""
                 return Text().put(f"({record}.properties{left_out})::text")
             case Properties():
-                return an_object((name, _property(name, record)) for name in part.names or ())
+                return an_object((name, property_text(name, record)) for name in part.names or ())
             case PropertyValue(name):
-                return _property(name, record)
+                return property_text(name, record)
             case AssociationCount(to_object_type_id, unlabelled_id, labels):
                 source = Associated(to_object_type_id, unlabelled_id, labels)
                 found = counted(source, self.params, self.alias(), of=f"{record}.id")
@@ -241,7 +254,7 @@ class _Rows:
                 return Text('"').say(cursor(self.listing.page, self.row)).say('"')
             case EdgeFact.ASSOCIATED_AT:
                 self.columns.append("associated_at")
-                return _moment(f"{self.row}.associated_at")
+                return moment_text(f"{self.row}.associated_at")
             case EdgeFact.ASSOCIATION_SOURCE:
                 self.columns.append("association_source")
                 return Text().put(f"to_json({self.row}.association_source)::text")
@@ -328,25 +341,3 @@ class _Rows:
             return f"({rows}) AS {self.row}"
         lists = ", ".join(f"array_agg({item}) AS i{n}" for n, item in enumerate(self.items))
         return f"(SELECT count(*)::int AS n, {lists} FROM ({rows}) AS {self.row}) AS {self.row}p"
-
-
-def _property(name: str, record: str) -> Text:
-    return value(f"({record}.properties->{literal(name)})::text")
-
-
-def _moment(expression: str, *, nullable: bool = False) -> Text:
-    # to_char's MS cuts microseconds off; so does Python's isoformat.
-    found = f"""to_char({expression} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
-    if nullable:
-        return value(f"""('"' || {found} || '"')""")
-    return Text('"').put(found).say('"')
-
-
-def _display_name(alternatives: tuple[tuple[str, ...], ...], prefix: str, record: str) -> Text:
-    """The first alternative with any value, its values joined by a space; else the id."""
-    joined = [
-        f"nullif(concat_ws(' ', {', '.join(f'{record}.properties->>{literal(name)}' for name in names)}), '')"
-        for names in alternatives
-    ]
-    called = ", ".join([*joined, f"concat({literal(prefix)}, {record}.id)"])
-    return Text().put(f"to_json(coalesce({called}))::text")
