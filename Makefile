@@ -1,6 +1,7 @@
 # make run    a running graph on this machine, with demo data on the first start
 # make test   the whole suite, on a PostgreSQL that it starts itself
 # make check  format, lint, types, import contracts
+# make debian-graph   a real graph of 98 thousand records, into the account "debian" (examples/debian-graph)
 # make setup  the virtual environment, from the lock file (the others call it when needed)
 # make lock   the lock file anew, after a change of pyproject.toml (needs uv)
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.relata-installed
 CODE := schema resolvers engine storage server tests $(wildcard bench)
 
-.PHONY: run test check format setup lock clean
+.PHONY: run test check format debian-graph setup lock clean
 
 # Set-up is a stamp file: done once for each state of the lock file. `exec`, so that signals reach the server itself.
 run: $(STAMP)
@@ -30,6 +31,9 @@ check: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff check --fix-only $(CODE)
 	@$(BIN)/ruff format $(CODE)
+
+debian-graph: $(STAMP)
+	@RELATA="$(BIN)/relata" sh examples/debian-graph/load.sh
 
 setup: $(STAMP)
 

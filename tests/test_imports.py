@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import random
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.imports.labels import split_labels
 from engine.imports.problems import ColumnMissing, ColumnTwice, FileUnreadable, HeaderMissing, KeyNotUnique
 from engine.naming import MalformedName
 from engine.problems import NotFound, Refused
+from engine.records.problems import ObjectTypeInactive
 from storage import imports as stored
 from storage.database import Actor, Database
 
@@ -268,12 +270,32 @@ async def test_a_key_must_tell_records_apart(people: Import) -> None:
         await people(GOOD, key="firstname")
     with pytest.raises(NotFound):
         await people(GOOD, object_type="ships")
+    with pytest.raises(ObjectTypeInactive):
+        await people(GOOD, object_type="leads")
 
 
 async def test_a_file_that_is_not_there_is_told(db: Database, account: int, tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.csv", tmp_path):
         with pytest.raises(FileUnreadable):
             await imports.records(db, account, path, object_type="contacts", key="email", clock=lambda: T0)
+
+
+async def test_a_file_that_breaks_off_keeps_what_came_before_and_says_so(
+    db: Database, account: int, people: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_records, "BATCH", 10)
+    rows = "".join(
+        f"p{n}@x.example,{chance}\n" for n, chance in enumerate(random.Random(1).sample(range(10**9), 20_000))
+    )
+    whole = gzip.compress(f"email,lastname\n{rows}".encode())
+    with pytest.raises(FileUnreadable) as told:
+        await people(whole[: len(whole) // 40])
+    held = len(await contacts(db, account))
+    assert held >= 10
+    assert f"the {held} rows before that have been imported" in told.value.message
+    async with db.read(account) as reader:
+        statuses = await reader.fetch("SELECT i.status FROM import AS i WHERE i.account_id = $1")
+    assert [row["status"] for row in statuses] == ["FAILED"]
 
 
 async def test_columns_called_otherwise_are_mapped(db: Database, account: int, people: Import) -> None:

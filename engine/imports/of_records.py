@@ -17,6 +17,7 @@ from engine.imports.problems import DuplicateInFile, KeyMissing
 from engine.imports.run import Progress, Report, RowError, Tally, run
 from engine.object_types import get
 from engine.problems import Problem
+from engine.records.problems import ObjectTypeInactive
 from storage.database import Actor, Database, Transaction
 
 # Rows a transaction: statements stay short, and what is lost when one is tried again stays little.
@@ -48,7 +49,10 @@ async def records(
         if create:
             await _define(db, account_id, path, table, object_type, key, mapping, clock(), user_id)
         catalogue = await db.catalogue(account_id)
-        found, key_column = match(get(catalogue, object_type), table.header, key, mapping)
+        wanted = get(catalogue, object_type)
+        if not wanted.active:
+            raise ObjectTypeInactive(object_type=object_type)
+        found, key_column = match(wanted, table.header, key, mapping)
         writer = _Writer(object_type, found, key_column)
         return await run(
             db,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from engine.imports.files import Row, Table
+from engine.imports.problems import FileUnreadable
 from engine.problems import Problem
 from engine.values import tidy
 from storage import imports
@@ -113,6 +114,9 @@ async def run(
             if progress is not None:
                 progress(Progress(report.read, table.share))
         status = "DONE"
+    except FileUnreadable as problem:
+        told = f"{problem.details['reason']}; the {report.read} rows before that have been imported"
+        raise FileUnreadable(reason=told) from problem
     finally:
         async with db.transaction(account_id, now=clock(), actor=actor) as tx:
             await imports.end(tx, number, status)
