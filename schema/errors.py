@@ -23,13 +23,18 @@ VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_INPUT = "BAD_USER_INPUT"
 INTERNAL = "INTERNAL_ERROR"
 
+# A transaction may have been committed when its answer was lost.
+_UNKNOWN = " A change may have been made all the same: with an idempotency key it is safe to send it again."
 _FAULTS = {
     Fault.COLLIDED: (
         "CONFLICT",
         "Others were changing the same data at this moment; send the request again.",
     ),
-    Fault.TIMED_OUT: ("TIMEOUT", "The request took longer than it may; ask for less at once."),
-    Fault.DISCONNECTED: ("UNAVAILABLE", "The database cannot be reached at the moment; try again shortly."),
+    Fault.TIMED_OUT: ("TIMEOUT", "The request took longer than it may; ask for less at once." + _UNKNOWN),
+    Fault.DISCONNECTED: (
+        "UNAVAILABLE",
+        "The database cannot be reached at the moment; try again shortly." + _UNKNOWN,
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from engine import keys
 from engine.access import Principal, Unauthenticated
 from storage.database import Database
+from storage.faults import fault
 
 # A key revoked by another process ends here after this long; by this process, at once.
 SECONDS = 1.0
@@ -47,6 +48,19 @@ class Authenticator:
             while len(self._known) > KEPT:
                 self._known.popitem(last=False)
         return found
+
+    async def still(self, text: str | None) -> None:
+        """Raise `Unauthenticated` once the key of an open stream is no longer good.
+
+        While the database cannot be asked, nothing is known, and nothing can be read by the stream either.
+        """
+        try:
+            await self.principal(text)
+        except Unauthenticated:
+            raise
+        except Exception as error:
+            if fault(error) is None:
+                raise
 
     def forget(self, account_id: int, key_id: int) -> None:
         """Ask anew for a key that was just revoked."""

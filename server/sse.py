@@ -50,7 +50,7 @@ class Events:
                     answer = await asyncio.wait_for(queue.get(), KEY_SECONDS)
                 except TimeoutError:
                     silent += KEY_SECONDS
-                    await self._authenticator.principal(key)
+                    await self._authenticator.still(key)
                     if silent >= BEAT_SECONDS:
                         silent = 0.0
                         yield b":\n\n"
@@ -58,7 +58,7 @@ class Events:
                 if answer is None:
                     break
                 silent = 0.0
-                await self._authenticator.principal(key)
+                await self._authenticator.still(key)
                 yield b"event: next\ndata: " + encode(answer) + b"\n\n"
         except Unauthenticated as problem:
             yield b"event: next\ndata: " + encode({"errors": outside(problem)}) + b"\n\n"

@@ -125,7 +125,10 @@ class Connection:
                 await asyncio.wait_for(self._sockets.stop.wait(), KEY_SECONDS)
                 raise Closed(GOING_AWAY, "The server is stopping")
             if self.tasks:
-                await self._principal()
+                try:
+                    await self._sockets.authenticator.still(self._key)
+                except Unauthenticated:
+                    raise Closed(FORBIDDEN, "Forbidden") from None
 
     async def _principal(self) -> Principal:
         try:
