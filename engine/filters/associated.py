@@ -5,7 +5,8 @@ from typing import Any
 
 from engine.filters.binding import Binding, include_empty, leaf_body, operator_at, text_at
 from engine.filters.operators import COMPARING, Operator
-from engine.filters.problems import MalformedLeaf, UnknownLabel, UnknownObjectType, UnknownOperator
+from engine.filters.problems import MalformedLeaf, UnknownLabel, UnknownOperator
+from engine.problems import UnknownObjectType
 from engine.values import shown, tidy
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
 from storage.filters.tree import AssociatedLeaf, Comparison, Filter, Quantifier, Reach

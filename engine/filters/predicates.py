@@ -47,6 +47,8 @@ class Facts:
     records: dict[int, Values] = field(default_factory=dict)
     counts: dict[tuple[int, int], int] = field(default_factory=dict)
     edges: dict[tuple[int, int], dict[int, set[int]]] = field(default_factory=lambda: defaultdict(dict))
+    # What nested filters answered, so that a record which many reach is looked at once.
+    answers: dict[object, dict[int, bool]] = field(default_factory=lambda: defaultdict(dict))
 
     def reached(self, record_id: int, reach: Reach) -> Iterable[int]:
         """The visible records that a leaf regards from `record_id`, each once."""
@@ -207,7 +209,18 @@ def _associated(leaf: AssociatedLeaf) -> Predicate:
 
 
 def _nested(where: Filter | None) -> Predicate:
-    return predicate(where) if where is not None else lambda _record_id, _facts: True
+    if where is None:
+        return lambda _record_id, _facts: True
+    inner, mine = predicate(where), object()
+
+    def once(record_id: int, facts: Facts) -> bool:
+        answers = facts.answers[mine]
+        known = answers.get(record_id)
+        if known is None:
+            known = answers[record_id] = inner(record_id, facts)
+        return known
+
+    return once
 
 
 def _reaching(leaf: AssociatedLeaf) -> Predicate:

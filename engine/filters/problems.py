@@ -51,9 +51,5 @@ class PropertiesNotComparable(Problem):
     """The property "{property}" ({type}) cannot be compared with "{other}" ({other_type})."""
 
 
-class UnknownObjectType(Problem):
-    """There is no object type "{name}" in this account."""
-
-
 class UnknownLabel(Problem):
     """There is no label "{label}" from {object_type} to {to}; there are: {known}."""
