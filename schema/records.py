@@ -15,6 +15,7 @@ from resolvers.records import Found, Listed
 from resolvers.selection import answering
 from schema.access import Requires
 from schema.context import Info
+from schema.enrolled import Enrolled
 from schema.filters import FilterInput, OrderInput, asked
 from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
 from schema.nodes import Node, PageInfo, page_info
@@ -81,7 +82,7 @@ class EdgeLabel:
 
 
 @strawberry.type
-class Record(Node):
+class Record(Enrolled):
     """A record of some object type: a contact, a company, a deal, or one of a kind of the account's own."""
 
     found: strawberry.Private[Found]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from engine import feed
-from engine.access import SCOPES, Principal, Role
+from engine.access import SCOPES, Principal, Role, Scope
 from engine.workflows import backfill, evaluate, steps
 from schema.root import SCHEMA
 from server.operations import Invalid, Operations
-from storage.database import Database
-from tests.face import T0, Client, opened
+from storage.database import Database, on_statement
+from tests.face import T0, Client, new_key, opened
 
 FIELDS = """
     userErrors { code path message }
@@ -229,3 +229,35 @@ async def test_a_cursor_that_is_none_of_ours_is_a_typed_error(db: Database, afte
         with pytest.raises(Invalid) as refused:
             await hear(db, client, 1, after=after)
         assert refused.value.errors[0]["extensions"]["code"] == "INVALID_CURSOR"
+
+
+async def test_records_tell_of_their_enrollments_in_few_statements_and_to_those_who_may_know(
+    db: Database,
+) -> None:
+    query = """{ records(objectType: "contacts") { nodes { id property(name: "city")
+                   enrollments(status: COMPLETED) { nodes { status workflow { name } steps { outcome } } } } } }"""
+    async with opened(db) as client:
+        await begun(client)
+
+        async def statements(n: int) -> tuple[int, list[Any]]:
+            for _ in range(n):
+                await contact(client, city="Boston")
+            await contact(client, city="Paris")
+            await work(db)
+            said: list[str] = []
+            on_statement.append(said.append)
+            try:
+                nodes = (await client.get(query))["records"]["nodes"]
+            finally:
+                on_statement.remove(said.append)
+            return len(said), nodes
+
+        few, _ = await statements(2)
+        many, nodes = await statements(20)
+        assert many <= few
+        for node in nodes:
+            entry = {"status": "COMPLETED", "workflow": {"name": "Boston"}, "steps": [{"outcome": "DONE"}]}
+            assert node["enrollments"]["nodes"] == ([entry] if node["property"] == "Boston" else [])
+        secret = await new_key(db, client.account_id, scopes=[Scope.RECORDS_READ])
+        answer = await Client(client.http, secret, client.account_id).ask(query)
+        assert {error["extensions"]["code"] for error in answer["errors"]} == {"MISSING_SCOPE"}
