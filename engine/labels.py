@@ -8,7 +8,7 @@ from typing import Any
 
 from engine import accounts, naming
 from engine.object_types import KEEP, Keep
-from engine.problems import InvalidInput, NotFound, Problem
+from engine.problems import InvalidInput, NotFound, Problem, UnknownObjectType
 from storage import association_types, labels
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
 from storage.database import Queryable, Transaction
@@ -61,7 +61,7 @@ async def create(
 
     With an `inverse_label` it is paired, else the text is the same on both sides. Internal names are derived
     from the texts where none are given. `max_count` is how many `to` records a `from` record may have, None:
-    many. Raises `NotFound`, `MalformedText`, `MalformedName`, `NameTaken`, `NameReserved`, `TooManyLabels`,
+    many. Raises `UnknownObjectType`, `MalformedText`, `MalformedName`, `NameTaken`, `NameReserved`, `TooManyLabels`,
     `LimitOutOfRange`, `InvalidInput`.
     """
     await tx.redefine()
@@ -172,7 +172,7 @@ def both(catalogue: Catalogue, type_id: int) -> Label:
 
 
 def listing(catalogue: Catalogue, from_type: str, to_type: str) -> list[AssociationTypeRow]:
-    """The types of a directed object pair, the unlabelled one first; raises `NotFound`."""
+    """The types of a directed object pair, the unlabelled one first; raises `UnknownObjectType`."""
     near, far = _object_type(catalogue, from_type, "from"), _object_type(catalogue, to_type, "to")
     return sorted(catalogue.between(near.id, far.id), key=lambda row: (not row.unlabelled, row.id))
 
@@ -200,7 +200,7 @@ def derived(text: str, taken: Collection[str]) -> str:
 def _object_type(catalogue: Catalogue, name: str, end: str) -> ObjectTypeRow:
     found = catalogue.by_name.get(name)
     if found is None:
-        raise NotFound(kind="object type", name=name[:100], path=(end,))
+        raise UnknownObjectType(name=name[:100], path=(end,))
     return found
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from engine import naming
 from engine.association_types import between_all
-from engine.problems import NotFound, Problem
+from engine.problems import Problem, UnknownObjectType
 from storage import association_types, object_types
 from storage.catalogue import Catalogue, ObjectTypeRow
 from storage.database import Transaction
@@ -81,7 +81,7 @@ async def update(
 ) -> ObjectTypeRow:
     """Change what people see of an object type, or switch it on or off. The internal name never changes.
 
-    `primary_display_property=None` brings the built-in rule back. Raises `NotFound`, `MalformedText`,
+    `primary_display_property=None` brings the built-in rule back. Raises `UnknownObjectType`, `MalformedText`,
     `NotADisplayProperty` and `CoreObjectType`.
     """
     await tx.redefine()
@@ -105,10 +105,10 @@ async def update(
 
 
 def get(catalogue: Catalogue, name: str) -> ObjectTypeRow:
-    """The object type with internal name `name`, active or not; raises `NotFound`."""
+    """The object type with internal name `name`, active or not; raises `UnknownObjectType`."""
     row = catalogue.by_name.get(name)
     if row is None:
-        raise NotFound(kind="object type", name=name[:100])
+        raise UnknownObjectType(name=name[:100])
     return row
 
 

@@ -56,6 +56,10 @@ class NotFound(Problem):
     """There is no {kind} "{name}" in this account."""
 
 
+class UnknownObjectType(NotFound):
+    """There is no object type "{name}" in this account."""
+
+
 class MalformedId(Problem):
     """The value "{id}" is not an id of a {kind}; ids are opaque: pass them as you received them."""
 

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from engine.filters import bind
-from engine.filters.problems import UnknownLabel, UnknownObjectType
-from engine.problems import Problem, Refused
+from engine.filters.problems import UnknownLabel
+from engine.problems import Problem, Refused, UnknownObjectType
 from engine.records.problems import UnknownProperty
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow, PropertyRow
 from storage.filters.tree import Filter

@@ -147,7 +147,7 @@ class ObjectTypeQuery:
     def object_type(
         self, info: Info, name: Annotated[str, strawberry.argument(description="Its internal name.")]
     ) -> ObjectType | None:
-        """One object type; an error with the code NOT_FOUND where there is none of this name."""
+        """One object type; an error with the code UNKNOWN_OBJECT_TYPE where there is none of this name."""
         return ObjectType.of(object_types.by_name(info.context, name))
 
 

@@ -26,7 +26,7 @@ async def test_reads_that_mean_nothing_are_told(db: Database) -> None:
         assert (await code_of(client, '{ records(objectType: "ships") { nodes { id } } }'))[
             0
         ] == "UNKNOWN_OBJECT_TYPE"
-        assert (await code_of(client, '{ objectType(name: "ships") { id } }'))[0] == "NOT_FOUND"
+        assert (await code_of(client, '{ objectType(name: "ships") { id } }'))[0] == "UNKNOWN_OBJECT_TYPE"
         assert (await code_of(client, '{ record(id: "rec_0") { id } }'))[0] == "MALFORMED_ID"
         assert (await code_of(client, '{ record(id: "con_1") { id } }'))[0] == "MALFORMED_ID"
         assert (await code_of(client, '{ node(id: "nonsense") { id } }'))[0] == "MALFORMED_ID"
@@ -132,13 +132,13 @@ async def test_definitions_that_cannot_be_are_told(db: Database) -> None:
             ("createObjectType", {"name": "contacts", "singular": "a", "plural": "b"}, "NAME_TAKEN"),
             ("createObjectType", {"name": "ships", "singular": " ", "plural": "b"}, "MALFORMED_TEXT"),
             ("createObjectType", {"name": "ships", "singular": "\x00", "plural": "b"}, "MALFORMED_TEXT"),
-            ("updateObjectType", {"name": "ships"}, "NOT_FOUND"),
+            ("updateObjectType", {"name": "ships"}, "UNKNOWN_OBJECT_TYPE"),
             ("createProperty", contact | {"name": "email"}, "NAME_TAKEN"),
-            ("createProperty", contact | {"name": "x", "objectType": "ships"}, "NOT_FOUND"),
+            ("createProperty", contact | {"name": "x", "objectType": "ships"}, "UNKNOWN_OBJECT_TYPE"),
             ("createProperty", contact | {"name": "x", "type": "ENUMERATION"}, "OPTIONS_MISSING"),
             ("createProperty", contact | {"name": "x", "field": "CURRENCY"}, "FIELD_DOES_NOT_FIT"),
             ("archiveProperty", {"objectType": "contacts", "name": "nothing"}, "NOT_FOUND"),
-            ("createAssociationLabel", {"from": "ships", "to": "contacts", "label": "x"}, "NOT_FOUND"),
+            ("createAssociationLabel", {"from": "ships", "to": "contacts", "label": "x"}, "UNKNOWN_OBJECT_TYPE"),
             (
                 "createAssociationLabel",
                 {"from": "deals", "to": "contacts", "label": "x", "name": "X"},
@@ -184,7 +184,7 @@ async def test_pairs_that_cannot_be_are_told(db: Database) -> None:
         assert [path[:3] for _, path in found if path] == [["input", "associations", n] for n in range(4)]
         assert await told(client, "associate", {"associations": []}) == []
         assert (await told(client, "createRecords", {"objectType": "ships", "records": []}))[0] == (
-            "NOT_FOUND",
+            "UNKNOWN_OBJECT_TYPE",
             ["input", "objectType"],
         )
         key = {"objectType": "contacts", "records": [], "idempotencyKey": ""}

@@ -312,7 +312,7 @@ async def test_names_are_unique_and_nothing_runs_unpublished(crm: Flows) -> None
                 "triggers": [{"filterMet": {"where": equals("city", "x")}}],
                 "actions": [apply_label("planets", "nope")],
             },
-            "NOT_FOUND",
+            "UNKNOWN_OBJECT_TYPE",
             ("actions", 0, "applyLabel", "to"),
         ),
         (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import ids, naming
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem, Refused, UnknownObjectType
 from engine.workflows import definition as definitions
 from engine.workflows import triggers
 from storage import workflows as stored
@@ -33,12 +33,12 @@ class WorkflowBroken(Problem):
 async def create(tx: Transaction, name: str, object_type: str, definition: Mapping[str, Any]) -> WorkflowRow:
     """A new workflow, with a draft, off. `definition` has the keys of the API's input.
 
-    Raises `Refused` with every problem of the definition, `NotFound` (object type), `WorkflowNameTaken`.
+    Raises `Refused` with every problem of the definition, `UnknownObjectType`, `WorkflowNameTaken`.
     """
     name = _name(name)
     found = tx.catalogue.by_name.get(object_type)
     if found is None:
-        raise NotFound(kind="object type", name=object_type, path=("objectType",))
+        raise UnknownObjectType(name=object_type, path=("objectType",))
     draft = definitions.checked(definition, found, tx.catalogue)
     (workflow_id,) = await tx.new_ids(1)
     if not await stored.insert(tx, workflow_id, name, found.id, draft):

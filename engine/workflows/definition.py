@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
 from engine import filters
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem, Refused, UnknownObjectType
 from engine.values import normalize
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow, PropertyRow
 from storage.filters.tree import Filter
@@ -218,7 +218,7 @@ def _bind_apply_label(
 ) -> BoundApplyLabel:
     to = catalogue.by_name.get(action.to)
     if to is None:
-        raise NotFound(kind="object type", name=action.to, path=("to",))
+        raise UnknownObjectType(name=action.to, path=("to",))
     label = catalogue.label(object_type.id, to.id, action.label)
     if label is None:
         known = [row.name for row in catalogue.between(object_type.id, to.id) if row.name is not None]
