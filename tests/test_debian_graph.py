@@ -3,6 +3,7 @@
 import csv
 import gzip
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import build_schema, parse, validate
 
 from engine import feed, imports
 from engine.imports import Report
@@ -294,3 +296,11 @@ def names(connection: dict[str, Any]) -> list[str]:
 
 def test_the_files_use_labels_as_imports_read_them() -> None:
     assert all(split_labels(row["labels"]) == row["labels"].split(";") for row in rows("relations"))
+
+
+def test_what_the_example_tells_people_to_send_fits_the_schema() -> None:
+    documents = re.findall(r"```graphql\n(.*?)```", (FILES / "README.md").read_text(), re.DOTALL)
+    assert len(documents) == 3
+    schema = build_schema((FILES.parent.parent / "schema.graphql").read_text())
+    for document in (*documents, QUERY):
+        assert validate(schema, parse(document)) == []
