@@ -27,6 +27,8 @@ JSON_TYPE = "application/json"
 EVENTS_TYPE = "text/event-stream"
 HTML_TYPE = "text/html"
 
+# Nobody is to guess another type than the one that we name.
+PLAIN = {"X-Content-Type-Options": "nosniff"}
 # Beyond this, parsers of JSON here, in the database or at clients give up, each at another depth.
 DEEPEST = 100
 
@@ -69,7 +71,7 @@ class Endpoint:
         fields: dict[str, Any] = {"method": request.method}
         try:
             if shows_page(request):
-                return HTMLResponse(self._page)
+                return HTMLResponse(self._page, headers={"X-Frame-Options": "DENY"} | PLAIN)
             media = accepted(request)
             response = await self._answer(request, media, fields)
         except Unanswerable as refusal:
@@ -119,7 +121,9 @@ class Endpoint:
 def reply(answer: Answer, media: str, status: int, headers: dict[str, str] | None = None) -> Response:
     """An answer as bytes."""
     kind = f"{media}; charset=utf-8"
-    return Response(encode(answer), status, {"Content-Type": kind, "Vary": "Accept", **(headers or {})})
+    return Response(
+        encode(answer), status, {"Content-Type": kind, "Vary": "Accept", **PLAIN, **(headers or {})}
+    )
 
 
 def encode(answer: Answer) -> bytes:

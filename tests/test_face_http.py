@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import asyncpg
 import pytest
 
 from engine import accounts
@@ -270,3 +271,18 @@ async def test_a_viewer_may_not_manage(db: Database) -> None:
         answer = await viewer.ask("{ keys { id } }")
         assert answer["errors"][0]["extensions"]["code"] == "MISSING_SCOPE"
         assert answer["errors"][0]["path"] == ["keys"]
+
+
+async def test_lost_connections_are_told_as_such_and_made_again(db: Database, database_url: str) -> None:
+    async with opened(db) as client:
+        assert (await client.get(ACCOUNT))["account"]
+        other: Any = await asyncpg.connect(database_url)
+        await other.fetch(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+        )
+        await other.close()
+        answers = [await client.ask(ACCOUNT) for _ in range(30)]
+        codes = {error["extensions"]["code"] for answer in answers for error in answer.get("errors", [])}
+        assert codes <= {"UNAVAILABLE"}
+        assert answers[-1]["data"]["account"]["name"] == "acme"

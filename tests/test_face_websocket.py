@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine import accounts
+from server import websocket
 from server.app import create_app
 from storage.database import Database
 from tests.face import T0, clients, new_key
@@ -131,3 +132,31 @@ async def test_a_revoked_key_can_do_nothing_more_on_its_socket(db: Database, key
         told = await socket.hear()
         assert told["type"] == "error"
         assert told["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_who_says_nothing_is_sent_away(db: Database, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "INIT_SECONDS", 0.05)
+    async with talking(db, None) as (_, socket):
+        assert (await socket.end())[0] == 4408
+
+
+async def test_a_socket_has_no_more_operations_than_it_may(
+    db: Database, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "OPERATIONS_A_SOCKET", 2)
+    watch = "subscription { enrollmentEvents { cursor } }"
+    async with talking(db, key) as (_, socket):
+        for ident in ("1", "2", "3"):
+            await socket.subscribe(ident, watch)
+        told = await socket.hear()
+        assert (told["id"], told["payload"][0]["extensions"]["code"]) == ("3", "TOO_MANY_OPERATIONS")
+        await socket.say("complete", id="1")
+        await socket.subscribe("4", ACCOUNT)
+        assert (await socket.hear())["payload"]["data"]["account"]["name"] == "acme"
+
+
+async def test_an_id_that_is_in_use_closes_the_socket(db: Database, key: str) -> None:
+    async with talking(db, key) as (_, socket):
+        for _ in range(2):
+            await socket.subscribe("1", "subscription { enrollmentEvents { cursor } }")
+        assert (await socket.end())[0] == 4409
