@@ -1,5 +1,6 @@
 """Imports: what is right in a file is in, what is wrong is told by row, column, value and code, and twice is once."""
 
+import asyncio
 import gzip
 import itertools
 import random
@@ -12,7 +13,7 @@ import pytest
 
 from engine import accounts, imports, labels
 from engine.ids import encode
-from engine.imports import Progress, Report, files, of_records
+from engine.imports import Progress, Report, files, of_associations, of_records
 from engine.imports.definitions import Guess, guessed, internal, singular
 from engine.imports.labels import split_labels
 from engine.imports.problems import ColumnMissing, ColumnTwice, FileUnreadable, HeaderMissing, KeyNotUnique
@@ -508,6 +509,59 @@ async def test_records_may_be_named_by_their_ids(db: Database, team: int, relati
     assert ("ann", "bob", "manager") in await edges(db, team)
     other = await relations(f"c,d\n{ids['ann']},bob@x.example\n", from_type="companies", from_key="id")
     assert [error.code for error in other.errors] == ["UNKNOWN_KEY"]
+
+
+async def test_imports_that_go_at_once_do_the_work_of_one(
+    db: Database, account: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_records, "BATCH", 30)
+    monkeypatch.setattr(of_associations, "BATCH", 30)
+    keys = [f"p{n}@x.example" for n in range(200)]
+    # A star and a ring, so that all batches meet at one record and each at many others.
+    pairs = [(keys[0], key) for key in keys[1:]] + list(itertools.pairwise(keys[1:]))
+    chance = random.Random(3)
+    files_of: dict[str, list[Path]] = {"people": [], "pairs": []}
+    for n in range(3):
+        people, related = chance.sample(keys, len(keys)), chance.sample(pairs, len(pairs))
+        for kind, lines in (
+            ("people", ["email,lastname", *(f"{key},{key}" for key in people)]),
+            ("pairs", ["from,to", *(",".join(pair) for pair in related)]),
+        ):
+            path = tmp_path / f"{kind}{n}.csv"
+            path.write_text("\n".join(lines))
+            files_of[kind].append(path)
+    reports = await asyncio.gather(
+        *(
+            imports.records(db, account, path, object_type="contacts", key="email", clock=lambda: T0)
+            for path in files_of["people"]
+        )
+    )
+    assert [report.failed for report in reports] == [0, 0, 0]
+    assert sum(report.created for report in reports) == len(keys) == len(await contacts(db, account))
+    ends: dict[str, Any] = {
+        "from_type": "contacts",
+        "from_key": "email",
+        "to_type": "contacts",
+        "to_key": "email",
+    }
+    reports = await asyncio.gather(
+        *(
+            imports.associations(
+                db, account, path, clock=lambda: T0, create_labels=[("Knows", "Is known")], **ends
+            )
+            for path in files_of["pairs"]
+        )
+    )
+    assert [report.failed for report in reports] == [0, 0, 0]
+    assert sum(report.created for report in reports) == len(pairs)
+    async with db.read(account) as reader:
+        (hub, *_), total = (
+            await reader.fetch(
+                "SELECT c.n FROM association_count AS c WHERE c.account_id = $1 ORDER BY c.n DESC"
+            ),
+            await reader.fetchval("SELECT count(*) FROM association AS a WHERE a.account_id = $1"),
+        )
+    assert (hub["n"], total) == (len(keys) - 1, 2 * len(pairs))
 
 
 def test_labels_in_a_cell() -> None:
