@@ -138,7 +138,11 @@ async def test_definitions_that_cannot_be_are_told(db: Database) -> None:
             ("createProperty", contact | {"name": "x", "type": "ENUMERATION"}, "OPTIONS_MISSING"),
             ("createProperty", contact | {"name": "x", "field": "CURRENCY"}, "FIELD_DOES_NOT_FIT"),
             ("archiveProperty", {"objectType": "contacts", "name": "nothing"}, "NOT_FOUND"),
-            ("createAssociationLabel", {"from": "ships", "to": "contacts", "label": "x"}, "UNKNOWN_OBJECT_TYPE"),
+            (
+                "createAssociationLabel",
+                {"from": "ships", "to": "contacts", "label": "x"},
+                "UNKNOWN_OBJECT_TYPE",
+            ),
             (
                 "createAssociationLabel",
                 {"from": "deals", "to": "contacts", "label": "x", "name": "X"},

@@ -135,7 +135,7 @@ def schema() -> None:
     """Print the GraphQL schema in its definition language."""
     from schema.root import SDL
 
-    out.print(SDL, markup=False)
+    out.print(SDL, markup=False, end="")
 
 
 def _pairs(columns: list[str]) -> dict[str, str]:
