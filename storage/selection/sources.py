@@ -26,7 +26,7 @@ def limited(
         for position, before in ((page.after, False), (page.before, True))
         if position is not None
     ]
-    body = _body(listing.source, params, record, of, conditions)
+    body = _body(listing.source, params, record, of, conditions, fenced=not page.order.terms)
     wanted = ", ".join(_column(listing.source, params, name, record, of) for name in dict.fromkeys(columns))
     return (
         f"SELECT {wanted} {body} "
@@ -48,7 +48,12 @@ def rows_beyond(
         return None
     ident = _ident(listing.source, record)
     behind = at_or_before(page.order, position, record, params, ident=ident, mirrored=following)
-    return f"EXISTS (SELECT 1 {_body(listing.source, params, record, of, [behind])})"
+    if page.order.terms:
+        return f"EXISTS (SELECT 1 {_body(listing.source, params, record, of, [behind])})"
+    # The nearest one, by the index: what EXISTS looks at first is the planner's choice, perhaps the whole table.
+    body = _body(listing.source, params, record, of, [behind], fenced=True)
+    nearest = order_by(page.order, record, ident=ident, backward=not following)
+    return f"(SELECT 1 {body} ORDER BY {nearest} LIMIT 1) IS NOT NULL"
 
 
 def total(source: Source, params: Params, record: str, *, of: str = "") -> str:
@@ -115,8 +120,10 @@ def _column(source: Source, params: Params, name: str, record: str, of: str) -> 
             return f"{record}.{name}"
 
 
-def _body(source: Source, params: Params, record: str, of: str, conditions: list[str]) -> str:
-    """FROM and WHERE of a source."""
+def _body(
+    source: Source, params: Params, record: str, of: str, conditions: list[str], *, fenced: bool = False
+) -> str:
+    """FROM and WHERE of a source; `fenced` for associations that are to be walked in the order of ids."""
     if source.where is not None:
         conditions = [*conditions, condition(source.where, record, params.add)]
     match source:
@@ -130,9 +137,13 @@ def _body(source: Source, params: Params, record: str, of: str, conditions: list
             ]
         case Associated(object_type_id, unlabelled_id, labels):
             edge = f"{record}_a"
-            tables = (
-                f"association AS {edge} JOIN record AS {record} "
-                f"ON {record}.account_id = $1 AND {record}.id = {edge}.to_id"
+            # LIMIT 1 is a fence: left alone, the planner may walk all records by id beside the associations
+            # instead of stopping after a page.
+            tables = f"association AS {edge} " + (
+                f"CROSS JOIN LATERAL (SELECT q.* FROM record AS q WHERE q.account_id = $1 "
+                f"AND q.id = {edge}.to_id LIMIT 1) AS {record}"
+                if fenced
+                else f"JOIN record AS {record} ON {record}.account_id = $1 AND {record}.id = {edge}.to_id"
             )
             conditions = [
                 f"{edge}.account_id = $1",
