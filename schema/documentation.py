@@ -84,6 +84,9 @@ def _places(kind: GraphQLNamedType) -> list[tuple[str, str | None]]:
 
 
 def _words(declared: Any) -> str | None:
+    if declared is None:
+        # From Python 3.13 on, None has a docstring too.
+        return None
     own = vars(declared).get("__doc__") if isinstance(declared, type) else getattr(declared, "__doc__", None)
     # A dataclass without words of its own is given its signature.
     if not own or (isinstance(declared, type) and own.startswith(f"{declared.__name__}(")):

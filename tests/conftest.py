@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import structlog
 
 from server.postgres import start
 from storage.database import Database, connect, on_statement
@@ -46,6 +47,14 @@ class Server:
 
 def pytest_configure(config: pytest.Config) -> None:
     """One directory for the whole run, and none of an earlier run that was killed."""
+    # Plain tracebacks: the pretty ones show every local, the whole schema included, and take half a minute.
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ]
+    )
     if hasattr(config, "workerinput"):
         return
     base = fastest_place()
