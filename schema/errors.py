@@ -1,7 +1,6 @@
 """Errors as clients see them: coded, with the path of the input; what nobody expected is masked and logged."""
 
 import uuid
-from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ from graphql import GraphQLError, GraphQLSyntaxError
 
 from engine.problems import PathPart as Part
 from engine.problems import Problem, Refused
+from resolvers.batches import plain
 from schema.scalars import JSON
 from storage.faults import Fault, fault
 
@@ -136,25 +136,3 @@ def _extensions(problem: Problem) -> dict[str, Any]:
     if problem.details:
         found["details"] = plain(problem.details)
     return found
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON would have it; what JSON has no word for becomes text."""
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case dict():
-            return {str(name): plain(part) for name, part in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [plain(part) for part in value]
-        case _:
-            return str(value)
-
-
-def by_item(errors: Sequence[UserError], count: int, depth: int) -> list[list[UserError]]:
-    """The errors of each of `count` items; an item's index stands at `depth` of the path."""
-    found: dict[Any, list[UserError]] = defaultdict(list)
-    for error in errors:
-        if error.path is not None and len(error.path) > depth:
-            found[error.path[depth]].append(error)
-    return [found[index] for index in range(count)]
