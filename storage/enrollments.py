@@ -106,13 +106,19 @@ ENTER = Statement(
     """,
 )
 
+# A probe of the unique key for each pair, whatever the planner believes of the table: a subquery with a LIMIT
+# is no join that it could turn round.
 ENTERED = Statement(
     "enrollments.entered",
     """
     SELECT k.n
       FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS k(workflow_id, record_id, n)
-      JOIN enrollment AS e
-        ON e.account_id = $1 AND e.workflow_id = k.workflow_id AND e.record_id = k.record_id AND e.epoch = 1
+     CROSS JOIN LATERAL (
+           SELECT e.id FROM enrollment AS e
+            WHERE e.account_id = $1 AND e.workflow_id = k.workflow_id AND e.record_id = k.record_id
+              AND e.epoch = 1
+            LIMIT 1
+           ) AS e
     """,
 )
 
@@ -157,16 +163,17 @@ CLAIM = Statement(
     """,
 )
 
+# By key, with the new values in one document: no join whose plan hangs on estimates.
 MOVE = Statement(
     "enrollments.move",
     """
     UPDATE enrollment AS e
-       SET status = m.status, next_step = m.next_step, steps = m.steps, resume_after = m.resume_after,
-           due_at = m.due_at, attempts = m.attempts, error = m.error, ended_at = m.ended_at
-      FROM unnest($2::bigint[], $3::text[], $4::int[], $5::int[], $6::bigint[], $7::timestamptz[], $8::int[],
-                  $9::jsonb[], $10::timestamptz[])
-           AS m(id, status, next_step, steps, resume_after, due_at, attempts, error, ended_at)
-     WHERE e.account_id = $1 AND e.id = m.id
+       SET (status, next_step, steps, resume_after, due_at, attempts, error, ended_at) = (
+           SELECT m.new ->> 0, (m.new ->> 1)::int, (m.new ->> 2)::int, (m.new ->> 3)::bigint,
+                  (m.new ->> 4)::timestamptz, (m.new ->> 5)::int, nullif(m.new -> 6, 'null'),
+                  (m.new ->> 7)::timestamptz
+             FROM (SELECT $3::jsonb -> e.id::text AS new) AS m)
+     WHERE e.account_id = $1 AND e.id = ANY($2::bigint[])
     """,
 )
 
@@ -332,18 +339,20 @@ async def claim(tx: Transaction, ids: Sequence[int], next_step: int) -> list[Enr
 async def move(tx: Transaction, moves: Sequence[Move]) -> None:
     """Write where enrollments stand now."""
     if moves:
-        await tx.execute(
-            MOVE,
-            [move.id for move in moves],
-            [move.status for move in moves],
-            [move.next_step for move in moves],
-            [move.steps for move in moves],
-            [move.resume_after for move in moves],
-            [move.due_at for move in moves],
-            [move.attempts for move in moves],
-            [move.error for move in moves],
-            [move.ended_at for move in moves],
-        )
+        new = {
+            str(move.id): (
+                move.status,
+                move.next_step,
+                move.steps,
+                move.resume_after,
+                move.due_at,
+                move.attempts,
+                move.error,
+                move.ended_at,
+            )
+            for move in moves
+        }
+        await tx.execute(MOVE, [move.id for move in moves], new)
 
 
 async def insert_steps(tx: Transaction, steps: Sequence[StepRow]) -> None:

@@ -28,6 +28,17 @@ class WorkflowRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningRow:
+    """What running a published workflow needs to know of it."""
+
+    id: int
+    object_type_id: int
+    published_revision: int
+    enabled: bool
+    enabled_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class RevisionRow:
     """A published definition."""
 
@@ -151,8 +162,21 @@ REVISIONS = Statement(
     """
     SELECT r.workflow_id, r.revision, r.definition, r.published_at, r.published_by
       FROM unnest($2::bigint[], $3::bigint[]) AS k(workflow_id, revision)
-      JOIN workflow_revision AS r
-        ON r.account_id = $1 AND r.workflow_id = k.workflow_id AND r.revision = k.revision
+     CROSS JOIN LATERAL (
+           SELECT r.* FROM workflow_revision AS r
+            WHERE r.account_id = $1 AND r.workflow_id = k.workflow_id AND r.revision = k.revision
+            LIMIT 1
+           ) AS r
+    """,
+)
+
+# What running needs, without the drafts.
+RUNNING = Statement(
+    "workflows.running",
+    """
+    SELECT w.id, w.object_type_id, w.published_revision, w.enabled, w.enabled_version
+      FROM workflow AS w
+     WHERE w.account_id = $1 AND w.id = ANY($2::bigint[]) AND w.published_revision IS NOT NULL
     """,
 )
 
@@ -171,15 +195,19 @@ INSERT_REFS = Statement(
 )
 
 # From what changed to who listens: probes of the primary key, so the cost follows the workflows that name
-# it and not those that exist. A workflow that is off hears nothing.
+# it and not those that exist. An id is of one kind only, so kinds and ids need not be paired. A workflow that
+# is off hears nothing.
 LISTENERS = Statement(
     "workflows.listeners",
     """
     SELECT t.kind, t.ref_id, t.path, t.workflow_id, w.enabled_version
-      FROM unnest($2::text[], $3::bigint[]) AS k(kind, ref_id)
-      JOIN trigger_ref AS t ON t.account_id = $1 AND t.kind = k.kind AND t.ref_id = k.ref_id
-      JOIN workflow AS w ON w.account_id = $1 AND w.id = t.workflow_id
-     WHERE w.enabled
+      FROM trigger_ref AS t
+     CROSS JOIN LATERAL (
+           SELECT w.enabled, w.enabled_version FROM workflow AS w
+            WHERE w.account_id = $1 AND w.id = t.workflow_id
+            LIMIT 1
+           ) AS w
+     WHERE t.account_id = $1 AND t.kind = ANY($2::text[]) AND t.ref_id = ANY($3::bigint[]) AND w.enabled
     """,
 )
 
@@ -252,6 +280,12 @@ async def by_ids(reader: Queryable, ids: Sequence[int]) -> list[WorkflowRow | No
     return [found.get(number) for number in ids]
 
 
+async def running(reader: Queryable, ids: Sequence[int]) -> list[RunningRow]:
+    """The published workflows among these, in id order."""
+    rows = await reader.fetch(RUNNING, list(ids))
+    return sorted((RunningRow(**row) for row in rows), key=lambda row: row.id)
+
+
 async def listing(reader: Queryable, after: int, limit: int) -> list[WorkflowRow]:
     """Up to `limit` workflows behind the id `after`, in id order."""
     return [_workflow(row) for row in await reader.fetch(LISTING, after, limit)]
@@ -316,7 +350,8 @@ async def revisions(reader: Queryable, keys: Sequence[tuple[int, int]]) -> list[
 
 async def listeners(reader: Queryable, keys: Sequence[tuple[str, int]]) -> list[Listener]:
     """The workflows that are on and listen to any of these (kind, what changed)."""
-    rows = await reader.fetch(LISTENERS, [key[0] for key in keys], [key[1] for key in keys])
+    kinds, ids = {key[0] for key in keys}, {key[1] for key in keys}
+    rows = await reader.fetch(LISTENERS, sorted(kinds), sorted(ids))
     return [
         Listener(
             Ref(row["kind"], row["ref_id"], tuple(row["path"])), row["workflow_id"], row["enabled_version"]

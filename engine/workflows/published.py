@@ -37,24 +37,15 @@ _Bound = tuple[Definition, tuple[Filter, ...] | None, tuple[Problem, ...]]
 _kept: OrderedDict[tuple[int, int, int, int], _Bound] = OrderedDict()
 
 
-async def load(tx: Queryable, catalogue: Catalogue, workflow_ids: Sequence[int]) -> list[Published]:
-    """The published workflows among these."""
-    rows = [
-        row
-        for row in await stored.by_ids(tx, workflow_ids)
-        if row is not None and row.published_revision is not None
-    ]
+async def load(reader: Queryable, catalogue: Catalogue, workflow_ids: Sequence[int]) -> list[Published]:
+    """The published workflows among these, in id order."""
+    rows = await stored.running(reader, workflow_ids)
     bound = await definitions_of(
-        tx, catalogue, [(row.id, row.published_revision or 0, row.object_type_id) for row in rows]
+        reader, catalogue, [(row.id, row.published_revision, row.object_type_id) for row in rows]
     )
     return [
         Published(
-            row.id,
-            row.published_revision or 0,
-            row.object_type_id,
-            row.enabled,
-            row.enabled_version or 0,
-            *one,
+            row.id, row.published_revision, row.object_type_id, row.enabled, row.enabled_version or 0, *one
         )
         for row, one in zip(rows, bound, strict=True)
     ]

@@ -24,7 +24,7 @@ from storage.changes import Event, EventKind
 from storage.database import Actor, Database, Transaction
 from storage.enrollments import DueGroup, EnrollmentRow
 from storage.faults import Fault, fault
-from storage.workflows import WorkflowRow
+from storage.workflows import RunningRow
 
 BATCH = 1_000
 # How many due enrollments are listed at once: enough for several steppers to find batches of their own.
@@ -113,8 +113,7 @@ async def _step(
         standing = await enrollments.claim(tx, ids, group.next_step)
         if not standing:
             return 0
-        (workflow,) = await stored.by_ids(tx, [group.workflow_id])
-        assert workflow is not None  # enrollments hold their workflow
+        (workflow,) = await stored.running(tx, [group.workflow_id])
         transitions = await _transitions(tx, workflow, group, standing, crash)
         await enrollments.insert_steps(tx, [one.step for one in transitions if one.step is not None])
         await enrollments.move(tx, [one.move for one in transitions])
@@ -125,7 +124,7 @@ async def _step(
 
 async def _transitions(
     tx: Transaction,
-    workflow: WorkflowRow,
+    workflow: RunningRow,
     group: DueGroup,
     standing: Sequence[EnrollmentRow],
     crash: Crashed | None,
