@@ -146,7 +146,12 @@ def contestants(
 ) -> Iterator[list[Contestant]]:
     """All servers, up and answering."""
     known = numbers(made)
-    relata = {"DATABASE_URL": url, "RELATA_PORT": str(PORTS["relata"]), "RELATA_POOL_SIZE": str(POOL), "RELATA_WORKERS": "0"}
+    relata = {
+        "DATABASE_URL": url,
+        "RELATA_PORT": str(PORTS["relata"]),
+        "RELATA_POOL_SIZE": str(POOL),
+        "RELATA_WORKERS": "0",
+    }
     floor = {"BENCH_FLOOR": json.dumps({**known, "url": url, "port": PORTS["floor"], "pool": POOL})}
     with contextlib.ExitStack() as stack:
 

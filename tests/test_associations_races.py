@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -142,7 +143,7 @@ async def test_merging_hubs_races_with_their_growth(crm: Graph) -> None:
         chance = random.Random(seed)
         for _ in range(15):
             pairs = [(one, chance.choice(hubs)) for one in chance.sample(contacts, 5)]
-            await patiently(lambda pairs=pairs: crm.do(associations.associate, *pairs))
+            await patiently(partial(crm.do, associations.associate, *pairs))
 
     async def merge() -> None:
         async def into_the_first(merged: int) -> None:
@@ -150,7 +151,7 @@ async def test_merging_hubs_races_with_their_growth(crm: Graph) -> None:
                 await records.merge(tx, hubs[0], merged)
 
         for merged in hubs[1:]:
-            await patiently(lambda merged=merged: into_the_first(merged))
+            await patiently(partial(into_the_first, merged))
 
     async with asyncio.timeout(60):
         await asyncio.gather(*map(grow, range(4)), merge())

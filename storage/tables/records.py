@@ -68,9 +68,7 @@ class Record(SQLModel, table=True):
         # Keyset pages of one object type in the default order.
         Index("record_page", "account_id", "object_type_id", "id"),
         # Who was merged into a record, so that chains stay one step long. Merged records are few.
-        Index(
-            "record_merged", "account_id", "merged_into_id", postgresql_where="merged_into_id IS NOT NULL"
-        ),
+        Index("record_merged", "account_id", "merged_into_id", postgresql_where="merged_into_id IS NOT NULL"),
         # No index reads `properties`: updates stay heap-only, and the pages leave room for them.
         {"postgresql_with": {"fillfactor": "80"}},
     )
