@@ -3,7 +3,7 @@
 # ruff: noqa: E501 - a query reads best in few lines
 
 from datetime import timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import orjson
@@ -128,25 +128,31 @@ async def test_cursors_survive_a_change_of_what_they_point_to(db: Database) -> N
     assert len(seen) == 4 + 17
 
 
-async def plan_of(of: Asker, text: str, variables: dict[str, Any]) -> dict[str, Any]:
-    """The plan of a compiled query as it ran: EXPLAIN ANALYZE."""
+async def plan_of(of: Asker, text: str, variables: dict[str, Any], mode: str) -> dict[str, Any]:
+    """The plan of a compiled query as it ran (EXPLAIN ANALYZE); `mode` is PostgreSQL's `plan_cache_mode`."""
     with counted() as told:
         assert await of.compiled(text, variables) is not None
-    [sql] = told
-    captured: list[Any] = []
-    async with of.db.read(of.account) as reader:
-        document = parse(text)
-        operation = get_operation_ast(document)
-        assert operation is not None
-        values = get_variable_values(SCHEMA, operation.variable_definitions or (), variables)
-        assert not isinstance(values, list)
-        catalogue = await of.db.catalogue(of.account)
-        prepared = prepare(document, operation)
-        plan = compile(Reading(SCHEMA, prepared.fragments, operation, values, catalogue).selection())
-        assert plan.sql == sql
-        captured = await reader.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", *plan.params)
-
-    found: dict[str, Any] = orjson.loads(captured[0][0])[0]["Plan"]
+    document = parse(text)
+    operation = get_operation_ast(document)
+    assert operation is not None
+    values = get_variable_values(SCHEMA, operation.variable_definitions or (), variables)
+    assert not isinstance(values, list)
+    catalogue = await of.db.catalogue(of.account)
+    prepared = prepare(document, operation)
+    plan = compile(Reading(SCHEMA, prepared.fragments, operation, values, catalogue).selection())
+    assert [plan.sql] == told
+    given = ", ".join(
+        "'" + orjson.dumps(one).decode().replace("'", "''") + "'" if isinstance(one, dict) else str(one)
+        for one in (of.account, *plan.params)
+    )
+    async with of.db.pool.acquire() as session, session.transaction():
+        await session.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        await session.execute(f"PREPARE asked AS {plan.sql}")
+        told_plan = await session.fetchval(
+            f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE asked({given})"
+        )
+        await session.execute("DEALLOCATE asked")
+    found: dict[str, Any] = orjson.loads(told_plan)[0]["Plan"]
     return found
 
 
@@ -199,17 +205,17 @@ HUB = """query ($id: ID, $first: Int, $after: String, $last: Int, $before: Strin
 
 async def test_a_page_of_a_hub_reads_a_page(db: Database) -> None:
     of = await hub(db, 20_000)
-    of_hub = {"id": of.ids["hub"]}
+    of_hub: dict[str, Any] = {"id": of.ids["hub"]}
     first = connection(await of.both(HUB, of_hub | {"first": 1}))["edges"][0]["cursor"]
     middle = f"{first.split('_')[0]}_{1_000_000 + 12_345}"
-    pages = [{}, {"after": middle}, {"last": 50}, {"last": 50, "before": middle}]
-    # Without statistics, as after a bulk load, and with them.
+    pages: list[dict[str, Any]] = [{}, {"after": middle}, {"last": 50}, {"last": 50, "before": middle}]
+    # Without statistics, as after a bulk load, and with them; planned for its values, and for any.
     for analyzed in (False, True):
         if analyzed:
             async with db.pool.acquire() as session:
                 await session.execute("ANALYZE")
-        for page in pages:
-            plan = await plan_of(of, HUB, of_hub | page)
+        for page, mode in product(pages, ("force_custom_plan", "force_generic_plan")):
+            plan = await plan_of(of, HUB, of_hub | page, mode)
             # The page, a row more to see whether it goes on, one before it, and the labels of each edge.
             assert 51 <= rows_read(plan, "association") <= 3 * 51
             assert rows_read(plan, "record") <= 2 * 51

@@ -131,7 +131,7 @@ async def test_odd_values_of_variables_are_told_as_what_they_are(of: Asker) -> N
     where = "query ($value: JSON) " + listed(
         'where: {property: {name: "firstname", operator: EQUALS, value: $value}}'
     )
-    wrong = {
+    wrong: dict[str, list[dict[str, Any]]] = {
         where: [{"value": "a\0b"}, {"value": {"a": 1}}, {"value": [["x"]]}, {"value": True}, {"value": 7}],
         "query ($after: String) " + listed("after: $after"): [
             {"after": 7},
