@@ -12,12 +12,13 @@ from resolvers import listings, loaders
 from resolvers.context import Context
 from resolvers.listings import InvalidPageSize, MalformedCursor
 from resolvers.writing import write
-from storage import enrollments
+from storage import backfills, enrollment_pages
 from storage import workflows as stored
+from storage.backfills import BackfillRow
 from storage.catalogue import ObjectTypeRow
 from storage.database import Queryable, Transaction
 from storage.enrollments import EnrollmentRow, StepRow
-from storage.workflows import BackfillRow, RevisionRow, WorkflowRow
+from storage.workflows import RevisionRow, WorkflowRow
 
 LARGEST = 2**63 - 1
 
@@ -102,7 +103,7 @@ async def revision(context: Context, workflow: WorkflowRow) -> RevisionRow | Non
 
 async def backfill(context: Context, workflow: WorkflowRow) -> BackfillRow | None:
     """The enrolling of existing records, while it goes on."""
-    return await loaders.loader(context, "workflow backfill", stored.backfills).load(workflow.id)
+    return await loaders.loader(context, "workflow backfill", backfills.of).load(workflow.id)
 
 
 async def problems(context: Context, workflow: WorkflowRow) -> list[Problem]:
@@ -136,14 +137,16 @@ async def page(context: Context, workflow: int | None, record: int | None, wante
     limit = wanted.size + 1
     if workflow is None and record is None:
         async with context.db.read(context.account_id) as reader:
-            rows = await enrollments.page(reader, status=wanted.status, before=wanted.before, limit=limit)
+            rows = await enrollment_pages.page(
+                reader, status=wanted.status, before=wanted.before, limit=limit
+            )
         return _page(rows, wanted)
 
     async def read(reader: Queryable, numbers: Sequence[int]) -> list[list[EnrollmentRow]]:
         narrow = {"status": wanted.status, "before": wanted.before, "limit": limit}
         if workflow is None:
-            return await enrollments.pages_of_records(reader, numbers, workflow_id=None, **narrow)  # type: ignore[arg-type]
-        return await enrollments.pages_of_workflows(reader, numbers, record_id=record, **narrow)  # type: ignore[arg-type]
+            return await enrollment_pages.pages_of_records(reader, numbers, workflow_id=None, **narrow)  # type: ignore[arg-type]
+        return await enrollment_pages.pages_of_workflows(reader, numbers, record_id=record, **narrow)  # type: ignore[arg-type]
 
     key = ("enrollments", workflow is None, record if workflow is not None else None, wanted)
     owner = record if workflow is None else workflow
@@ -153,12 +156,12 @@ async def page(context: Context, workflow: int | None, record: int | None, wante
 
 async def enrollment(context: Context, number: int) -> EnrollmentRow | None:
     """One enrollment."""
-    return await loaders.loader(context, "enrollment", enrollments.by_ids).load(number)
+    return await loaders.loader(context, "enrollment", enrollment_pages.by_ids).load(number)
 
 
 async def steps(context: Context, row: EnrollmentRow) -> list[StepRow]:
     """What an enrollment has gone through."""
-    return await loaders.loader(context, "enrollment steps", enrollments.steps).load(row.id)
+    return await loaders.loader(context, "enrollment steps", enrollment_pages.steps).load(row.id)
 
 
 def _page(rows: Sequence[EnrollmentRow], wanted: Asked) -> Page:

@@ -1,4 +1,4 @@
-"""Workflows: their drafts, published revisions, the inverted index from changes to them, and backfills."""
+"""Workflows: their drafts, published revisions, and the inverted index from changes to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,16 +69,6 @@ class Listener:
     ref: Ref
     workflow_id: int
     enabled_version: int
-
-
-@dataclass(frozen=True, slots=True)
-class BackfillRow:
-    """How far the enrolling of records that met the triggers beforehand has got."""
-
-    workflow_id: int
-    after_id: int
-    enrolled: int
-    started_at: datetime
 
 
 _WORKFLOW = """
@@ -211,58 +201,6 @@ LISTENERS = Statement(
     """,
 )
 
-BEGIN_BACKFILL = Statement(
-    "workflows.begin_backfill",
-    """
-    INSERT INTO workflow_backfill (account_id, workflow_id, after_id, enrolled, started_at)
-    VALUES ($1, $2, 0, 0, $3)
-    ON CONFLICT (account_id, workflow_id) DO UPDATE SET after_id = 0, enrolled = 0, started_at = $3
-    """,
-)
-
-END_BACKFILL = Statement(
-    "workflows.end_backfill",
-    "DELETE FROM workflow_backfill AS b WHERE b.account_id = $1 AND b.workflow_id = $2",
-)
-
-# The one who works on a backfill holds its row until the part and the new place are committed.
-CLAIM_BACKFILL = Statement(
-    "workflows.claim_backfill",
-    """
-    SELECT b.workflow_id, b.after_id, b.enrolled, b.started_at
-      FROM workflow_backfill AS b
-     WHERE b.account_id = $1
-     ORDER BY b.workflow_id LIMIT 1
-       FOR UPDATE SKIP LOCKED
-    """,
-)
-
-MOVE_BACKFILL = Statement(
-    "workflows.move_backfill",
-    """
-    UPDATE workflow_backfill AS b SET after_id = $3, enrolled = b.enrolled + $4
-     WHERE b.account_id = $1 AND b.workflow_id = $2
-    """,
-)
-
-BACKFILLS = Statement(
-    "workflows.backfills",
-    """
-    SELECT b.workflow_id, b.after_id, b.enrolled, b.started_at
-      FROM workflow_backfill AS b WHERE b.account_id = $1 AND b.workflow_id = ANY($2::bigint[])
-    """,
-)
-
-# Archived records are passed by here, so a page is a page of those that may enroll.
-RECORD_PAGE = Statement(
-    "workflows.record_page",
-    """
-    SELECT r.id FROM record AS r
-     WHERE r.account_id = $1 AND r.object_type_id = $2 AND r.id > $3 AND r.archived_at IS NULL
-     ORDER BY r.id LIMIT $4
-    """,
-)
-
 
 async def insert(
     tx: Transaction, workflow_id: int, name: str, object_type_id: int, draft: dict[str, Any]
@@ -329,15 +267,9 @@ async def enable(tx: Transaction, workflow_id: int, version: int) -> None:
     await tx.execute(ENABLE, workflow_id, tx.now, version)
 
 
-async def begin_backfill(tx: Transaction, workflow_id: int) -> None:
-    """Let a backfill begin, or begin again."""
-    await tx.execute(BEGIN_BACKFILL, workflow_id, tx.now)
-
-
 async def disable(tx: Transaction, workflow_id: int) -> None:
-    """Turn a workflow off; a backfill that has not ended ends."""
+    """Turn a workflow off."""
     await tx.execute(DISABLE, workflow_id, tx.now)
-    await tx.execute(END_BACKFILL, workflow_id)
 
 
 async def revisions(reader: Queryable, keys: Sequence[tuple[int, int]]) -> list[RevisionRow | None]:
@@ -358,34 +290,6 @@ async def listeners(reader: Queryable, keys: Sequence[tuple[str, int]]) -> list[
         )
         for row in rows
     ]
-
-
-async def claim_backfill(tx: Transaction) -> BackfillRow | None:
-    """A backfill that nobody else works on, held until the commit."""
-    row = await tx.fetchrow(CLAIM_BACKFILL)
-    return None if row is None else BackfillRow(**row)
-
-
-async def move_backfill(tx: Transaction, workflow_id: int, after_id: int, enrolled: int) -> None:
-    """Records up to `after_id` are done, `enrolled` more of them enrolled."""
-    await tx.execute(MOVE_BACKFILL, workflow_id, after_id, enrolled)
-
-
-async def end_backfill(tx: Transaction, workflow_id: int) -> None:
-    """The backfill has reached the last record."""
-    await tx.execute(END_BACKFILL, workflow_id)
-
-
-async def backfills(reader: Queryable, workflow_ids: Sequence[int]) -> list[BackfillRow | None]:
-    """The backfills of these workflows that have not ended, in the order asked."""
-    rows = await reader.fetch(BACKFILLS, list(workflow_ids))
-    found = {row["workflow_id"]: BackfillRow(**row) for row in rows}
-    return [found.get(workflow_id) for workflow_id in workflow_ids]
-
-
-async def record_page(reader: Queryable, object_type_id: int, after: int, limit: int) -> list[int]:
-    """Up to `limit` ids of living records of a type behind the id `after`, in id order."""
-    return [row["id"] for row in await reader.fetch(RECORD_PAGE, object_type_id, after, limit)]
 
 
 def _workflow(row: Row) -> WorkflowRow:

@@ -8,7 +8,7 @@ from typing import Any
 from engine import accounts, records
 from engine.batches import Mode
 from engine.workflows import backfill, commands, evaluate, steps
-from storage import enrollments
+from storage import enrollment_pages
 from storage.changes import EventKind, LoggedEvent, read
 from storage.database import Database
 from storage.enrollments import EnrollmentRow, StepRow
@@ -84,7 +84,7 @@ class Flows(Graph):
     async def enrolled(self, workflow: int) -> list[EnrollmentRow]:
         """A workflow's enrollments, oldest first."""
         async with self.db.read(self.account) as reader:
-            [found] = await enrollments.pages_of_workflows(
+            [found] = await enrollment_pages.pages_of_workflows(
                 reader, [workflow], record_id=None, status=None, before=EVERYTHING, limit=1_000_000
             )
         return found[::-1]
@@ -96,7 +96,7 @@ class Flows(Graph):
     async def history(self, enrollment: int) -> list[StepRow]:
         """An enrollment's steps."""
         async with self.db.read(self.account) as reader:
-            [found] = await enrollments.steps(reader, [enrollment])
+            [found] = await enrollment_pages.steps(reader, [enrollment])
         return found
 
     async def events(self, *kinds: EventKind) -> list[LoggedEvent]:

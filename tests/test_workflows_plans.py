@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from storage import enrollments, walks, workflows
+from storage import enrollment_pages, enrollments, walks, workflows
 from storage.database import Database
 from tests.flows import flows
 from tests.graph import T0
@@ -52,9 +52,9 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "due": (enrollments.DUE, (T0, 1_000)),
     "claim": (enrollments.CLAIM, (BATCH, 0, T0)),
     "move": (enrollments.MOVE, (BATCH, MOVES)),
-    "pages of workflows": (enrollments.PAGES_OF_WORKFLOWS, ([3, 4], 2**62, None, None, 51)),
-    "pages of records": (enrollments.PAGES_OF_RECORDS, ([30, 40], 2**62, None, None, 51)),
-    "page": (enrollments.PAGE, (2**62, None, 51)),
+    "pages of workflows": (enrollment_pages.PAGES_OF_WORKFLOWS, ([3, 4], 2**62, None, None, 51)),
+    "pages of records": (enrollment_pages.PAGES_OF_RECORDS, ([30, 40], 2**62, None, None, 51)),
+    "page": (enrollment_pages.PAGE, (2**62, None, 51)),
     "listeners": (workflows.LISTENERS, (["PROPERTY", "RECORD"], [17, 18, 19])),
     "running": (workflows.RUNNING, ([17, 18, 19],)),
     "revisions": (workflows.REVISIONS, ([17, 18], [1, 1])),

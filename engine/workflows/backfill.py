@@ -5,10 +5,10 @@ from datetime import datetime
 
 from engine.workflows import evaluate, published
 from engine.workflows.triggers import Cause
-from storage import workflows as stored
+from storage import backfills
+from storage.backfills import BackfillRow
 from storage.database import Database, Transaction
 from storage.filters import facts
-from storage.workflows import BackfillRow
 
 RECORDS_A_BATCH = 2_000
 
@@ -20,7 +20,7 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
     evaluator's: both may find the same record, and one of them enrolls it.
     """
     async with db.transaction(account_id, now=now, actor=evaluate.EVALUATOR) as tx:
-        held = await stored.claim_backfill(tx)
+        held = await backfills.claim(tx)
         if held is None:
             return False
         await _part(tx, held)
@@ -39,15 +39,15 @@ async def run_all(db: Database, *, now: datetime) -> None:
 
 async def _part(tx: Transaction, held: BackfillRow) -> None:
     (workflow,) = await published.load(tx, tx.catalogue, [held.workflow_id])
-    page = await stored.record_page(tx, workflow.object_type_id, held.after_id, RECORDS_A_BATCH)
+    page = await backfills.record_page(tx, workflow.object_type_id, held.after_id, RECORDS_A_BATCH)
     met = await _meeting(tx, workflow, page)
     cause = Cause({"kind": "TURNED_ON"}, tx.now, 0, tx.catalogue.version)
     entries = [evaluate.entry(workflow, record_id, trigger, cause) for record_id, trigger in met.items()]
     enrolled = await evaluate.begin(tx, entries, {workflow.id: workflow.object_type_id})
     if len(page) < RECORDS_A_BATCH or workflow.filters is None:
-        await stored.end_backfill(tx, workflow.id)
+        await backfills.end(tx, workflow.id)
     else:
-        await stored.move_backfill(tx, workflow.id, page[-1], enrolled)
+        await backfills.move(tx, workflow.id, page[-1], enrolled)
 
 
 async def _meeting(tx: Transaction, workflow: published.Published, page: Sequence[int]) -> dict[int, int]:

@@ -7,6 +7,7 @@ from engine import ids, naming
 from engine.problems import NotFound, Problem, Refused, UnknownObjectType
 from engine.workflows import definition as definitions
 from engine.workflows import triggers
+from storage import backfills
 from storage import workflows as stored
 from storage.catalogue import ObjectTypeRow
 from storage.changes import Event, EventKind
@@ -110,6 +111,7 @@ async def set_enabled(
     if not enabled:
         if held.enabled:
             await stored.disable(tx, workflow_id)
+            await backfills.end(tx, workflow_id)
             _tell(tx, EventKind.WORKFLOW_TURNED_OFF, workflow_id, held.object_type_id, {})
         return await _read(tx, workflow_id)
     await _runnable(tx, held)
@@ -119,7 +121,7 @@ async def set_enabled(
         await tx.redefine()
         await stored.enable(tx, workflow_id, tx.catalogue.version)
     if enroll_existing:
-        await stored.begin_backfill(tx, workflow_id)
+        await backfills.begin(tx, workflow_id)
     if not held.enabled or enroll_existing:
         details = {"revision": held.published_revision, "enrollExisting": enroll_existing}
         _tell(tx, EventKind.WORKFLOW_TURNED_ON, workflow_id, held.object_type_id, details)
