@@ -1,7 +1,7 @@
 """The catalogue: an account's object types, properties and association types, as one immutable value."""
 
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,16 @@ class ObjectTypeRow:
         """
         if self.primary_display_property is not None:
             alternatives: list[list[str]] = [[self.primary_display_property]]
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A segment as filters and workflows know it. `kind` is ACTIVE, STATIC or SNAPSHOT."""
+
+    id: int
+    name: str
+    object_type_id: int
+    kind: str
+
+
         elif self.name in ("contacts", "leads"):
             alternatives = [["firstname", "lastname"], ["email"]]
         else:
@@ -140,6 +150,7 @@ class Catalogue:
 
     def between(self, from_object_type_id: int, to_object_type_id: int) -> list[AssociationTypeRow]:
         """The association types of a directed pair of object types, the unlabelled one included."""
+    segments: dict[int, SegmentRow] = field(default_factory=dict)
         return self._by_pair.get((from_object_type_id, to_object_type_id), [])
 
     def unlabelled(self, from_object_type_id: int, to_object_type_id: int) -> AssociationTypeRow:
@@ -204,6 +215,9 @@ async def load(reader: "Queryable") -> Catalogue:
         row["version"] or 0,
         {found.id: found for found in object_types},
         {found.id: found for found in types},
+           (SELECT jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'kind', s.kind,
+                                                'object_type_id', s.object_type_id))
+              FROM segment AS s WHERE s.account_id = $1) AS segments,
         row["time_zone"] or "UTC",
     )
 
@@ -216,3 +230,4 @@ def _row(found: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
         for name, value in found.items()
         if name in names
     }
+        {found["id"]: SegmentRow(**found) for found in row["segments"] or []},

@@ -2,8 +2,8 @@
 
 from sqlmodel import SQLModel
 
-from storage.tables import accounts, associations, changes, imports, records, workflows
+from storage.tables import accounts, associations, changes, imports, records, segments, workflows
 
 metadata = SQLModel.metadata
 
-__all__ = ["accounts", "associations", "changes", "imports", "metadata", "records", "workflows"]
+__all__ = ["accounts", "associations", "changes", "imports", "metadata", "records", "segments", "workflows"]

@@ -242,6 +242,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "pair_id", "id"),
     )
     op.create_table(
+        "match_state",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("listener_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("record_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("next_check_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "listener_id", "record_id"),
+    )
+    op.create_index(
+        "match_state_due",
+        "match_state",
+        ["account_id", "next_check_at", "listener_id", "record_id"],
+        unique=False,
+    )
+    op.create_table(
         "object_type",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -267,6 +281,14 @@ def upgrade() -> None:
         sa.Column("source_id", sa.Text(collation="C"), nullable=True),
         sa.Column("user_id", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("account_id", "record_id", "version"),
+    )
+    op.create_table(
+        "property_key",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("property_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("value_hash", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("record_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "property_id", "value_hash", "record_id"),
     )
     op.create_table(
         "property_value",
@@ -317,6 +339,62 @@ def upgrade() -> None:
         postgresql_where="merged_into_id IS NOT NULL",
     )
     op.create_index("record_page", "record", ["account_id", "object_type_id", "id"], unique=False)
+    op.create_table(
+        "segment_fill",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("after_id", sa.BigInteger(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "segment_id"),
+    )
+    op.create_table(
+        "segment_history",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("record_id", sa.BigInteger(), nullable=False),
+        sa.Column("joined", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("cause", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "segment_id", "n"),
+    )
+    op.create_index(
+        "segment_history_record",
+        "segment_history",
+        ["account_id", "record_id", "segment_id", "n"],
+        unique=False,
+    )
+    op.create_table(
+        "segment_member",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("record_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("joined_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "segment_id", "record_id"),
+    )
+    op.create_index(
+        "segment_member_record", "segment_member", ["account_id", "record_id", "segment_id"], unique=False
+    )
+    op.create_table(
+        "segment_ref",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.Text(collation="C"), nullable=False),
+        sa.Column("ref_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("path", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "kind", "ref_id", "segment_id", "n"),
+    )
+    op.create_index("segment_ref_segment", "segment_ref", ["account_id", "segment_id"], unique=False)
+    op.create_table(
+        "segment_tally",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("members", sa.BigInteger(), nullable=False),
+        sa.Column("lines", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "segment_id"),
+        postgresql_with={"fillfactor": "50"},
+    )
     op.create_table(
         "trigger_ref",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -421,12 +499,41 @@ def upgrade() -> None:
         sa.Column("options", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("index_state", sa.Text(collation="C"), server_default="READY", nullable=False),
+        sa.Column("index_changed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("index_last", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id", "object_type_id"],
             ["object_type.account_id", "object_type.id"],
         ),
         sa.PrimaryKeyConstraint("account_id", "id"),
         sa.UniqueConstraint("account_id", "object_type_id", "name"),
+    )
+    op.create_index(
+        "property_indexing",
+        "property",
+        ["account_id", "id"],
+        unique=False,
+        postgresql_where="index_state <> 'READY'",
+    )
+    op.create_table(
+        "segment",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(collation="C"), nullable=False),
+        sa.Column("object_type_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(collation="C"), nullable=False),
+        sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id", "object_type_id"],
+            ["object_type.account_id", "object_type.id"],
+        ),
+        sa.PrimaryKeyConstraint("account_id", "id"),
+        sa.UniqueConstraint("account_id", "name"),
     )
     op.create_table(
         "workflow",
