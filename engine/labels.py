@@ -32,7 +32,7 @@ class LimitOutOfRange(Problem):
 
 
 class SystemLabelFixed(Problem):
-    """The label "{name}" belongs to the system: its text and limits do not change."""
+    """The label "{name}" belongs to the system: it is not changed, replaced or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ async def create(
     """
     await tx.redefine()
     near, far = _object_type(tx.catalogue, from_type, "from"), _object_type(tx.catalogue, to_type, "to")
-    there_text = naming.text(label, "label")
-    back_text = there_text if inverse_label is None else naming.text(inverse_label, "inverse label")
+    there_text = _text(label, "label")
+    back_text = there_text if inverse_label is None else _text(inverse_label, "inverseLabel")
     symmetric = near.id == far.id and back_text == there_text
     if symmetric:
         if inverse_name not in (None, name):
@@ -86,7 +86,7 @@ async def create(
     await _check_number(tx, near, far)
     _check_limit(tx.catalogue, near.id, far.id, max_count, "maxCount")
     _check_limit(tx.catalogue, far.id, near.id, inverse_max_count, "inverseMaxCount")
-    group = None if exclusivity_group is None else naming.text(exclusivity_group, "exclusivity group")
+    group = None if exclusivity_group is None else _text(exclusivity_group, "exclusivityGroup")
     first, second = await tx.new_ids(2)
     there = AssociationTypeRow(
         id=first,
@@ -114,9 +114,9 @@ async def create(
     )
     await association_types.insert(tx, [there] if symmetric else [there, back])
     made = Label(there, there if symmetric else back, _warnings(there_text, back_text))
-    fields = {"from": near.name, "to": far.name, **_fields(made), "exclusivityGroup": group}
-    changed = {field: [None, value] for field, value in fields.items() if value is not None}
-    await _tell(tx, made, "CREATED", changed)
+    told = {"from": near.name, "to": far.name, **fields(made)}
+    changed = {field: [None, value] for field, value in told.items() if value is not None}
+    await labels.tell(tx, there.pair_id, there.id, "CREATED", changed)
     await tx.reload()
     return made
 
@@ -129,25 +129,29 @@ async def update(
     inverse_label: str | Keep = KEEP,
     max_count: int | Keep | None = KEEP,
     inverse_max_count: int | Keep | None = KEEP,
+    exclusivity_group: str | Keep | None = KEEP,
 ) -> Label:
-    """Change texts and limits, told from the direction `type_id`; of unlabelled types limits only.
+    """Change texts, limits and exclusivity group, told from the direction `type_id`; of unlabelled types limits only.
 
     A single label keeps one text: changing one side changes both. Raises `NotFound`, `SystemLabelFixed`,
-    `MalformedText`, `LimitOutOfRange`, `InvalidInput`. Limits are not retroactive.
+    `MalformedText`, `LimitOutOfRange`, `InvalidInput`. Limits and groups are not retroactive.
     """
     await tx.redefine()
     before = both(tx.catalogue, type_id)
-    texts = not (isinstance(label, Keep) and isinstance(inverse_label, Keep))
-    if before.there.category == "SYSTEM" and (texts or not before.there.unlabelled):
+    worded = not all(isinstance(given, Keep) for given in (label, inverse_label))
+    if before.there.category == "SYSTEM" and (
+        worded or not isinstance(exclusivity_group, Keep) or not before.there.unlabelled
+    ):
         raise SystemLabelFixed(name=before.there.name or "unlabelled")
-    after = _reworded(before, label, inverse_label) if texts else before
+    after = _reworded(before, label, inverse_label) if worded else before
     after = _limited(tx.catalogue, after, max_count, inverse_max_count)
-    old, new = _fields(before), _fields(after)
+    after = _grouped(after, exclusivity_group)
+    old, new = fields(before), fields(after)
     changed = {field: [old[field], new[field]] for field in old if old[field] != new[field]}
     if changed:
         for row in {after.there.id: after.there, after.back.id: after.back}.values():
-            await labels.update(tx, row.id, row.label, row.max_count)
-        await _tell(tx, after, "UPDATED", changed)
+            await labels.update(tx, row)
+        await labels.tell(tx, after.there.pair_id, after.there.id, "UPDATED", changed)
         await tx.reload()
     return after
 
@@ -195,6 +199,17 @@ def derived(text: str, taken: Collection[str]) -> str:
         n += 1
         candidate = f"{name}_{n}"
     return candidate
+
+
+WORDS = {"label": "label", "inverseLabel": "inverse label", "exclusivityGroup": "exclusivity group"}
+
+
+def _text(value: str, field: str) -> str:
+    """A text for people; raises `MalformedText` at the field of the input."""
+    try:
+        return naming.text(value, WORDS[field])
+    except Problem as problem:
+        raise problem.at(field) from None
 
 
 def _object_type(catalogue: Catalogue, name: str, end: str) -> ObjectTypeRow:
@@ -270,8 +285,8 @@ def _check_object_limit(catalogue: Catalogue, near: int, far: int, limit: int | 
 def _reworded(before: Label, label: str | Keep, inverse_label: str | Keep) -> Label:
     there, back = before.there, before.back
     single = there.label == back.label
-    first = there.label if isinstance(label, Keep) else naming.text(label, "label")
-    second = back.label if isinstance(inverse_label, Keep) else naming.text(inverse_label, "inverse label")
+    first = there.label if isinstance(label, Keep) else _text(label, "label")
+    second = back.label if isinstance(inverse_label, Keep) else _text(inverse_label, "inverseLabel")
     if single and isinstance(inverse_label, Keep):
         second = first
     elif single and isinstance(label, Keep):
@@ -319,8 +334,16 @@ def _warnings(*texts: str | None) -> tuple[str, ...]:
     )
 
 
-def _fields(label: Label) -> dict[str, Any]:
-    """What a label's history tells of: texts, internal names and limits of both directions."""
+def _grouped(label: Label, group: str | Keep | None) -> Label:
+    if isinstance(group, Keep):
+        return label
+    chosen = None if group is None else _text(group, "exclusivityGroup")
+    there, back = (replace(row, exclusivity_group=chosen) for row in (label.there, label.back))
+    return replace(label, there=there, back=back)
+
+
+def fields(label: Label) -> dict[str, Any]:
+    """What a label's history tells of: texts, internal names and limits of both directions, the exclusivity group."""
     return {
         "label": label.there.label,
         "inverseLabel": label.back.label,
@@ -328,9 +351,5 @@ def _fields(label: Label) -> dict[str, Any]:
         "inverseName": label.back.name,
         "maxCount": label.there.max_count,
         "inverseMaxCount": label.back.max_count,
+        "exclusivityGroup": label.there.exclusivity_group,
     }
-
-
-async def _tell(tx: Transaction, label: Label, kind: str, changed: dict[str, Any]) -> None:
-    change = LabelChange(label.there.id, tx.now, tx.actor.user_id, kind, changed)
-    await labels.tell(tx, label.there.pair_id, change)

@@ -124,8 +124,11 @@ class LabelHistory(SQLModel, table=True):
     id: int = key()
     type_id: int = big()
     at: datetime = moment()
+    # What kind of thing made the change (API, IMPORT …), and which of its kind.
+    source: str = text()
+    source_id: str | None = text(nullable=True)
     user_id: int | None = big(nullable=True)
-    # CREATED, UPDATED or DELETED.
+    # CREATED, UPDATED, REPLACED or DELETED.
     kind: str = text()
     # {"field": [old, new]}
     changed: dict[str, Any] = document()
