@@ -13,6 +13,7 @@ from typing import Any
 from engine import accounts, labels
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
 from storage.database import Actor, Database, Transaction
+from storage.property_keys import value_hash
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ACTOR = Actor("BENCH")
@@ -109,7 +110,7 @@ async def build(db: Database, name: str, size: Size) -> Graph:
             rows = [(number, properties(n, chance)) for n, number in enumerate(graph.ids[object_type])]
             await _write_records(tx, tx.catalogue.by_name[object_type], rows)
         await _write_associations(tx, _pairs(graph, chance))
-    for table in ("record", "association", "association_count", "property_value", "unique_value"):
+    for table in ("record", "association", "association_count", "property_value", "property_key", "unique_value"):
         await db.pool.execute(f"VACUUM ANALYZE {table}")
     return graph
 
@@ -179,6 +180,17 @@ async def _write_records(
             )
             for number, values in rows
             for prop in searchable
+            if prop.name in values
+        ],
+    )
+    await tx.copy(
+        "property_key",
+        ("property_id", "value_hash", "record_id"),
+        [
+            (prop.id, value_hash(values[prop.name]), number)
+            for prop in object_type.properties.values()
+            if prop.writes_keys
+            for number, values in rows
             if prop.name in values
         ],
     )

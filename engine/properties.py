@@ -7,7 +7,7 @@ from typing import Any
 from engine import naming
 from engine.object_types import KEEP, Keep, get
 from engine.problems import NotFound, Problem
-from storage import properties, property_values
+from storage import properties
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Transaction
 
@@ -66,6 +66,10 @@ class PropertyArchived(Problem):
 
 class PropertyNamesRecords(Problem):
     """The property "{name}" names the records of {object_type}; choose another primary display property first."""
+
+
+class PropertyBeingIndexed(Problem):
+    """The index of "{name}" of {object_type} is being changed; say again whether it is searchable when that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ async def create(
         tx.now,
         None,
     )
-    # No record can hold a value yet, so there is nothing to fill even where it is searchable.
+    # No record can hold a value yet: whichever index it has is complete.
     await properties.insert(tx, [row])
     return (await tx.reload()).object_types[owner.id].properties[name]
 
@@ -147,8 +151,9 @@ async def update(
 ) -> PropertyRow:
     """Change a property; name, type and uniqueness never change.
 
-    Options that are left out are archived, not forgotten: records may hold them. Making it searchable writes
-    the values that records already hold to the side table. Raises problems of this module and `NotFound`.
+    Options that are left out are archived, not forgotten: records may hold them. Whether it is
+    searchable takes effect when its new index is filled (`engine.indexing`). Raises problems of this module and
+    `NotFound`.
     """
     await tx.redefine()
     owner, row = _live(tx, object_type, name)
@@ -163,11 +168,11 @@ async def update(
         required=row.required if required is None else required,
         searchable=row.searchable if searchable is None else searchable,
     )
+    if changed.searchable is not row.searchable:
+        if row.index_state != "READY":
+            raise PropertyBeingIndexed(name=name, object_type=owner.name)
+        changed = replace(changed, index_state="FILLING", index_changed_at=tx.now)
     await properties.update(tx, changed)
-    if changed.searchable and not row.searchable:
-        await property_values.fill(tx, changed)
-    if row.searchable and not changed.searchable:
-        await property_values.clear(tx, changed)
     return (await tx.reload()).object_types[owner.id].properties[name]
 
 
@@ -183,8 +188,10 @@ async def archive(tx: Transaction, object_type: str, name: str) -> PropertyRow:
         return row
     if owner.primary_display_property == name:
         raise PropertyNamesRecords(name=name, object_type=owner.name)
-    await properties.update(tx, replace(row, archived_at=tx.now, searchable=False))
-    await property_values.clear(tx, row)
+    # Its values are forgotten as those of an index that nobody reads.
+    await properties.update(
+        tx, replace(row, archived_at=tx.now, index_state="CLEARING", index_changed_at=tx.now)
+    )
     return (await tx.reload()).object_types[owner.id].properties[name]
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import structlog
 
+from engine import indexing
 from engine.workflows import backfill, evaluate, steps
 from storage.database import Database
 from storage.faults import Fault, fault
@@ -54,6 +55,7 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event) -> None:
         Duty("evaluate", lambda db, _: evaluate.waiting(db), _evaluate),
         Duty("backfill", lambda db, _: backfill.waiting(db), _backfill),
         Duty("step", lambda db, now: steps.due_accounts(db, now=now), _step),
+        Duty("index", lambda db, now: indexing.due_accounts(db), _index),
     ]
 
     def woken(account_id: int) -> None:
@@ -123,6 +125,10 @@ async def _backfill(db: Database, account_id: int, now: datetime) -> bool:
 
 async def _step(db: Database, account_id: int, now: datetime) -> bool:
     return await steps.run_once(db, account_id, now=now) > 0
+
+
+async def _index(db: Database, account_id: int, now: datetime) -> bool:
+    return await indexing.run_once(db, account_id, now=now)
 
 
 def _tell(duty: Duty, error: Exception, pause: float) -> None:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PropertyRow:
-    """A property. `type` is one of STRING NUMBER BOOLEAN DATE DATETIME ENUMERATION PHONE JSON."""
+    """A property. `type` is one of STRING NUMBER BOOLEAN DATE DATETIME ENUMERATION PHONE JSON.
+
+    Its values are indexed in `property_value` where it is searchable, else in `property_key`. From one to the other
+    it goes online, by `index_state`: FILLING (both are written, the old one is read), RETIRING (both are written,
+    the new one is read: whoever still reads the old one has time to end), CLEARING (the old one is being
+    emptied), READY.
+    """
 
     id: int
     object_type_id: int
@@ -33,6 +39,23 @@ class PropertyRow:
     options: tuple[dict[str, Any], ...]
     created_at: datetime
     archived_at: datetime | None
+    index_state: str = "READY"
+    index_changed_at: datetime | None = None
+
+    @property
+    def writes_values(self) -> bool:
+        """Whether its values are kept in `property_value`."""
+        return self.searchable or self.index_state in ("FILLING", "RETIRING")
+
+    @property
+    def writes_keys(self) -> bool:
+        """Whether its values are kept in `property_key`."""
+        return self.type != "JSON" and (not self.searchable or self.index_state in ("FILLING", "RETIRING"))
+
+    @property
+    def reads_values(self) -> bool:
+        """Whether `property_value` has all of its values; if not, `property_key` has (JSON is in neither)."""
+        return self.searchable is (self.index_state != "FILLING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +94,16 @@ class AssociationTypeRow:
         return self.category == "SYSTEM" and self.name == "primary"
 
 
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A segment as filters and workflows know it. `kind` is ACTIVE, STATIC or SNAPSHOT."""
+
+    id: int
+    name: str
+    object_type_id: int
+    kind: str
+
+
 @dataclass(frozen=True)
 class ObjectTypeRow:
     """An object type with its properties (archived ones included) by name."""
@@ -94,16 +127,6 @@ class ObjectTypeRow:
         """
         if self.primary_display_property is not None:
             alternatives: list[list[str]] = [[self.primary_display_property]]
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """A segment as filters and workflows know it. `kind` is ACTIVE, STATIC or SNAPSHOT."""
-
-    id: int
-    name: str
-    object_type_id: int
-    kind: str
-
-
         elif self.name in ("contacts", "leads"):
             alternatives = [["firstname", "lastname"], ["email"]]
         else:
@@ -127,6 +150,7 @@ class Catalogue:
     association_types: dict[int, AssociationTypeRow]
     # The name of the zone whose days filters mean by a day; a setting that bumps the version when it changes.
     time_zone: str = "UTC"
+    segments: dict[int, SegmentRow] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> dict[str, ObjectTypeRow]:
@@ -150,7 +174,6 @@ class Catalogue:
 
     def between(self, from_object_type_id: int, to_object_type_id: int) -> list[AssociationTypeRow]:
         """The association types of a directed pair of object types, the unlabelled one included."""
-    segments: dict[int, SegmentRow] = field(default_factory=dict)
         return self._by_pair.get((from_object_type_id, to_object_type_id), [])
 
     def unlabelled(self, from_object_type_id: int, to_object_type_id: int) -> AssociationTypeRow:
@@ -192,6 +215,9 @@ LOAD = Statement(
            (SELECT jsonb_agg(to_jsonb(o.*)) FROM object_type AS o WHERE o.account_id = $1) AS object_types,
            (SELECT jsonb_agg(to_jsonb(p.*)) FROM property AS p WHERE p.account_id = $1) AS properties,
            (SELECT jsonb_agg(to_jsonb(a.*)) FROM association_type AS a WHERE a.account_id = $1) AS types,
+           (SELECT jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'kind', s.kind,
+                                                'object_type_id', s.object_type_id))
+              FROM segment AS s WHERE s.account_id = $1) AS segments,
            (SELECT c.settings ->> 'time_zone' FROM account AS c WHERE c.account_id = $1) AS time_zone
     """,
 )
@@ -215,10 +241,8 @@ async def load(reader: "Queryable") -> Catalogue:
         row["version"] or 0,
         {found.id: found for found in object_types},
         {found.id: found for found in types},
-           (SELECT jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'kind', s.kind,
-                                                'object_type_id', s.object_type_id))
-              FROM segment AS s WHERE s.account_id = $1) AS segments,
         row["time_zone"] or "UTC",
+        {found["id"]: SegmentRow(**found) for found in row["segments"] or []},
     )
 
 
@@ -230,4 +254,3 @@ def _row(found: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
         for name, value in found.items()
         if name in names
     }
-        {found["id"]: SegmentRow(**found) for found in row["segments"] or []},

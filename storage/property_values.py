@@ -13,9 +13,6 @@ from storage.database import Transaction
 from storage.statements import Statement
 
 TEXT_KEPT = 256
-# Records a statement of a fill reads: bounds its memory and its work, not its number.
-FILL_CHUNK = 5_000
-
 # By the primary key, reading all values of each record: no join, whose plan would hang on estimates (from the
 # whole table read once to a million comparisons), and no index of a property, which all its records share.
 # $3 is {"record": ["property", …]}.
@@ -38,9 +35,10 @@ INSERT = Statement(
     """,
 )
 
-# One keyset page of records a statement, along the index of the default order. A choice's position is its place
-# in the stored array, as `_rows` counts it. Values that are not of the declared type cannot be stored, yet a
-# cast must never raise: the type is asked first.
+# One keyset page of records a statement, along the index of the default order. They are read as they are now and
+# held still: who changes one afterwards writes its values anew, and what a writer has written already is
+# left alone. A choice's position is its place in the stored array, as `_rows` counts it. Values that are not of
+# the declared type cannot be stored, yet a cast must never raise: the type is asked first.
 FILL = Statement(
     "property_values.fill",
     """
@@ -49,6 +47,7 @@ FILL = Statement(
           FROM record AS r
          WHERE r.account_id = $1 AND r.object_type_id = $2 AND r.id > $3
          ORDER BY r.id LIMIT $4
+           FOR SHARE
     ), filled AS (
         INSERT INTO property_value (account_id, record_id, property_id, position, text_value, number_value)
         SELECT $1, page.id, $5, part.n - 1,
@@ -60,14 +59,25 @@ FILL = Statement(
                                                  ELSE jsonb_build_array(page.value) END
                ) WITH ORDINALITY AS part(value, n)
          WHERE page.value IS NOT NULL
+            ON CONFLICT DO NOTHING
     )
     SELECT max(page.id) AS last, count(*) AS n FROM page
     """,
 )
 
-# Along the index that begins with the property.
+# A part of the property's range of either index: its values are in one of them, whatever its type.
 CLEAR = Statement(
-    "property_values.clear", "DELETE FROM property_value AS v WHERE v.account_id = $1 AND v.property_id = $2"
+    "property_values.clear",
+    """
+    DELETE FROM property_value AS v
+     WHERE v.account_id = $1 AND v.property_id = $2
+       AND v.ctid = ANY(ARRAY(SELECT g.ctid FROM property_value AS g
+                               WHERE g.account_id = $1 AND g.property_id = $2 AND g.text_value IS NOT NULL
+                               LIMIT $3)
+                     || ARRAY(SELECT g.ctid FROM property_value AS g
+                               WHERE g.account_id = $1 AND g.property_id = $2 AND g.number_value IS NOT NULL
+                               LIMIT $3))
+    """,
 )
 
 
@@ -76,10 +86,10 @@ async def replace(
 ) -> None:
     """Write what records now hold: (record id, property, new value or None where it was cleared).
 
-    Properties that are not searchable are passed over. `fresh` says that the records are new, so that there is
+    Properties whose values are not kept are passed over. `fresh` says that the records are new, so that there is
     nothing to remove. Two statements at most, however many changes.
     """
-    changes = [change for change in changes if change[1].searchable]
+    changes = [change for change in changes if change[1].writes_values]
     if not changes:
         return
     if not fresh:
@@ -92,24 +102,16 @@ async def replace(
         await tx.execute(INSERT, *map(list, zip(*rows, strict=True)))
 
 
-async def fill(tx: Transaction, prop: PropertyRow) -> int:
-    """Write the values that all records of the property's object type hold; the number of records looked at.
-
-    The caller holds the account's definitions, so no record changes meanwhile.
-    """
-    last, seen = 0, 0
-    while True:
-        row = await tx.fetchrow(FILL, prop.object_type_id, last, FILL_CHUNK, prop.id, prop.name, TEXT_KEPT)
-        assert row is not None  # an aggregate without groups has one row
-        seen += int(row["n"])
-        if row["n"] < FILL_CHUNK:
-            return seen
-        last = row["last"]
+async def fill(tx: Transaction, prop: PropertyRow, after: int, limit: int) -> tuple[int, int]:
+    """Write the values of the next `limit` records of the property's object type: (the last one's id, their number)."""
+    row = await tx.fetchrow(FILL, prop.object_type_id, after, limit, prop.id, prop.name, TEXT_KEPT)
+    assert row is not None  # an aggregate without groups has one row
+    return row["last"] or after, int(row["n"])
 
 
-async def clear(tx: Transaction, prop: PropertyRow) -> None:
-    """Forget the values of a property that is no longer searchable."""
-    await tx.execute(CLEAR, prop.id)
+async def clear(tx: Transaction, prop: PropertyRow, limit: int) -> int:
+    """Forget up to `limit` values of a property; how many there were."""
+    return await tx.execute(CLEAR, prop.id, limit)
 
 
 def _rows(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import accounts, object_types, properties
+from engine import accounts, indexing, object_types, properties
 from engine.naming import MalformedName, MalformedText, NameTaken
 from engine.object_types import CoreObjectType, NotADisplayProperty
 from engine.problems import NotFound, Problem
@@ -48,6 +48,12 @@ async def added(db: Database, account: int, **words: Any) -> PropertyRow:
 async def changed(db: Database, account: int, name: str, **words: Any) -> PropertyRow:
     async with db.transaction(account, now=T0, actor=ADMIN, defining=True) as tx:
         return await properties.update(tx, "contacts", name, **words)
+
+
+async def indexed(db: Database, account: int) -> None:
+    """Let changes of indexes come to their end."""
+    await indexing.run_all(db, account, now=T0)
+    await indexing.run_all(db, account, now=T0 + indexing.GRACE)
 
 
 async def test_a_custom_object_type_is_associable_with_everything_at_once(db: Database, account: int) -> None:
@@ -238,7 +244,7 @@ HELD: dict[str, tuple[dict[str, Any], list[Any]]] = {
 async def test_a_fill_writes_what_the_records_commands_would_have_written(
     db: Database, account: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(property_values, "FILL_CHUNK", 2)
+    monkeypatch.setattr(indexing, "CHUNK", 2)
     words, held = HELD[kind]
     filled = await added(db, account, name="filled", **words)
     kept = await added(db, account, name="kept", searchable=True, **words)
@@ -251,8 +257,10 @@ async def test_a_fill_writes_what_the_records_commands_would_have_written(
     assert await values(db, account, filled) == []
     filled = await changed(db, account, "filled", searchable=True)
     assert filled.searchable
+    await indexed(db, account)
     assert await values(db, account, filled) == await values(db, account, kept) != []
     await changed(db, account, "filled", searchable=False)
+    await indexed(db, account)
     assert await values(db, account, filled) == []
 
 
@@ -275,4 +283,5 @@ async def test_archiving_a_property_forgets_its_searchable_values(db: Database, 
         (one,) = await people(tx, {"section": "games"})
         await property_values.replace(tx, [(one, prop, "games")])
         await properties.archive(tx, "contacts", "section")
+    await indexed(db, account)
     assert await values(db, account, prop) == []

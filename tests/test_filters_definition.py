@@ -9,7 +9,7 @@ from engine.filters import Reference
 from engine.problems import Refused
 from storage.catalogue import AssociationTypeRow
 from storage.database import Database
-from storage.filters import tree
+from storage.filters import shape, tree
 from tests.filtering import World, associated, leaf, world
 
 KNOWN = leaf("text", "KNOWN")
@@ -244,12 +244,12 @@ async def test_shapes_have_no_values_and_keep_everything_else(account: World) ->
 
     one, other = await account.bind(asked("a", 1, 2)), await account.bind(asked("b", 2.5, 0))
     assert one != other
-    assert tree.shape(one) == tree.shape(other)
-    assert hash(tree.shape(one)) == hash(tree.shape(other))
-    assert tree.shape(tree.shape(one)) == tree.shape(one)
+    assert shape.shape(one) == shape.shape(other)
+    assert hash(shape.shape(one)) == hash(shape.shape(other))
+    assert shape.shape(shape.shape(one)) == shape.shape(one)
     more = await account.bind(leaf("text", "ANY_OF", "a", "b"))
-    assert tree.shape(more) != tree.shape(await account.bind(leaf("text", "ANY_OF", "a")))
-    assert tree.shape(more) == tree.shape(await account.bind(leaf("text", "ANY_OF", "a", "b", "c")))
+    assert shape.shape(more) != shape.shape(await account.bind(leaf("text", "ANY_OF", "a")))
+    assert shape.shape(more) == shape.shape(await account.bind(leaf("text", "ANY_OF", "a", "b", "c")))
 
 
 async def test_references_lead_back_to_the_filters_own_records(account: World) -> None:

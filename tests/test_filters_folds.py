@@ -12,7 +12,7 @@ import engine.filters.facts as fetching
 from engine import filters
 from storage.database import Database, on_statement
 from storage.filters import compile as compiling
-from storage.filters import facts, tree
+from storage.filters import facts, shape, tree
 from tests.filtering import (
     DATES,
     MISSHAPEN,
@@ -207,9 +207,9 @@ async def check(found: World, kind: str, definition: Any) -> None:
     visible = await found.folds(tree.And(()), kind, ids)
     assert met <= visible
     assert await found.folds(tree.Not(bound), kind, ids) == visible - met
-    texts, given = zip(_compiled(bound), _compiled(tree.shape(bound)), strict=True)
+    texts, given = zip(_compiled(bound), _compiled(shape.shape(bound)), strict=True)
     assert texts[0] == texts[1]
-    assert given[0] == tree.values(bound)
+    assert given[0] == shape.values(bound)
 
 
 def _compiled(bound: tree.Filter) -> tuple[str, list[Any]]:

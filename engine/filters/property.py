@@ -28,6 +28,7 @@ from storage.filters.tree import (
     ComparedWith,
     Comparison,
     Holds,
+    Index,
     Known,
     OneOf,
     Place,
@@ -72,10 +73,6 @@ SINGLE = frozenset(
     {*operators.COMPARING, Operator.BEFORE, Operator.AFTER, Operator.ON},
 )
 
-# Types of which an index answers equality, where they are searchable. Choices and booleans have few values:
-# an index on them makes the planner collect half of all records.
-INDEXED = frozenset({"STRING", "PHONE", "NUMBER", "DATE"})
-
 FIRST_MOMENT = "0001-01-01T00:00:00.000Z"
 LAST_MOMENT = "9999-12-31T23:59:59.999Z"
 
@@ -98,7 +95,7 @@ def bind_property(body: Any, object_type: ObjectTypeRow, binding: Binding) -> Pr
         test,
         negated,
         empty,
-        indexed=not (negated or empty) and _indexed(prop, test),
+        None if negated or empty else _index(prop, test),
     )
 
 
@@ -114,11 +111,18 @@ def _reference(prop: PropertyRow) -> Property:
     return Property(prop.id, prop.object_type_id, prop.name, prop.type, prop.multiple)
 
 
-def _indexed(prop: PropertyRow, test: Test) -> bool:
-    if not prop.searchable or prop.type not in INDEXED or not isinstance(test, OneOf):
-        return False
-    # The side table keeps the beginning of a text.
-    return all(not isinstance(value, str) or len(value) < TEXT_KEPT for value in test.values)
+def _index(prop: PropertyRow, test: Test) -> Index | None:
+    """The side table that finds the records of a test, as the property's index stands."""
+    if not prop.reads_values:
+        return Index.KEYS if isinstance(test, OneOf | Chosen) else None
+    match test:
+        # The side table keeps the beginning of a text.
+        case OneOf(values) if all(not isinstance(one, str) or len(one) < TEXT_KEPT for one in values):
+            return Index.VALUES
+        case Compared() | Between() | Chosen():
+            return Index.VALUES
+        case _:
+            return None
 
 
 def _unfit(operator: Operator, prop: PropertyRow, fitting: tuple[Operator, ...]) -> OperatorDoesNotFit:

@@ -125,6 +125,10 @@ class Draft:
             else:
                 self.properties[name] = value
 
+    def held(self, name: str) -> Any:
+        """The value of a property before the batch; None where there was none."""
+        return None if self.before is None else self.before.properties.get(name)
+
     def changed(self) -> dict[str, list[Any]]:
         """{name: [old, new]} of all properties that differ from those before the batch."""
         before = self.before.properties if self.before is not None else {}

@@ -11,7 +11,7 @@ from engine.problems import Problem
 from engine.records import problems as told
 from engine.records.drafts import SYSTEM, Draft, Form, Item
 from engine.records.uniqueness import Ledger
-from storage import property_values, records, unique_values
+from storage import property_keys, property_values, records, unique_values
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import Transaction
@@ -236,7 +236,7 @@ async def _write(tx: Transaction, drafts: Sequence[Draft]) -> dict[int, RecordRo
     if new:
         object_type = new[0].form.object_type
         await records.insert(tx, object_type.id, [(draft.record_id, draft.properties) for draft in new])
-        await _write_searchable(tx, new, [draft.properties for draft in new], fresh=True)
+        await _index(tx, new, [draft.properties for draft in new], fresh=True)
         for draft in new:
             _note(tx, draft, {name: [None, value] for name, value in draft.properties.items()})
     old = [(draft, draft.changed()) for draft in drafts if draft.before is not None]
@@ -245,7 +245,7 @@ async def _write(tx: Transaction, drafts: Sequence[Draft]) -> dict[int, RecordRo
     if changed:
         written = [draft.written(difference) for draft, difference in changed]
         await records.update(tx, written)
-        await _write_searchable(tx, [draft for draft, _ in changed], [one.changed for one in written])
+        await _index(tx, [draft for draft, _ in changed], [one.changed for one in written])
         for draft, difference in changed:
             _note(tx, draft, difference)
     return rows
@@ -282,16 +282,24 @@ def _changed(tx: Transaction, draft: Draft, changed: bool) -> RecordRow:
     )
 
 
-async def _write_searchable(
+async def _index(
     tx: Transaction, drafts: Sequence[Draft], news: Sequence[Mapping[str, Any]], *, fresh: bool = False
 ) -> None:
+    """Keep each value where filters and orders find it: {name: new value or None} of each draft."""
     changes = [
-        (draft.record_id, prop, value)
+        (draft, draft.form.object_type.properties[name], value)
         for draft, changed in zip(drafts, news, strict=True)
         for name, value in changed.items()
-        if (prop := draft.form.object_type.properties[name]).searchable
     ]
-    await property_values.replace(tx, changes, fresh=fresh)
+    await property_values.replace(
+        tx, [(draft.record_id, prop, value) for draft, prop, value in changes], fresh=fresh
+    )
+    if fresh:
+        await property_keys.add(tx, ((draft.record_id, prop, value) for draft, prop, value in changes))
+    else:
+        await property_keys.replace(
+            tx, [(draft.record_id, prop, draft.held(prop.name), value) for draft, prop, value in changes]
+        )
 
 
 def _note(tx: Transaction, draft: Draft, changed: dict[str, list[Any]]) -> None:

@@ -23,9 +23,11 @@ contacts): 3 ms; as a semi-join, which collects all contacts of the city first, 
 3–7. One contact of 200,000 by a rare value: 0.2 ms; by the documents 90.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, assert_never
 
+from storage.filters.indexes import all_selective, from_the_other_end, lookup
+from storage.filters.shape import parameters
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
@@ -36,6 +38,7 @@ from storage.filters.tree import (
     ComparedWith,
     Filter,
     Holds,
+    Index,
     Known,
     Not,
     OneOf,
@@ -45,7 +48,6 @@ from storage.filters.tree import (
     Quantifier,
     Reach,
     Test,
-    parameters,
 )
 
 # Takes a parameter and its PostgreSQL type; answers its place, such as "$2::text".
@@ -58,7 +60,7 @@ TEXTS = frozenset({"STRING", "PHONE", "DATE", "DATETIME", "ENUMERATION"})
 def compile(filter_: Filter, record: str, add: Add) -> str:
     """The condition that the record at alias `record` meets `filter_`.
 
-    The text depends on the tree's shape alone; parameters are added in the order of `tree.values`. A caller that
+    The text depends on the tree's shape alone; parameters are added in the order of `shape.values`. A caller that
     keeps the text for other values must give each its own place.
     """
     return _Writer(record, add).condition(filter_, record)
@@ -72,24 +74,60 @@ class _Writer:
         self._add = add
         self._aliases = 0
 
-    def condition(self, filter_: Filter, record: str) -> str:
+    def condition(self, filter_: Filter, record: str, *, indexes: bool = True) -> str:
+        """`indexes`: whether records are chosen by this condition, so that an index may lead to them.
+
+        Where they are at hand already (nested, asked one by one) or any of several conditions will do, the
+        document is the shorter way.
+        """
         match filter_:
             case And(()):
                 return "true"
             case Or(()):
                 return "false"
             case And(parts):
-                return f"({' AND '.join(self.condition(part, record) for part in parts)})"
+                return self._all_of(parts, record, indexes)
             case Or(parts):
-                return f"({' OR '.join(self.condition(part, record) for part in parts)})"
+                return self._any_of(parts, record, indexes)
             case Not(part):
-                return f"(NOT {self.condition(part, record)})"
+                return f"(NOT {self.condition(part, record, indexes=False)})"
             case PropertyLeaf():
-                return self._property(filter_, record)
+                return self._property(filter_, record, indexes)
             case AssociatedLeaf():
-                return self._associated(filter_, record)
+                return self._associated(filter_, f"{record}.id")
             case _:
                 assert_never(filter_)
+
+    def _all_of(self, parts: Sequence[Filter], record: str, indexes: bool) -> str:
+        lead = next((part for part in parts if indexes and _leads(part)), None)
+        alias = self._alias("v") if lead else ""
+        said, behind = [], []
+        for part in parts:
+            if part is lead and isinstance(part, PropertyLeaf):
+                table, first, document = self._found(part, record, alias)
+                said += document
+            elif lead and isinstance(part, AssociatedLeaf):
+                # Asked of the index's row: the record is read only if it is met.
+                behind.append(self._associated(part, f"{alias}.record_id"))
+            else:
+                said.append(self.condition(part, record, indexes=indexes))
+        if lead:
+            of_record = f"{alias}.record_id = {record}.id"
+            said.append(f"EXISTS (SELECT FROM {table} WHERE {' AND '.join([first, of_record, *behind])})")
+        return f"({' AND '.join(said)})"
+
+    def _any_of(self, parts: Sequence[Filter], record: str, indexes: bool) -> str:
+        if not (indexes and all_selective(parts)):
+            return f"({' OR '.join(self.condition(part, record, indexes=False) for part in parts)})"
+        # Each from its own range of an index, together one set that the planner can begin with.
+        ranges, said = [], []
+        for part in parts:
+            assert isinstance(part, PropertyLeaf)
+            alias = self._alias("v")
+            table, found, document = self._found(part, record, alias)
+            ranges.append(f"SELECT {alias}.record_id FROM {table} WHERE {found}")
+            said.append(document[0] if document else "true")
+        return f"({record}.id IN ({' UNION ALL '.join(ranges)}) AND ({' OR '.join(said)}))"
 
     def _alias(self, kind: str) -> str:
         self._aliases += 1
@@ -97,24 +135,53 @@ class _Writer:
 
     # --- properties -----------------------------------------------------------------------------------------
 
-    def _property(self, leaf: PropertyLeaf, record: str) -> str:
-        if leaf.indexed:
-            return self._indexed(leaf, record)
+    def _property(self, leaf: PropertyLeaf, record: str, indexes: bool) -> str:
+        if not indexes or leaf.index is None:
+            return self._document(leaf, record)
+        alias = self._alias("v")
+        table, found, document = self._found(leaf, record, alias)
+        exists = f"EXISTS (SELECT FROM {table} WHERE {found} AND {alias}.record_id = {record}.id)"
+        return f"({' AND '.join([exists, *document])})"
+
+    def _document(self, leaf: PropertyLeaf, record: str) -> str:
+        """The test of a leaf on what the record holds."""
         test = self._test(leaf, record)
         if leaf.negated:
             test = f"(NOT {test})"
         return f"({test} {'IS NOT FALSE' if leaf.include_empty else 'IS TRUE'})"
 
-    def _indexed(self, leaf: PropertyLeaf, record: str) -> str:
+    def _found(self, leaf: PropertyLeaf, record: str, alias: str) -> tuple[str, str, list[str]]:
+        """The side table of a leaf, the condition on its rows, and what is to be asked of the record besides."""
+        mine = f"{alias}.account_id = $1 AND {alias}.property_id = {int(leaf.property.id)}"
+        wanted = lookup(leaf)
+        if wanted is not None:
+            table, column, kind = (
+                ("property_key", "value_hash", "bigint")
+                if leaf.index is Index.KEYS
+                else ("property_value", "text_value", "text")
+            )
+            several = isinstance(wanted, list)
+            place = self._add(wanted, f"{kind}[]" if several else kind)
+            equal = f"{alias}.{column} = {f'ANY({place})' if several else place}"
+            return f"{table} AS {alias}", f"{mine} AND {equal}", [self._document(leaf, record)]
+        column = f"{alias}.{'number_value' if leaf.property.type == 'NUMBER' else 'text_value'}"
         # Position 0, the only one of a single value, makes the row unique, so that the planner may join instead:
         # along the index, records of one value come in the order of their ids, and a page stops early.
-        alias = self._alias("v")
-        column = f"{alias}.{'number_value' if leaf.property.type == 'NUMBER' else 'text_value'}"
-        return (
-            f"EXISTS (SELECT FROM property_value AS {alias} WHERE {alias}.account_id = $1"
-            f" AND {alias}.property_id = {int(leaf.property.id)} AND {alias}.record_id = {record}.id"
-            f" AND {alias}.position = 0 AND {self._one_of(leaf, column)})"
-        )
+        test = self._compared(leaf, column)
+        return f"property_value AS {alias}", f"{mine} AND {alias}.position = 0 AND {test}", []
+
+    def _compared(self, leaf: PropertyLeaf, value: str) -> str:
+        """Equality and comparisons with literal values; NULL where there is no value."""
+        prop, test = leaf.property, leaf.test
+        match test:
+            case Compared(comparison):
+                (given,) = parameters(prop, test)
+                return f"({value} {comparison.value} {self._add(given, _sql_type(prop))})"
+            case Between():
+                low, high = (self._add(given, _sql_type(prop)) for given in parameters(prop, test))
+                return f"({value} BETWEEN {low} AND {high})"
+            case _:
+                return f"({self._one_of(leaf, value)})"
 
     def _one_of(self, leaf: PropertyLeaf, value: str) -> str:
         (given,) = parameters(leaf.property, leaf.test)
@@ -130,14 +197,8 @@ class _Writer:
         match test:
             case Known():
                 return f"({value} IS NOT NULL OR NULL)"
-            case OneOf():
-                return f"({self._one_of(leaf, value)})"
-            case Compared(comparison):
-                (given,) = parameters(prop, test)
-                return f"({value} {comparison.value} {self._add(given, _sql_type(prop))})"
-            case Between():
-                low, high = (self._add(given, _sql_type(prop)) for given in parameters(prop, test))
-                return f"({value} BETWEEN {low} AND {high})"
+            case OneOf() | Compared() | Between():
+                return self._compared(leaf, value)
             case ComparedWith(comparison, other):
                 return f"({value} {comparison.value} {self._value(other, record)})"
             case Holds() | Chosen():
@@ -175,54 +236,54 @@ class _Writer:
 
     # --- associations ---------------------------------------------------------------------------------------
 
-    def _associated(self, leaf: AssociatedLeaf, record: str) -> str:
+    def _associated(self, leaf: AssociatedLeaf, ident: str) -> str:
         match leaf.quantifier:
             case Quantifier.ANY:
-                return self._or_never(leaf, record, self._any(leaf, record))
+                return self._or_never(leaf, ident, self._any(leaf, ident))
             case Quantifier.ALL:
-                return self._or_never(leaf, record, self._all(leaf, record))
+                return self._or_never(leaf, ident, self._all(leaf, ident))
             case Quantifier.NONE:
-                return f"(NOT {self._any(leaf, record)})"
+                return f"(NOT {self._any(leaf, ident)})"
             case Quantifier.COUNT:
-                return self._count(leaf, record)
+                return self._count(leaf, ident)
             case _:
                 assert_never(leaf.quantifier)
 
-    def _or_never(self, leaf: AssociatedLeaf, record: str, condition: str) -> str:
+    def _or_never(self, leaf: AssociatedLeaf, ident: str, condition: str) -> str:
         if not leaf.include_empty:
             return condition
-        return f"({condition} OR NOT {self._ever(leaf.reach, record)})"
+        return f"({condition} OR NOT {self._ever(leaf.reach, ident)})"
 
-    def _any(self, leaf: AssociatedLeaf, record: str) -> str:
+    def _any(self, leaf: AssociatedLeaf, ident: str) -> str:
         if leaf.where is None and not leaf.reach.only:
             # The counters know; a hub is one row.
-            return self._ever(leaf.reach, record, "n > 0")
-        if leaf.quantifier is Quantifier.ANY and leaf.where is not None and selective(leaf.where):
-            return self._from_the_other_end(leaf.reach, leaf.where, record)
-        return self._exists(leaf.reach, leaf.where, record)
+            return self._ever(leaf.reach, ident, "n > 0")
+        if leaf.where is not None and from_the_other_end(leaf):
+            return self._from_the_other_end(leaf.reach, leaf.where, ident)
+        return self._exists(leaf.reach, leaf.where, ident)
 
-    def _all(self, leaf: AssociatedLeaf, record: str) -> str:
+    def _all(self, leaf: AssociatedLeaf, ident: str) -> str:
         if leaf.where is None:
-            return self._any(leaf, record)
+            return self._any(leaf, ident)
         some = (
-            self._exists(leaf.reach, None, record)
+            self._exists(leaf.reach, None, ident)
             if leaf.reach.only
-            else self._ever(leaf.reach, record, "n > 0")
+            else self._ever(leaf.reach, ident, "n > 0")
         )
-        return f"({some} AND NOT {self._exists(leaf.reach, Not(leaf.where), record)})"
+        return f"({some} AND NOT {self._exists(leaf.reach, Not(leaf.where), ident)})"
 
-    def _count(self, leaf: AssociatedLeaf, record: str) -> str:
+    def _count(self, leaf: AssociatedLeaf, ident: str) -> str:
         reach = leaf.reach
         empty = "true" if leaf.include_empty else "false"
         if leaf.where is None and not reach.only and len(reach.type_ids) == 1:
             alias = self._alias("c")
             count = (
                 f"SELECT {alias}.n FROM association_count AS {alias} WHERE {alias}.account_id = $1"
-                f" AND {alias}.record_id = {record}.id AND {alias}.type_id = {int(reach.type_ids[0])}"
+                f" AND {alias}.record_id = {ident} AND {alias}.type_id = {int(reach.type_ids[0])}"
             )
             return f"coalesce(({count}) {leaf.comparison.value} {self._add(leaf.count, 'bigint')}, {empty})"
         edge, neighbour = self._alias("a"), self._alias("r")
-        edges = self._edges(reach, leaf.where, record, edge, neighbour)
+        edges = self._edges(reach, leaf.where, ident, edge, neighbour)
         place = self._add(leaf.count, "bigint")
         # One more than asked about decides every comparison; a hub is not counted to its end.
         distinct = "DISTINCT " if len(reach.type_ids) > 1 else ""
@@ -231,32 +292,32 @@ class _Writer:
             f" LIMIT greatest({place}, 0) + 1) AS {self._alias('s')}"
         )
         return (
-            f"CASE WHEN {self._ever(reach, record)} THEN ({counted}) {leaf.comparison.value} {place}"
+            f"CASE WHEN {self._ever(reach, ident)} THEN ({counted}) {leaf.comparison.value} {place}"
             f" ELSE {empty} END"
         )
 
-    def _exists(self, reach: Reach, where: Filter | None, record: str) -> str:
+    def _exists(self, reach: Reach, where: Filter | None, ident: str) -> str:
         edge, neighbour = self._alias("a"), self._alias("r")
         # The fence keeps the planner, which cannot know how many documents meet a filter, from starting
         # with all of them.
-        return f"EXISTS (SELECT {self._edges(reach, where, record, edge, neighbour)} OFFSET 0)"
+        return f"EXISTS (SELECT {self._edges(reach, where, ident, edge, neighbour)} OFFSET 0)"
 
-    def _edges(self, reach: Reach, where: Filter | None, record: str, edge: str, neighbour: str) -> str:
+    def _edges(self, reach: Reach, where: Filter | None, ident: str, edge: str, neighbour: str) -> str:
         """FROM and WHERE of a record's associations: along the primary key, in the order of pages."""
-        nested = "" if where is None else f" AND {self.condition(where, neighbour)}"
+        nested = "" if where is None else f" AND {self.condition(where, neighbour, indexes=False)}"
         return (
             f"FROM association AS {edge} JOIN record AS {neighbour} ON {neighbour}.account_id = $1"
             f" AND {neighbour}.id = {edge}.to_id AND {neighbour}.archived_at IS NULL"
-            f" WHERE {edge}.account_id = $1 AND {edge}.from_id = {record}.id"
+            f" WHERE {edge}.account_id = $1 AND {edge}.from_id = {ident}"
             f" AND {edge}.to_object_type_id = {int(reach.to_object_type_id)}"
             f" AND {edge}.type_id {_among(reach.type_ids)}"
             f"{self._unlabelled(reach.only, edge, reach.to_object_type_id, reach.type_ids)}{nested}"
         )
 
-    def _from_the_other_end(self, reach: Reach, where: Filter, record: str) -> str:
+    def _from_the_other_end(self, reach: Reach, where: Filter, ident: str) -> str:
         edge, neighbour = self._alias("a"), self._alias("r")
         return (
-            f"{record}.id IN (SELECT {edge}.to_id FROM record AS {neighbour} JOIN association AS {edge}"
+            f"{ident} IN (SELECT {edge}.to_id FROM record AS {neighbour} JOIN association AS {edge}"
             f" ON {edge}.account_id = $1 AND {edge}.from_id = {neighbour}.id"
             f" AND {edge}.to_object_type_id = {int(reach.from_object_type_id)}"
             f" AND {edge}.type_id {_among(reach.inverse_type_ids)}"
@@ -277,33 +338,21 @@ class _Writer:
             f" AND {beside}.to_id = {edge}.to_id AND {beside}.type_id <> {int(type_ids[0])})"
         )
 
-    def _ever(self, reach: Reach, record: str, more: str = "") -> str:
+    def _ever(self, reach: Reach, ident: str, more: str = "") -> str:
         """Whether the record ever had such an association; with `n > 0`, whether it has one now."""
         alias = self._alias("c")
         return (
             f"EXISTS (SELECT FROM association_count AS {alias} WHERE {alias}.account_id = $1"
-            f" AND {alias}.record_id = {record}.id AND {alias}.type_id {_among(reach.type_ids)}"
+            f" AND {alias}.record_id = {ident} AND {alias}.type_id {_among(reach.type_ids)}"
             f"{f' AND {alias}.{more}' if more else ''})"
         )
 
 
-def selective(filter_: Filter) -> bool:
-    """Whether an index finds the few records that can meet a filter."""
-    match filter_:
-        case And(parts):
-            return any(selective(part) for part in parts)
-        case Or(parts):
-            return bool(parts) and all(selective(part) for part in parts)
-        case Not():
-            return False
-        case PropertyLeaf():
-            return filter_.indexed
-        case AssociatedLeaf(quantifier=Quantifier.ANY, where=where):
-            return where is not None and not filter_.include_empty and selective(where)
-        case AssociatedLeaf():
-            return False
-        case _:
-            assert_never(filter_)
+def _leads(filter_: Filter) -> bool:
+    """Whether a leaf has one row in a side table for each record that meets it."""
+    if not isinstance(filter_, PropertyLeaf) or filter_.index is None:
+        return False
+    return isinstance(filter_.test, OneOf) and len(filter_.test.values) == 1
 
 
 def _among(ids: tuple[int, ...]) -> str:

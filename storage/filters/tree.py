@@ -1,15 +1,12 @@
 """The filter as a value: what a record must be like, bound to the ids and types of one account's definitions.
 
 Every fold (SQL, Python, references, explanation) handles every class here and ends in `assert_never`. Trees are
-hashable; `shape` takes the literal values out, so that trees which differ only in them share one plan, and
-`values` lists them in the order in which the SQL fold asks for them.
+hashable.
 """
 
 import enum
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any, TypeAlias, assert_never
+from dataclasses import dataclass
+from typing import TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -110,6 +107,15 @@ class ComparedWith:
 Test: TypeAlias = Known | OneOf | Holds | Chosen | Compared | Between | ComparedWith
 
 
+class Index(enum.Enum):
+    """A side table that finds the records of a value."""
+
+    # Of searchable properties; it knows their order.
+    VALUES = "VALUES"
+    # Of all others: hashes, for equality. The record itself is looked at as well.
+    KEYS = "KEYS"
+
+
 # --- filters ------------------------------------------------------------------------------------------------
 
 
@@ -149,15 +155,14 @@ class Not:
 class PropertyLeaf:
     """A test of a property's value; `negated`: there is a value and the test fails.
 
-    `include_empty`: whether a record without a value meets it. `indexed`: the side table of searchable values
-    answers the test.
+    `include_empty`: whether a record without a value meets it. `index`: the side table that finds those who do.
     """
 
     property: Property
     test: Test
     negated: bool = False
     include_empty: bool = False
-    indexed: bool = False
+    index: Index | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,109 +197,3 @@ class AssociatedLeaf:
 
 
 Filter: TypeAlias = And | Or | Not | PropertyLeaf | AssociatedLeaf
-
-
-# --- shape and values ---------------------------------------------------------------------------------------
-
-
-def shape(filter_: Filter) -> Filter:
-    """The tree without its literal values; trees of one shape compile to one SQL text."""
-    match filter_:
-        case And(parts):
-            return And(tuple(shape(part) for part in parts))
-        case Or(parts):
-            return Or(tuple(shape(part) for part in parts))
-        case Not(part):
-            return Not(shape(part))
-        case PropertyLeaf():
-            return replace(filter_, test=_test_shape(filter_.test))
-        case AssociatedLeaf():
-            where = None if filter_.where is None else shape(filter_.where)
-            return replace(filter_, where=where, count=0)
-        case _:
-            assert_never(filter_)
-
-
-def _test_shape(test: Test) -> Test:
-    match test:
-        case Known() | ComparedWith():
-            return test
-        case OneOf(values):
-            # One value is compared, several are looked up: two plans.
-            return OneOf((0,) * min(len(values), 2))
-        case Holds(place):
-            return Holds(place, ())
-        case Chosen(choice):
-            return Chosen(choice, ())
-        case Compared(comparison):
-            return Compared(comparison, 0)
-        case Between():
-            return Between(0, 0)
-        case _:
-            assert_never(test)
-
-
-def values(filter_: Filter) -> list[Any]:
-    """The parameters of the tree's SQL, in the order in which `storage.filters.compile` adds them."""
-    return list(_values(filter_))
-
-
-def _values(filter_: Filter) -> Iterator[Any]:
-    match filter_:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _values(part)
-        case Not(part):
-            yield from _values(part)
-        case PropertyLeaf(prop):
-            if not filter_.indexed:
-                yield prop.name
-                if isinstance(filter_.test, ComparedWith):
-                    yield filter_.test.other.name
-            yield from parameters(prop, filter_.test)
-        case AssociatedLeaf(where=where):
-            if where is not None:
-                yield from _values(where)
-            if filter_.quantifier is Quantifier.COUNT:
-                yield filter_.count
-        case _:
-            assert_never(filter_)
-
-
-def parameters(prop: Property, test: Test) -> tuple[Any, ...]:
-    """The literal values of a test, in the form in which the driver takes them."""
-    match test:
-        case Known() | ComparedWith():
-            return ()
-        case OneOf((value,)):
-            return (_parameter(prop, value),)
-        case OneOf(given):
-            return ([_parameter(prop, value) for value in given],)
-        case Holds(place, texts):
-            return ([_pattern(place, text) for text in texts],)
-        case Chosen(_, chosen):
-            return (list(chosen),)
-        case Compared(_, value):
-            return (_parameter(prop, value),)
-        case Between(low, high):
-            return _parameter(prop, low), _parameter(prop, high)
-        case _:
-            assert_never(test)
-
-
-def _parameter(prop: Property, value: Scalar) -> Any:
-    # Decimals of the shortest text of a number are what its JSON holds.
-    return Decimal(str(value)) if prop.type == "NUMBER" else value
-
-
-def _pattern(place: Place, text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    match place:
-        case Place.ANYWHERE:
-            return f"%{escaped}%"
-        case Place.START:
-            return f"{escaped}%"
-        case Place.END:
-            return f"%{escaped}"
-        case _:
-            assert_never(place)

@@ -36,6 +36,8 @@ class Property(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("account_id", "object_type_id", "name"),
         ForeignKeyConstraint(["account_id", "object_type_id"], ["object_type.account_id", "object_type.id"]),
+        # Whose index is being changed: few, looked for again and again.
+        Index("property_indexing", "account_id", "id", postgresql_where="index_state <> 'READY'"),
     )
 
     account_id: int = key()
@@ -59,6 +61,11 @@ class Property(SQLModel, table=True):
     options: list[dict[str, Any]] = document()
     created_at: datetime = moment()
     archived_at: datetime | None = moment(nullable=True)
+    # READY, FILLING, RETIRING or CLEARING: see storage.catalogue.
+    index_state: str = text(sa_column_kwargs={"server_default": "READY"})
+    index_changed_at: datetime | None = moment(nullable=True)
+    # How far a fill has come: the last record that it has seen.
+    index_last: int = big(sa_column_kwargs={"server_default": "0"})
 
 
 class Record(SQLModel, table=True):
@@ -137,6 +144,22 @@ class PropertyValue(SQLModel, table=True):
     position: int = key()
     text_value: str | None = text(nullable=True)
     number_value: Decimal | None = Field(default=None, sa_type=Numeric, nullable=True)
+
+
+class PropertyKey(SQLModel, table=True):
+    """Who holds which value of a property that is not searchable: equality, and nothing else, finds it here.
+
+    `value_hash` is of `storage.property_keys`; readers look at the record, too, for hashes can be equal by chance.
+    A multiple-choice property has a row for each choice. The primary key is the only index: records of one value
+    come in the order of their ids, and whoever removes a row knows the value that it was about.
+    """
+
+    __tablename__ = "property_key"
+
+    account_id: int = key()
+    property_id: int = key()
+    value_hash: int = key()
+    record_id: int = key()
 
 
 class PropertyHistory(SQLModel, table=True):

@@ -1,0 +1,70 @@
+"""Which parts of a filter an index answers, and what is looked up there. Pure: on trees alone."""
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from storage.filters.tree import (
+    And,
+    AssociatedLeaf,
+    Between,
+    Choice,
+    Chosen,
+    Compared,
+    Filter,
+    Index,
+    Not,
+    OneOf,
+    Or,
+    PropertyLeaf,
+    Quantifier,
+)
+from storage.property_keys import value_hash
+
+# Values of these types have few records each. Choices and booleans have many, and so may a range.
+RARE = frozenset({"STRING", "PHONE", "NUMBER", "DATE"})
+
+
+def selective(filter_: Filter) -> bool:
+    """Whether an index finds the few records that can meet a filter."""
+    match filter_:
+        case And(parts):
+            return any(selective(part) for part in parts)
+        case Or(parts):
+            return all_selective(parts)
+        case Not():
+            return False
+        case PropertyLeaf(prop, test):
+            return filter_.index is not None and prop.type in RARE and isinstance(test, OneOf)
+        case AssociatedLeaf():
+            return from_the_other_end(filter_) and not filter_.include_empty
+        case _:
+            assert_never(filter_)
+
+
+def from_the_other_end(leaf: AssociatedLeaf) -> bool:
+    """Whether an associated leaf is begun with the few records that meet its nested filter."""
+    return leaf.quantifier is Quantifier.ANY and leaf.where is not None and selective(leaf.where)
+
+
+def all_selective(parts: Sequence[Filter]) -> bool:
+    """Whether parts, of which any one will do, are found together: each by an index of its own."""
+    return bool(parts) and all(isinstance(part, PropertyLeaf) and selective(part) for part in parts)
+
+
+def lookup(leaf: PropertyLeaf) -> Any:
+    """What a leaf looks up before the record itself is asked: one thing, or a list of which any one will do.
+
+    None where the rows of the side table answer it alone.
+    """
+    match leaf.index, leaf.test:
+        case (None, _) | (Index.VALUES, OneOf() | Compared() | Between()):
+            return None
+        case _, OneOf(given) | Chosen(Choice.ANY, given):
+            several: tuple[Any, ...] = given
+        case _, Chosen(_, given):
+            # Who has all of them has the first.
+            several = given[:1]
+        case _:
+            raise TypeError(leaf)
+    wanted = [value_hash(value) for value in several] if leaf.index is Index.KEYS else list(several)
+    return wanted[0] if len(wanted) == 1 else wanted
