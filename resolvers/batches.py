@@ -62,7 +62,7 @@ async def run(
     `value` turns what a command answers into JSON, which is what an idempotency key keeps. Raises `Refused` (in
     atomic mode), `BatchTooLarge` and what `once` raises.
     """
-    check_size(batch.inputs)
+    check_size(batch.inputs, context.batch_limit)
     faults = [understand(one) for one in batch.inputs]
     settle([Outcome(None, fault) for fault in faults], batch.mode)
     good = [one for one, fault in zip(batch.inputs, faults, strict=True) if fault is None]

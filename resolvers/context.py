@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.access import Principal
+from engine.batches import BATCH_LIMIT
 from storage.catalogue import Catalogue
 from storage.database import Database
 
@@ -26,6 +27,8 @@ class Context:
     loaders: dict[Any, Any] = field(default_factory=dict)
     # Whether root fields may be answered by compiled selections; tests compare with what comes without.
     compiles: bool = True
+    # How many inputs a batch may have.
+    batch_limit: int = BATCH_LIMIT
     # Called with account and key once a key is revoked, so that this process forgets it at once.
     forget_key: Callable[[int, int], None] = field(default=lambda _account, _key: None)
 

@@ -28,7 +28,8 @@ from storage.selection.tree import (
 )
 
 PAGE_SIZE = 50
-LARGEST_PAGE = 500
+# No setting allows more. The server refuses what is beyond its own limit before anything is run.
+LARGEST_PAGE = 10_000
 MOST_ORDERS = 10
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine import ids, object_types, records
 from engine.associations import Pair, associate
-from engine.batches import BATCH_LIMIT, BatchTooLarge, Mode, Outcome
+from engine.batches import BatchTooLarge, Mode, Outcome
 from engine.problems import Problem, Refused
 from engine.records import Restored, Upserted
 from resolvers import loaders
@@ -56,8 +56,8 @@ async def create(context: Context, object_type: str, batch: Batch[New]) -> list[
     An association that is refused leaves its record in place and is told with it (in atomic mode: nothing stands).
     """
     links = sum(len(new.links) for new in batch.inputs)
-    if links > BATCH_LIMIT:
-        raise BatchTooLarge(size=links, limit=BATCH_LIMIT)
+    if links > context.batch_limit:
+        raise BatchTooLarge(size=links, limit=context.batch_limit)
 
     async def work(tx: Transaction, news: list[New]) -> list[Outcome[RecordRow]]:
         kind = object_types.get(tx.catalogue, object_type)

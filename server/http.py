@@ -4,6 +4,7 @@ Safe from other sites' pages: a POST must say application/json, which no page ma
 first, a GET runs queries only, and no credential is sent by itself (the key is a header, never a cookie).
 """
 
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from engine.access import Principal, Unauthenticated
 from schema.errors import outside
 from server.auth import Authenticator, bearer
 from server.operations import Answer, Invalid, Operation, Operations
+from server.persisted import SHA256
 
 log = structlog.get_logger("relata.requests")
+EVERY_REQUEST = logging.getLogger("relata.requests")
+SLOW_MILLISECONDS = 1_000
 
 RESPONSE_TYPE = "application/graphql-response+json"
 JSON_TYPE = "application/json"
@@ -45,11 +49,13 @@ class Unanswerable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks for."""
+    """What a request asks for: a document by its text, by its SHA-256 or by its id, and what to run of it."""
 
-    text: str
+    text: str | None
     name: str | None
     variables: dict[str, Any]
+    digest: str | None = None
+    ident: str | None = None
 
 
 class Endpoint:
@@ -83,7 +89,11 @@ class Endpoint:
             status = 200 if media == JSON_TYPE else 400
             response = reply({"errors": invalid.errors}, media, status)
         took = round((time.perf_counter() - began) * 1000, 2)
-        log.info("request", status=response.status_code, ms=took, **fields)
+        # Told at once: what went wrong or was slow. Telling of every request would take a third of a small one's time.
+        if response.status_code >= 400 or took > SLOW_MILLISECONDS:
+            log.info("request", status=response.status_code, ms=took, **fields)
+        elif EVERY_REQUEST.isEnabledFor(logging.DEBUG):
+            log.debug("request", status=response.status_code, ms=took, **fields)
         return response
 
     async def _answer(self, request: Request, media: str, fields: dict[str, Any]) -> Response:
@@ -95,7 +105,7 @@ class Endpoint:
             asked = from_address(request)
         else:
             asked = from_body(request, await body(request, self._body_bytes))
-        operation = self._operations.prepare(asked.text, asked.name)
+        operation = self._operations.prepare(asked.text, asked.name, asked.digest, asked.ident)
         fields |= {"kind": operation.kind.value, "operation": operation.name}
         if request.method == "GET" and operation.kind is OperationType.MUTATION:
             raise Unanswerable(
@@ -217,8 +227,6 @@ def from_values(values: Any) -> Asked:
         raise _bad("The request must be a JSON object with a query; batches of requests are not supported.")
     text, name = values.get("query"), values.get("operationName")
     variables, extensions = values.get("variables"), values.get("extensions")
-    if not isinstance(text, str) or not text.strip():
-        raise _bad('The request needs a "query": a string with a GraphQL document.')
     if name is not None and not isinstance(name, str):
         raise _bad('"operationName" must be a string.')
     if variables is not None and not isinstance(variables, dict):
@@ -227,7 +235,27 @@ def from_values(values: Any) -> Asked:
         raise _bad('"extensions" must be an object.')
     if depth(variables) > DEEPEST:
         raise _bad(f'"variables" are nested deeper than {DEEPEST} levels.')
-    return Asked(text, name or None, variables or {})
+    ident, digest = values.get("documentId"), _digest(extensions or {})
+    if ident is not None and not isinstance(ident, str):
+        raise _bad('"documentId" must be a string.')
+    # Clients that send a document's name send its text as null, or as nothing at all.
+    text = text or None
+    if text is None and (ident or digest):
+        return Asked(None, name or None, variables or {}, digest, ident)
+    if not isinstance(text, str) or not text.strip():
+        raise _bad('The request needs a "query": a string with a GraphQL document.')
+    return Asked(text, name or None, variables or {}, digest)
+
+
+def _digest(extensions: dict[str, Any]) -> str | None:
+    """The SHA-256 under which a client brings a document, or asks for one that it brought before."""
+    match extensions.get("persistedQuery"):
+        case None:
+            return None
+        case {"version": 1, "sha256Hash": str(digest)} if SHA256.fullmatch(digest):
+            return digest
+        case _:
+            raise _bad('"persistedQuery" needs "version": 1 and a "sha256Hash" of 64 hexadecimal digits.')
 
 
 def depth(values: Any) -> int:

@@ -5,28 +5,35 @@ import contextlib
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 from graphql import (
     DocumentNode,
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
+    GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     get_operation_ast,
     parse,
+    specified_rules,
     validate,
 )
 from graphql.execution import create_source_event_stream, execute
 
 from engine.access import Principal
+from engine.problems import Problem, Refused
 from resolvers.context import Context
 from schema import errors
 from server.graphql.fast import FastPath
 from server.graphql.splicing import SplicingExecutor
+from server.limits import CostLimitExceeded, Limits, Weigher, check, check_tokens
+from server.persisted import Documents
 from storage.database import Database
 
 Answer = dict[str, Any]
@@ -50,6 +57,7 @@ class Operation:
     text: str
     document: DocumentNode
     node: OperationDefinitionNode
+    weigher: Weigher
 
     @property
     def kind(self) -> OperationType:
@@ -62,10 +70,18 @@ class Operation:
         return self.node.name.value if self.node.name else None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A valid document, and its operations by the names that they were asked for."""
+
+    document: DocumentNode
+    operations: dict[str | None, Operation] = field(default_factory=dict)
+
+
 class Operations:
     """Prepares operations and runs them, with everything that is the same for HTTP, events and WebSocket.
 
-    `seconds` bounds a query's or a mutation's time; `kept` and `kept_characters` bound the documents kept.
+    `kept` and `kept_characters` bound the documents kept.
     """
 
     def __init__(
@@ -75,8 +91,8 @@ class Operations:
         *,
         clock: Callable[[], datetime],
         forget_key: Callable[[int, int], None],
-        seconds: float = 30.0,
-        max_tokens: int = 10_000,
+        limits: Limits | None = None,
+        documents: Documents | None = None,
         kept: int = 1_000,
         kept_characters: int = 20_000,
     ) -> None:
@@ -84,16 +100,36 @@ class Operations:
         self.db = db
         self.clock = clock
         self.forget_key = forget_key
-        self.seconds = seconds
-        self.max_tokens = max_tokens
+        self.limits = limits or Limits()
+        self.documents = documents or Documents()
         self.kept = kept
         self.kept_characters = kept_characters
         self._fast = FastPath(schema, db)
-        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
+        self._rules = list(specified_rules)
+        if not self.limits.introspection:
+            self._rules.append(NoSchemaIntrospectionCustomRule)
+        self._known: OrderedDict[str, Known] = OrderedDict()
 
-    def prepare(self, text: str, name: str | None) -> Operation:
-        """The operation `name` of a document (None: its only one); raises `Invalid`."""
-        document = self._document(text)
+    def prepare(
+        self, text: str | None, name: str | None, digest: str | None = None, ident: str | None = None
+    ) -> Operation:
+        """The operation `name` of a document (None: its only one); raises `Invalid`.
+
+        The document is its `text`, or one that is known by its SHA-256 (`digest`) or by its id in a list (`ident`).
+        """
+        try:
+            found = self.documents.text(text, digest, ident)
+            known = self._document(found)
+        except Problem as problem:
+            raise Invalid(errors.outside(problem)) from None
+        if text is not None and digest is not None:
+            self.documents.keep(found, digest)
+        operation = known.operations.get(name)
+        if operation is None:
+            operation = known.operations[name] = self._operation(found, known.document, name)
+        return operation
+
+    def _operation(self, text: str, document: DocumentNode, name: str | None) -> Operation:
         node = get_operation_ast(document, name)
         if node is None:
             wanted = (
@@ -102,29 +138,40 @@ class Operations:
                 else ("The document holds several operations; say which with operationName.")
             )
             raise Invalid([{"message": wanted, "extensions": {"code": "OPERATION_NOT_FOUND"}}])
-        return Operation(text, document, node)
+        return Operation(text, document, node, Weigher(self.schema, document, node, self.limits))
 
-    def _document(self, text: str) -> DocumentNode:
-        known = self._documents.get(text)
+    def _document(self, text: str) -> Known:
+        known = self._known.get(text)
         if known is not None:
-            self._documents.move_to_end(text)
+            self._known.move_to_end(text)
             return known
         if _nested(text) > DEEPEST:
             raise Invalid([_too_deep()])
         try:
-            document = parse(text, no_location=False, max_tokens=self.max_tokens)
-            found = validate(self.schema, document, max_errors=20)
+            document = parse(text, no_location=False, max_tokens=self.limits.tokens)
+            check(document, self.limits)
+            # No suggestions: what is there tells introspection, to those who may ask.
+            found = validate(self.schema, document, self._rules, max_errors=20, hide_suggestions=True)
+        except GraphQLSyntaxError as error:
+            check_tokens(text, self.limits)
+            raise Invalid(errors.formatted([error], valid=False)) from None
         except GraphQLError as error:
             raise Invalid(errors.formatted([error], valid=False)) from None
         except RecursionError:
             raise Invalid([_too_deep()]) from None
         if found:
             raise Invalid(errors.formatted(found, valid=False))
+        known = Known(document)
         if len(text) <= self.kept_characters:
-            self._documents[text] = document
-            while len(self._documents) > self.kept:
-                self._documents.popitem(last=False)
-        return document
+            self._known[text] = known
+            while len(self._known) > self.kept:
+                self._known.popitem(last=False)
+        return known
+
+    def _reported(self, operation: Operation, variables: dict[str, Any]) -> orjson.Fragment:
+        """The `extensions` of an answer: what the operation may cost. Raises the problem of what is too much."""
+        cost = operation.weigher.cost(variables)
+        return orjson.Fragment(b'{"cost":{"requested":%d,"limit":%d}}' % (cost, self.limits.cost))
 
     async def context(self, principal: Principal) -> Context:
         """The context of an operation that begins now."""
@@ -134,12 +181,32 @@ class Operations:
             self.clock(),
             await self.db.catalogue(principal.account_id),
             forget_key=self.forget_key,
+            batch_limit=self.limits.batch,
         )
 
     async def run(self, operation: Operation, variables: dict[str, Any], principal: Principal) -> Answer:
-        """Execute a query or a mutation; whatever happens, an answer."""
+        """Execute a query or a mutation; whatever happens, an answer. What it may cost is known before."""
         try:
-            async with asyncio.timeout(self.seconds):
+            extensions = self._reported(operation, variables)
+        except Problem as problem:
+            return self._too_much(problem)
+        except RecursionError:
+            return {"errors": [_too_deep()]}
+        answer = await self._run(operation, variables, principal)
+        answer["extensions"] = extensions
+        return answer
+
+    def _too_much(self, problem: Problem) -> Answer:
+        answer: Answer = {"errors": errors.outside(problem)}
+        if isinstance(problem, CostLimitExceeded):
+            told = problem.details
+            answer["extensions"] = {"cost": {"requested": told["cost"], "limit": told["limit"]}}
+        return answer
+
+    async def _run(self, operation: Operation, variables: dict[str, Any], principal: Principal) -> Answer:
+        try:
+            # Cancels what runs in the database, too: the driver asks the server to end it.
+            async with asyncio.timeout(self.limits.seconds):
                 found = await self._fast.answer(
                     operation.text, operation.document, operation.node, variables, principal
                 )
@@ -153,6 +220,7 @@ class Operations:
                     variable_values=variables,
                     operation_name=operation.name,
                     executor_class=SplicingExecutor,
+                    hide_suggestions=True,
                 )
                 return _answer(result if isinstance(result, ExecutionResult) else await result)
         except RecursionError:
@@ -169,12 +237,14 @@ class Operations:
             yield await self.run(operation, variables, principal)
             return
         try:
+            extensions = self._reported(operation, variables)
             executor = SplicingExecutor.build(
                 self.schema,
                 operation.document,
                 context_value=await self.context(principal),
                 raw_variable_values=variables,
                 operation_name=operation.name,
+                hide_suggestions=True,
             )
             if isinstance(executor, list):
                 raise Invalid(errors.formatted(executor))
@@ -188,11 +258,14 @@ class Operations:
                     # Every event is told as of its own moment: fresh definitions, nothing cached from the last.
                     executor.context_value = await self.context(principal)
                     told: Any = executor.build_per_event_executor(event).execute_operation(False)
-                    yield _answer(told if isinstance(told, ExecutionResult) else await told)
+                    answer = _answer(told if isinstance(told, ExecutionResult) else await told)
+                    yield answer | {"extensions": extensions}
         except (Invalid, GeneratorExit, asyncio.CancelledError):
             raise
         except GraphQLError as error:
             raise Invalid(errors.formatted([error])) from None
+        except (Problem, Refused) as problem:
+            raise Invalid(errors.outside(problem)) from None
         except Exception as error:
             raise Invalid([_entry_of(error)]) from error
 

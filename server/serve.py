@@ -11,6 +11,7 @@ import uvicorn
 
 from server.app import create_app
 from server.database import opened
+from server.persisted import Documents
 from server.processes import children, told_to_end, unless_told
 from server.settings import Settings
 from storage.database import Database
@@ -74,12 +75,21 @@ async def serve(
 def configuration(settings: Settings, db: Database, stop: asyncio.Event) -> uvicorn.Config:
     """How uvicorn runs the application."""
     return uvicorn.Config(
-        create_app(db, stop=stop, body_bytes=settings.request_bytes, seconds=settings.request_seconds),
+        create_app(
+            db,
+            stop=stop,
+            limits=settings.limits(),
+            documents=Documents(settings.listed_documents()),
+            origins=settings.cors_origins.split(",") if settings.cors_origins else (),
+        ),
         http="httptools",
         ws="websockets-sansio",
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing here depends on the client's address.
+        proxy_headers=False,
+        ws_max_size=settings.request_bytes,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )

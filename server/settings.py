@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from server.limits.values import Limits
+from server.persisted import BadDocuments, Listed, read
+
 
 class BadSetting(Exception):
     """A setting cannot be understood; the message names it, its value and what is expected."""
@@ -47,6 +50,17 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         return value.lower()
 
     return parse
+
+
+def _origins(value: str) -> str:
+    origins = [each.strip().rstrip("/") for each in value.split(",") if each.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        if origin != "*" and (
+            parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError("origins such as https://crm.example, divided by commas, or *")
+    return ",".join(origins)
 
 
 def _setting(default: Any, variable: str, parse: Callable[[str], Any], about: str) -> Any:
@@ -91,8 +105,53 @@ class Settings:
     request_seconds: int = _setting(
         30, "RELATA_REQUEST_SECONDS", _whole(1, 3600), "How long a query or a mutation may take, in seconds."
     )
+    max_cost: int = _setting(
+        250_000, "RELATA_MAX_COST", _whole(1, 10**9), "What one operation may cost ([limits](limits.md))."
+    )
+    max_depth: int = _setting(
+        50,
+        "RELATA_MAX_DEPTH",
+        _whole(1, 100),
+        "Levels of fields within fields; a traversal takes three each.",
+    )
+    max_aliases: int = _setting(
+        100, "RELATA_MAX_ALIASES", _whole(0, 10_000), "Aliases in a document, and repetitions of a field."
+    )
+    max_directives: int = _setting(
+        50, "RELATA_MAX_DIRECTIVES", _whole(0, 10_000), "Directives in a document."
+    )
+    max_tokens: int = _setting(10_000, "RELATA_MAX_TOKENS", _whole(100, 1_000_000), "Tokens of a document.")
+    max_fields: int = _setting(
+        5_000,
+        "RELATA_MAX_FIELDS",
+        _whole(10, 100_000),
+        "Fields of an operation, with those of its fragments.",
+    )
+    max_page: int = _setting(500, "RELATA_MAX_PAGE", _whole(50, 10_000), "The largest page of a list.")
+    max_batch: int = _setting(1_000, "RELATA_MAX_BATCH", _whole(1, 10_000), "Inputs of one batch.")
+    introspection: str = _setting(
+        "on", "RELATA_INTROSPECTION", _one_of("on", "off"), "Whether keys may ask for the schema."
+    )
+    cors_origins: str | None = _setting(
+        None,
+        "RELATA_CORS_ORIGINS",
+        _origins,
+        "Origins whose pages may use the API from a browser, divided by commas; none unless named.",
+    )
+    documents: Path | None = _setting(
+        None,
+        "RELATA_DOCUMENTS",
+        _path,
+        "Listed documents: a directory of .graphql files, or a JSON manifest ([limits](limits.md)).",
+    )
+    documents_only: str = _setting(
+        "off", "RELATA_DOCUMENTS_ONLY", _one_of("on", "off"), "Whether only listed documents run."
+    )
     log_level: str = _setting(
-        "info", "RELATA_LOG_LEVEL", _one_of("debug", "info", "warning", "error"), "The least that is logged."
+        "info",
+        "RELATA_LOG_LEVEL",
+        _one_of("debug", "info", "warning", "error"),
+        "The least that is logged; debug tells of every request.",
     )
     log_format: str = _setting(
         "text",
@@ -100,6 +159,34 @@ class Settings:
         _one_of("text", "json"),
         "Log lines for people or, one JSON object each, for machines.",
     )
+
+    def limits(self) -> Limits:
+        """What one request may ask for."""
+        return Limits(
+            depth=self.max_depth,
+            cost=self.max_cost,
+            aliases=self.max_aliases,
+            directives=self.max_directives,
+            tokens=self.max_tokens,
+            fields=self.max_fields,
+            page=self.max_page,
+            batch=self.max_batch,
+            body=self.request_bytes,
+            seconds=self.request_seconds,
+            introspection=self.introspection == "on",
+        )
+
+    def listed_documents(self) -> Listed:
+        """The documents that may be asked for by name. Raises BadSetting."""
+        only = self.documents_only == "on"
+        if self.documents is None:
+            if only:
+                raise BadSetting("RELATA_DOCUMENTS_ONLY needs RELATA_DOCUMENTS: the documents that may run.")
+            return Listed()
+        try:
+            return read(self.documents, only=only)
+        except BadDocuments as error:
+            raise BadSetting(f"RELATA_DOCUMENTS: {error}") from None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -198,7 +198,7 @@ class Connection:
 
     async def _answers(self, ident: str, payload: dict[str, Any]) -> dict[str, Any]:
         asked = from_values(payload)
-        operation = self._sockets.operations.prepare(asked.text, asked.name)
+        operation = self._sockets.operations.prepare(asked.text, asked.name, asked.digest, asked.ident)
         principal = await self._sockets.authenticator.principal(self._key)
         answers = self._sockets.operations.stream(operation, asked.variables, principal)
         async with contextlib.aclosing(answers):  # type: ignore[type-var]

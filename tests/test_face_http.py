@@ -7,6 +7,7 @@ import pytest
 
 from engine import accounts
 from engine.access import Role
+from server.limits import Limits
 from storage.database import Database
 from tests.face import T0, Client, new_key, opened
 
@@ -91,7 +92,7 @@ async def test_a_malformed_body_is_told(db: Database) -> None:
 
 
 async def test_a_body_that_is_too_large_is_read_no_further(db: Database) -> None:
-    async with opened(db, body_bytes=1000) as client:
+    async with opened(db, limits=Limits(body=1000)) as client:
         for content in (b" " * 1001, parts(1001)):
             response = await client.http.post(
                 "/graphql", content=content, headers=client.headers | {"Content-Type": "application/json"}
@@ -115,7 +116,7 @@ BAD_DOCUMENTS: list[tuple[str, str]] = [
     ("{" * 4000, "GRAPHQL_VALIDATION_FAILED"),
     ("{ a " * 2000 + "}" * 2000, "GRAPHQL_VALIDATION_FAILED"),
     ("{ a(b: " + "[" * 4000 + "]" * 4000 + ") }", "GRAPHQL_VALIDATION_FAILED"),
-    ("{ account { id } }" + " x" * 20000, "GRAPHQL_PARSE_FAILED"),
+    ("{ account { id } }" + " x" * 20000, "TOKEN_LIMIT_EXCEEDED"),
     ('{ account(a: "' + "{" * 300 + '") { id } }', "GRAPHQL_VALIDATION_FAILED"),
 ]
 
@@ -259,7 +260,7 @@ async def test_time_that_is_up_is_told(db: Database, monkeypatch: pytest.MonkeyP
     async def slow(reader: Any) -> None:
         await reader.fetchval("SELECT pg_sleep(30) WHERE $1::bigint IS NOT NULL")
 
-    async with opened(db, seconds=0.2) as client:
+    async with opened(db, limits=Limits(seconds=0.2)) as client:
         monkeypatch.setattr(accounts, "read", slow)
         answer = await client.ask(ACCOUNT)
         assert answer["errors"][0]["extensions"]["code"] == "TIMEOUT"

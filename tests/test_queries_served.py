@@ -20,10 +20,10 @@ async def test_a_compiled_query_over_http_is_one_statement(db: Database) -> None
         for _ in range(2):
             with counted() as told:
                 response = await http.post("/graphql", json={"query": COMPILED}, headers=headers)
-            assert response.json() == {"data": {"records": FIRST}}
+            assert response.json()["data"] == {"records": FIRST}
         assert len(told) == 1
         mixed = await http.post("/graphql", json={"query": SPLICED}, headers=headers)
-        assert mixed.json() == {"data": {"account": {"name": "demo"}, "records": FIRST}}
+        assert mixed.json()["data"] == {"account": {"name": "demo"}, "records": FIRST}
 
 
 async def test_streams_and_sockets_carry_compiled_answers_as_text(db: Database) -> None:
