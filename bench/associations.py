@@ -258,7 +258,8 @@ class Writers:
         begin = time.monotonic() + 0.2
         for number, end in enumerate(self._ends):
             end.send(Order(side, places[number % len(places)], batch, begin, seconds))
-        return sum(done.pairs / done.seconds for done in (end.recv() for end in self._ends))
+        finished: list[Done] = [end.recv() for end in self._ends]
+        return sum(done.pairs / done.seconds for done in finished)
 
     def close(self) -> None:
         """Send them home."""

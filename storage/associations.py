@@ -1,26 +1,28 @@
 """Associations: read, written and counted in both directions at once; a hub's neighbours never one by one."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from storage.changes import numbers
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
 # The record rows come first and in id order; whoever changes associations of a record holds its row, so
 # that archiving, merging and two opposite requests wait for each other instead of running into each other.
-# Survivors of merged ids are held in the same order.
+# Survivors of merged ids are held in the same order. Told by kind: thousands of records are of a few.
 HOLD = Statement(
     "associations.hold",
     """
-    SELECT r.id, r.object_type_id, r.archived_at IS NOT NULL AS archived, r.merged_into_id
-      FROM record AS r
-     WHERE r.account_id = $1
-       AND r.id = ANY($2::bigint[] || ARRAY(
-               SELECT m.merged_into_id FROM record AS m
-                WHERE m.account_id = $1 AND m.id = ANY($2::bigint[]) AND m.merged_into_id IS NOT NULL))
-     ORDER BY r.id
-       FOR NO KEY UPDATE
+    SELECT h.object_type_id, h.archived, h.merged_into_id, array_agg(h.id) AS ids
+      FROM (SELECT r.id, r.object_type_id, r.archived_at IS NOT NULL AS archived, r.merged_into_id
+              FROM record AS r
+             WHERE r.account_id = $1
+               AND r.id = ANY($2::bigint[] || ARRAY(
+                       SELECT m.merged_into_id FROM record AS m
+                        WHERE m.account_id = $1 AND m.id = ANY($2::bigint[]) AND m.merged_into_id IS NOT NULL))
+             ORDER BY r.id
+               FOR NO KEY UPDATE) AS h
+     GROUP BY h.object_type_id, h.archived, h.merged_into_id
     """,
 )
 
@@ -78,21 +80,43 @@ FILLING = Statement(
     """,
 )
 
+# What a batch is decided on, in one look: the types that stand between pairs, and counters. Only what exists comes
+# back. Each is a fenced probe of its primary key; a join could become a scan of the table.
+LOOK = Statement(
+    "associations.look",
+    """
+    SELECT p.from_id AS record_id, p.to_id, a.type_id, NULL::bigint AS n
+      FROM unnest($2::bigint[], $3::text[], $4::text[]) AS g(to_object_type_id, from_ids, to_ids)
+           CROSS JOIN LATERAL unnest(g.from_ids::bigint[], g.to_ids::bigint[]) AS p(from_id, to_id)
+           CROSS JOIN LATERAL (
+               SELECT a.type_id FROM association AS a
+                WHERE a.account_id = $1 AND a.from_id = p.from_id
+                  AND a.to_object_type_id = g.to_object_type_id AND a.to_id = p.to_id
+               OFFSET 0) AS a
+    UNION ALL
+    SELECT k.record_id, NULL, g.type_id, c.n
+      FROM unnest($5::bigint[], $6::text[]) AS g(type_id, record_ids)
+           CROSS JOIN LATERAL unnest(g.record_ids::bigint[]) AS k(record_id)
+           CROSS JOIN LATERAL (
+               SELECT c.n FROM association_count AS c
+                WHERE c.account_id = $1 AND c.record_id = k.record_id AND c.type_id = g.type_id
+               OFFSET 0) AS c
+    """,
+)
+
 # Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
-# neighbour in $10 is hidden and does not count), the history of what went, and the two ends. A fact names its
-# two records and one of a few shapes, so that types and object types do not travel with each. The parts touch
-# different rows and see one snapshot. All records are held, so no row moves underneath: what goes is found by
-# a probe each and deleted where it lies, since a join could become a scan of all the account's associations.
+# neighbour in $9 is hidden and does not count), the history of what went, and the two ends. Facts that are alike
+# travel as two arrays of records. The parts touch different rows and see one snapshot. All records are held, so no
+# row moves underneath: what goes is found by a probe each and deleted where it lies, since a join could become a
+# scan of all the account's associations.
 WRITE = Statement(
     "associations.write",
     """
     WITH edge AS MATERIALIZED (
         SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id, s.added
-          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS f(from_id, to_id, shape)
-               JOIN unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::boolean[])
-                    WITH ORDINALITY
-                    AS s(from_object_type_id, to_object_type_id, type_id, inverse_id, added, n)
-                    ON s.n = f.shape
+          FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::boolean[])
+               AS s(from_ids, to_ids, from_object_type_id, to_object_type_id, type_id, inverse_id, added)
+               CROSS JOIN LATERAL unnest(s.from_ids::bigint[], s.to_ids::bigint[]) AS f(from_id, to_id)
                CROSS JOIN LATERAL (VALUES (f.from_id, s.to_object_type_id, f.to_id, s.type_id),
                                           (f.to_id, s.from_object_type_id, f.from_id, s.inverse_id))
                AS e(from_id, to_object_type_id, to_id, type_id)
@@ -111,25 +135,25 @@ WRITE = Statement(
         INSERT INTO association_history (account_id, from_id, to_object_type_id, to_id, type_id, id, created_at,
                                          source, source_id, user_id, removed_at, removed_source,
                                          removed_source_id, removed_user_id)
-        SELECT $1, g.from_id, g.to_object_type_id, g.to_id, g.type_id, $11, g.created_at, g.source, g.source_id,
-               g.user_id, greatest($12, g.created_at), $13, $14, $15
+        SELECT $1, g.from_id, g.to_object_type_id, g.to_id, g.type_id, $10, g.created_at, g.source, g.source_id,
+               g.user_id, greatest($11, g.created_at), $12, $13, $14
           FROM gone AS g
     ), come AS (
         INSERT INTO association (account_id, from_id, to_object_type_id, to_id, type_id, created_at, source,
                                  source_id, user_id)
-        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $12, $13, $14, $15
+        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $11, $12, $13, $14
           FROM edge AS e WHERE e.added
          ORDER BY e.from_id, e.to_object_type_id, e.to_id, e.type_id
     ), counted AS (
         INSERT INTO association_count AS c (account_id, record_id, type_id, n)
         SELECT $1, e.from_id, e.type_id, sum(CASE WHEN e.added THEN 1 ELSE -1 END)
-          FROM edge AS e WHERE NOT e.to_id = ANY($10::bigint[])
+          FROM edge AS e WHERE NOT e.to_id = ANY($9::bigint[])
          GROUP BY e.from_id, e.type_id HAVING sum(CASE WHEN e.added THEN 1 ELSE -1 END) <> 0
          ORDER BY e.from_id, e.type_id
         ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
     )
-    UPDATE record AS r SET last_association_change_at = $12
-     WHERE r.account_id = $1 AND r.id = ANY($16::bigint[])
+    UPDATE record AS r SET last_association_change_at = $11
+     WHERE r.account_id = $1 AND r.id = ANY(ARRAY(SELECT e.from_id FROM edge AS e))
     """,
 )
 
@@ -222,26 +246,27 @@ NEIGHBOURS = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A record as far as associating is concerned."""
+    """Records as far as associating is concerned; those that are alike share one."""
 
-    id: int
     object_type_id: int
     archived: bool
     merged_into_id: int | None
 
 
-class Shape(NamedTuple):
-    """What many facts have in common: the types of their ends, and which association type comes or goes."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Associations or labels under one type that come or go, told from their first records; inverses are understood.
+
+    `from_ids[i]` with `to_ids[i]`. `type_id` stands at the first records, `inverse_id` at the others.
+    """
 
     from_object_type_id: int
     to_object_type_id: int
     type_id: int
     inverse_id: int
     added: bool
-
-
-# One association or label that comes or goes, told from its first record; the inverse is understood.
-Fact: TypeAlias = tuple[int, int, Shape]
+    from_ids: list[int] = field(default_factory=list)
+    to_ids: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +281,35 @@ class Neighbour:
 
 async def hold(tx: Transaction, ids: Iterable[int]) -> dict[int, Held]:
     """Lock records and their survivors, in id order, until the commit; unknown ones are missing."""
-    rows = await tx.fetch(HOLD, sorted(set(ids)))
-    return {row[0]: Held(row[0], row[1], row[2], row[3]) for row in rows}
+    records: dict[int, Held] = {}
+    for row in await tx.fetch(HOLD, sorted(set(ids))):
+        records |= dict.fromkeys(row[3], Held(row[0], row[1], row[2]))
+    return records
+
+
+async def look(
+    reader: Queryable, pairs: Mapping[int, Sequence[tuple[int, int]]], counters: Mapping[int, Iterable[int]]
+) -> tuple[dict[tuple[int, int], set[int]], dict[tuple[int, int], int]]:
+    """The type ids of each pair (from, to), given by the object type of `to`; and the counters of records by type id.
+
+    Counters come as {(record, type): n}; a missing one never counted anything.
+    """
+    rows = await reader.fetch(
+        LOOK,
+        list(pairs),
+        [numbers(low for low, _ in group) for group in pairs.values()],
+        [numbers(high for _, high in group) for group in pairs.values()],
+        list(counters),
+        [numbers(records) for records in counters.values()],
+    )
+    held: dict[tuple[int, int], set[int]] = {pair: set() for group in pairs.values() for pair in group}
+    counts: dict[tuple[int, int], int] = {}
+    for record_id, to_id, type_id, n in rows:
+        if n is None:
+            held[record_id, to_id].add(type_id)
+        else:
+            counts[record_id, type_id] = n
+    return held, counts
 
 
 async def held(reader: Queryable, pairs: Sequence[tuple[int, int, int]]) -> list[list[int]]:
@@ -293,29 +345,28 @@ async def filling(reader: Queryable, keys: Sequence[tuple[int, int, int]], most:
     return [row[0] for row in await reader.fetch(FILLING, records, object_types, types, most)]
 
 
-async def write(
-    tx: Transaction, facts: Sequence[Fact], touched: Collection[int], hidden: Collection[int] = ()
-) -> None:
-    """Write what comes and goes, with counters, history and the moment at the `touched` ends.
+async def write(tx: Transaction, facts: Sequence[Facts], hidden: Collection[int] = ()) -> None:
+    """Write what comes and goes, with counters, history and the moment at both ends.
 
     All records must be held. Neighbours in `hidden` (archived) are not counted.
     """
-    shapes = {shape: n for n, shape in enumerate(dict.fromkeys(shape for _, _, shape in facts), 1)}
     [span] = await tx.new_ids(1)
     actor = tx.actor
     await tx.execute(
         WRITE,
-        [from_id for from_id, _, _ in facts],
-        [to_id for _, to_id, _ in facts],
-        [shapes[shape] for _, _, shape in facts],
-        *zip(*shapes, strict=True),
+        [numbers(one.from_ids) for one in facts],
+        [numbers(one.to_ids) for one in facts],
+        [one.from_object_type_id for one in facts],
+        [one.to_object_type_id for one in facts],
+        [one.type_id for one in facts],
+        [one.inverse_id for one in facts],
+        [one.added for one in facts],
         list(hidden),
         span,
         tx.now,
         actor.source,
         actor.source_id,
         actor.user_id,
-        sorted(touched),
     )
 
 

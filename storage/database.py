@@ -12,7 +12,7 @@ import orjson
 
 from storage import catalogue as catalogues
 from storage.catalogue import Catalogue
-from storage.changes import Change, Event, append
+from storage.changes import AssociationChanges, AssociationEvents, Change, Event, append
 from storage.ids import Ids
 from storage.statements import Statement
 from storage.wake import InProcess, Wake
@@ -104,18 +104,18 @@ class Transaction(_Session):
         self.now = now
         self.actor = actor
         self.catalogue: Catalogue
-        self.changes: list[Change] = []
-        self.events: list[Event] = []
+        self.changes: list[Change | AssociationChanges] = []
+        self.events: list[Event | AssociationEvents] = []
 
     async def new_ids(self, n: int) -> Sequence[int]:
         """`n` ids that nobody else in this account has, rising."""
         return await self._database.ids.take(self.account_id, n)
 
-    def changed(self, change: Change) -> None:
+    def changed(self, change: Change | AssociationChanges) -> None:
         """Queue a change for the evaluators."""
         self.changes.append(change)
 
-    def happened(self, event: Event) -> None:
+    def happened(self, event: Event | AssociationEvents) -> None:
         """Log an event for the watchers."""
         self.events.append(event)
 

@@ -31,6 +31,9 @@ class Wish:
     primary: Kind | None
     # The label `primary`, where the first association brings it unasked.
     unasked: Kind | None
+    # Types whose counters the rules ask for, at the lower and at the higher record.
+    counters_low: tuple[int, ...]
+    counters_high: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,23 @@ class Wishes:
         plain = self._kinds.plain(low, high)
         primary = next((kind for kind in named if kind.primary), None)
         unasked = self._kinds.primary(low, high) if self._first_primary and primary is None else None
-        return Wish(self._verb, plain, tuple(named), (plain, *named), primary, unasked)
+        wanted = (plain, *named)
+        return Wish(
+            self._verb, plain, tuple(named), wanted, primary, unasked, *self._counters(wanted, plain, unasked)
+        )
+
+    def _counters(
+        self, wanted: Sequence[Kind], plain: Kind, unasked: Kind | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        if self._verb not in (Verb.ADD, Verb.SET):
+            return (), ()
+        # The one primary is no limit: it moves. Who comes first is told by the plain type's counter.
+        limited = [kind for kind in wanted if not kind.primary]
+        low = {kind.id for kind in limited if kind.limit is not None}
+        high = {kind.inverse_id for kind in limited if kind.inverse_limit is not None}
+        if unasked is not None:
+            (low if unasked.holder else high).add(plain.id if unasked.holder else plain.inverse_id)
+        return tuple(sorted(low)), tuple(sorted(high))
 
     def _unknown_label(self, near: int, far: int, name: str) -> Problem:
         catalogue = self._kinds.catalogue
@@ -102,20 +121,20 @@ def understand(
     asks: list[Ask] = []
     problems: dict[int, Problem] = {}
     for index, pair in enumerate(pairs):
-        near = records.get(survivors.get(pair.from_id, pair.from_id))
-        far = records.get(survivors.get(pair.to_id, pair.to_id))
-        if near is None or near.archived or far is None or far.archived or near.id == far.id:
+        from_id, to_id = survivors.get(pair.from_id, pair.from_id), survivors.get(pair.to_id, pair.to_id)
+        near, far = records.get(from_id), records.get(to_id)
+        if near is None or near.archived or far is None or far.archived or from_id == to_id:
             problems[index] = _impossible(pair, near, far)
             continue
-        flipped = near.id > far.id
+        flipped = from_id > to_id
         wish = wishes.of(near.object_type_id, far.object_type_id, pair.labels, flipped)
         if isinstance(wish, Problem):
             # Each item has its own: whoever passes it on puts the item's place in front of the path.
             problems[index] = type(wish)(path=wish.path, **wish.details)
         elif flipped:
-            asks.append(Ask(index, far.id, near.id, True, wish))
+            asks.append(Ask(index, to_id, from_id, True, wish))
         else:
-            asks.append(Ask(index, near.id, far.id, False, wish))
+            asks.append(Ask(index, from_id, to_id, False, wish))
     return asks, problems
 
 

@@ -78,7 +78,7 @@ async def _carry_out(
     explained = await explain(tx, decisions, book, kinds)
     outcomes = [_outcome(index, decisions, explained | problems) for index in range(len(pairs))]
     settle(outcomes, mode)
-    await write(tx, book.facts, records)
+    await write(tx, book.facts)
     return outcomes
 
 
@@ -113,16 +113,14 @@ async def hold(
         if row.merged_into_id is not None and row.merged_into_id not in records
     }:
         records |= await associations.hold(tx, missing)
-    survivors = {
-        row.id: _survivor(row, records) for row in records.values() if row.merged_into_id is not None
-    }
-    return records, survivors
+    merged = (number for number, row in records.items() if row.merged_into_id is not None)
+    return records, {number: _survivor(number, records) for number in merged}
 
 
-def _survivor(row: Held, records: dict[int, Held]) -> int:
-    while row.merged_into_id is not None and row.merged_into_id in records:
-        row = records[row.merged_into_id]
-    return row.id
+def _survivor(number: int, records: dict[int, Held]) -> int:
+    while (into := records[number].merged_into_id) is not None and into in records:
+        number = into
+    return number
 
 
 async def _primaries(tx: Transaction, ids: Iterable[int], kinds: Kinds) -> dict[PairKey, int]:
@@ -133,10 +131,17 @@ async def _primaries(tx: Transaction, ids: Iterable[int], kinds: Kinds) -> dict[
 
 
 async def _open(tx: Transaction, asks: Sequence[Ask], records: dict[int, Held], kinds: Kinds) -> Book:
-    """Read what the asks are decided on; lock the counters if a rule asks for one of them."""
-    pairs = list({(ask.low, ask.high): records[ask.high].object_type_id for ask in asks}.items())
-    found = await associations.held(tx, [(low, object_type, high) for (low, high), object_type in pairs])
-    held = {pair: set(types) for (pair, _), types in zip(pairs, found, strict=True)}
+    """Read what the asks are decided on, in a statement that begins after all their records are held."""
+    pairs: dict[int, dict[PairKey, None]] = {}
+    counters: dict[int, set[int]] = {}
+    for ask in asks:
+        wish = ask.wish
+        pairs.setdefault(wish.plain.to_object_type_id, {})[ask.low, ask.high] = None
+        for type_id in wish.counters_low:
+            counters.setdefault(type_id, set()).add(ask.low)
+        for type_id in wish.counters_high:
+            counters.setdefault(type_id, set()).add(ask.high)
+    held, counts = await associations.look(tx, {key: list(group) for key, group in pairs.items()}, counters)
     primaries: dict[PairKey, int] = {}
     seats = {ask.low if ask.wish.primary.holder else ask.high for ask in asks if ask.wish.primary is not None}
     if seats:
@@ -144,26 +149,4 @@ async def _open(tx: Transaction, asks: Sequence[Ask], records: dict[int, Held], 
         if unheld := set(primaries.values()) - records.keys():
             # It moved between the first look and the lock.
             records |= await associations.hold(tx, unheld)
-    counts: dict[PairKey, int] = {}
-    if any(kind.counted for ask in asks for kind in ask.wish.wanted):
-        counts = await associations.lock_counts(tx, _touched(asks, held, primaries, kinds))
     return Book(held, counts, primaries)
-
-
-def _touched(
-    asks: Sequence[Ask], held: dict[PairKey, set[int]], primaries: dict[PairKey, int], kinds: Kinds
-) -> set[PairKey]:
-    """All counters that the asks could change; whoever locks one must lock all, in one order."""
-    keys: set[PairKey] = set()
-    for ask in asks:
-        wish = ask.wish
-        for kind in wish.wanted if wish.unasked is None else (*wish.wanted, wish.unasked):
-            keys.add((ask.low, kind.id))
-            keys.add((ask.high, kind.inverse_id))
-        if wish.verb is Verb.SET:
-            for type_id in held[ask.low, ask.high]:
-                keys.add((ask.low, type_id))
-                keys.add((ask.high, kinds[type_id].inverse_id))
-    for (_, type_id), other in primaries.items():
-        keys.add((other, kinds[type_id].inverse_id))
-    return keys

@@ -120,7 +120,7 @@ async def _remove(tx: Transaction, refused: Sequence[_Refused], kinds: Kinds) ->
     problems: dict[int, list[Problem]] = {}
     for start in range(0, len(refused), CHUNK):
         part = refused[start : start + CHUNK]
-        records = await associations.hold(tx, {end for one in part for end in (one.from_id, one.to_id)})
+        await associations.hold(tx, {end for one in part for end in (one.from_id, one.to_id)})
         whole = [one for one in part if one.kind.name is None]
         keys = [(one.from_id, one.kind.to_object_type_id, one.to_id) for one in whole]
         types = dict(zip(keys, await associations.held(tx, keys), strict=True))
@@ -132,7 +132,7 @@ async def _remove(tx: Transaction, refused: Sequence[_Refused], kinds: Kinds) ->
                 _enter(book, one.from_id, one.to_id, kinds[type_id], False, kinds)
         for one, problem in zip(part, await _told(tx, part, book, kinds), strict=True):
             problems.setdefault(one.from_id, []).append(problem)
-        await write(tx, book.facts, records)
+        await write(tx, book.facts)
     return problems
 
 
@@ -182,7 +182,7 @@ async def on_merge(tx: Transaction, survivor: RecordRow, merged: RecordRow) -> l
         hidden = {one.id for one in moving if records[one.id].archived}
         book, refused = _move(survivor.id, merged.id, moving, held, counts, hidden, kinds)
         problems += await _told(tx, refused, book, kinds)
-        await write(tx, book.facts, records, hidden)
+        await write(tx, book.facts, hidden)
     return problems
 
 

@@ -9,20 +9,24 @@ from storage.tables.columns import big, bigs, document, key, moment, text, texts
 
 
 class ChangeQueue(SQLModel, table=True):
-    """What a committed transaction changed and nobody has evaluated yet; claimed and deleted at once."""
+    """What a committed transaction changed and nobody has evaluated yet; claimed and deleted at once.
+
+    One row tells of several records that changed alike: see storage.changes.
+    """
 
     __tablename__ = "change_queue"
 
     account_id: int = key()
     id: int = key()
-    record_id: int = big()
     object_type_id: int = big()
     # See storage.changes.ChangeKind.
     kind: str = text()
     # Names of the properties that changed, and their values before.
     properties: list[str] = texts()
     before: dict[str, Any] = document()
-    # Association types (standing at the record) that were added or removed, and the other ends.
+    record_ids: list[int] = bigs()
+    # Beside each record an association type (standing at it; one element where all have the same) that was
+    # added or removed, and the other end. Empty where the change is not about associations.
     type_ids: list[int] = bigs()
     other_ids: list[int] = bigs()
     at: datetime = moment()
@@ -45,18 +49,25 @@ class AccountSeq(SQLModel, table=True):
 
 
 class EventLog(SQLModel, table=True):
-    """What happened, in commit order per account; partitioned by time: old events go by dropping a table."""
+    """What happened, in commit order per account; partitioned by time: old events go by dropping a table.
+
+    One row tells of several events that are alike but for their records: see storage.changes.
+    """
 
     __tablename__ = "event_log"
     __table_args__ = ({"postgresql_partition_by": "RANGE (at)"},)
 
     account_id: int = key()
+    # The number of the row's last event; its events are numbered without a gap.
     seq: int = key()
     at: datetime = moment(primary_key=True)
     # See storage.changes.EventKind.
     kind: str = text()
     object_type_id: int | None = big(nullable=True)
-    record_id: int | None = big(nullable=True)
+    # One for each event; null where an event is about no record.
+    record_ids: list[int | None] = bigs()
+    # The other end of each, where they are about associations; else empty.
+    to_ids: list[int] = bigs()
     # The workflow, segment, sync or import that the event belongs to, if any.
     subject_id: int | None = big(nullable=True)
     payload: dict[str, Any] = document()
