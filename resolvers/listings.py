@@ -242,5 +242,6 @@ def order(of: ObjectTypeRow, asked: Sequence[Mapping[str, Any]]) -> Order:
             raise InvalidOrder(
                 path=("orderBy", n), reason=f'Records cannot be sorted by "{found.name}": it has no order.'
             )
-        terms.append(Term(found.name, KINDS.get(found.type, Kind.TEXT), descending))
+        kind, index = KINDS.get(found.type, Kind.TEXT), found.id if found.reads_values else None
+        terms.append(Term(found.name, kind, descending, index=index))
     return Order(tuple(terms))

@@ -1,6 +1,6 @@
 """Orders and cursors: what to sort by, what lies behind a position, and cursors as text, both ways.
 
-Records without a value come last in both directions; the id breaks ties.
+Records without a value come last in both directions; texts compare by their first 256 characters; the id breaks ties.
 """
 
 import base64
@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 
 import orjson
 
+from storage.property_values import TEXT_KEPT
 from storage.selection.sql import Params, Text, literal
 from storage.selection.tree import Kind, Order, Page, Position, Term, Value
 
@@ -41,7 +42,8 @@ def expression(term: Term, record: str) -> str:
             f"CASE jsonb_typeof({record}.properties->{name}) WHEN 'number' "
             f"THEN ({record}.properties->{name})::numeric END"
         )
-    return f'({record}.properties->>{name}) COLLATE "C"'
+    # As much of a text as its index keeps; the id breaks ties.
+    return f'left({record}.properties->>{name}, {TEXT_KEPT}) COLLATE "C"'
 
 
 def order_by(order: Order, record: str, *, ident: str | None = None, backward: bool = False) -> str:

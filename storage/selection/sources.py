@@ -7,6 +7,7 @@ Its shape decides the speed. A page of associations is read in the order of the 
 from collections.abc import Iterable
 
 from storage.filters.compile import compile as condition
+from storage.selection import ordered
 from storage.selection.orders import at_or_before, beyond, order_by
 from storage.selection.sql import Params
 from storage.selection.tree import Associated, Listing, Records, Source
@@ -21,6 +22,8 @@ def limited(
     `columns` are the record's, and `associated_at`, `association_source`, `association_to` of the association.
     """
     page = listing.page
+    if ordered.follows_index(listing.source, page):
+        return ordered.rows(listing, params, record, columns, more=more)
     conditions = [
         beyond(page.order, position, record, params, ident=_ident(listing.source, record), before=before)
         for position, before in ((page.after, False), (page.before, True))
@@ -46,6 +49,8 @@ def rows_beyond(
     position = page.before if following else page.after
     if position is None:
         return None
+    if ordered.follows_index(listing.source, page):
+        return ordered.rows_beyond(listing, params, record, position, following=following)
     ident = _ident(listing.source, record)
     behind = at_or_before(page.order, position, record, params, ident=ident, mirrored=following)
     if page.order.terms:

@@ -4,7 +4,7 @@ A selection is a tree of frozen values. Keys are the answer's, in the answer's o
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
@@ -38,13 +38,15 @@ Value: TypeAlias = str | Decimal | datetime | None
 class Term:
     """One part of an order: a property, or (`column`) a moment of the record itself.
 
-    Records without a value come last in both directions.
+    Records without a value come last in both directions. `index`: the id of a property of which the side table of
+    values is complete; no part of what the order is called.
     """
 
     name: str
     kind: Kind
     descending: bool = False
     column: bool = False
+    index: int | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

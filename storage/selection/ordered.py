@@ -1,0 +1,135 @@
+"""A page in the order of a searchable property: read along the index of its values instead of sorting all records.
+
+Records without a value stand in no index and come last (on a page that is read backward, first): they are read in the
+order of their ids, and only where those with a value do not fill the page.
+"""
+
+from collections.abc import Iterable
+
+from storage.filters.compile import compile as condition
+from storage.selection.orders import CASTS, expression, order_by
+from storage.selection.sql import Params
+from storage.selection.tree import Kind, Listing, Page, Position, Records, Source
+
+# Conditions on the rows with a value and on those without; None where there can be none.
+Parts = tuple[list[str] | None, list[str] | None]
+
+
+def follows_index(source: Source, page: Page) -> bool:
+    """Whether the records of a page can be read along an index of their values."""
+    terms = page.order.terms
+    return isinstance(source, Records) and len(terms) == 1 and terms[0].index is not None
+
+
+def rows(listing: Listing, params: Params, record: str, columns: Iterable[str], *, more: int) -> str:
+    """The rows of a page in reading order, `more` rows longer than it; see `sources.limited`."""
+    page = listing.page
+    both = _both(
+        _beyond(page, page.after, record, params, ahead=True),
+        _beyond(page, page.before, record, params, ahead=False),
+    )
+    size = page.size + more
+    # What the order is made of, beside what is wanted.
+    names = dict.fromkeys([*columns, "id", "properties"])
+    wanted = ", ".join(f"{record}.{name}" for name in names)
+    order = page.order
+    way, id_way = (
+        " DESC" if turned is not page.backward else ""
+        for turned in (order.terms[0].descending, order.id_descending)
+    )
+    sorts = f"{_column(page, record)}{way}, {record}_v.record_id{id_way}", f"{record}.id{id_way}"
+    parts = [
+        f"SELECT {wanted} {_from(listing, params, record, conditions, valued)} ORDER BY {sort}"
+        for valued, conditions, sort in zip((True, False), both, sorts, strict=True)
+        if conditions is not None
+    ]
+    if len(parts) < 2:
+        return f"{parts[0]} LIMIT {size}" if parts else f"{_none(listing, record, wanted)}"
+    first, second = reversed(parts) if page.backward else parts
+    head, sort = second.rsplit(" ORDER BY ", 1)
+    # The first part is known before the second one begins, which is not begun where the first fills the page.
+    return (
+        f"WITH {record}_f AS MATERIALIZED ({first} LIMIT {size}) SELECT {record}_u.* FROM ("
+        f"SELECT {record}_g.* FROM {record}_f AS {record}_g UNION ALL "
+        f"({head} AND (SELECT count(*) FROM {record}_f AS {record}_h) < {size} ORDER BY {sort} LIMIT {size})"
+        f") AS {record}_u ORDER BY {order_by(order, f'{record}_u', backward=page.backward)} LIMIT {size}"
+    )
+
+
+def rows_beyond(listing: Listing, params: Params, record: str, position: Position, *, following: bool) -> str:
+    """Whether rows stand at a position or, `following` it, after it (else before it)."""
+    both = _beyond(listing.page, position, record, params, ahead=following, inclusive=True)
+    found = [
+        f"EXISTS (SELECT 1 {_from(listing, params, record, conditions, valued)})"
+        for valued, conditions in zip((True, False), both, strict=True)
+        if conditions is not None
+    ]
+    return f"({' OR '.join(found)})"
+
+
+def _column(page: Page, record: str) -> str:
+    return f"{record}_v.{'number_value' if page.order.terms[0].kind is Kind.NUMBER else 'text_value'}"
+
+
+def _from(listing: Listing, params: Params, record: str, conditions: list[str], valued: bool) -> str:
+    source, term = listing.source, listing.page.order.terms[0]
+    assert isinstance(source, Records)
+    visible = [f"{record}.account_id = $1", f"{record}.archived_at IS NULL", *conditions]
+    if source.where is not None:
+        visible.append(condition(source.where, record, params.add))
+    if not valued:
+        of_type = f"{record}.object_type_id = {params.big(source.object_type_id)}"
+        missing = f"{expression(term, record)} IS NULL"
+        return f"FROM record AS {record} WHERE {' AND '.join([of_type, missing, *visible])}"
+    mine = (
+        f"{record}_v.account_id = $1",
+        # In the text, as in filters: the planner knows how many values a property has.
+        f"{record}_v.property_id = {int(term.index or 0)}",
+        f"{record}_v.position = 0",
+        f"{_column(listing.page, record)} IS NOT NULL",
+    )
+    return (
+        f"FROM property_value AS {record}_v JOIN record AS {record} "
+        f"ON {record}.account_id = $1 AND {record}.id = {record}_v.record_id "
+        f"WHERE {' AND '.join([*mine, *visible])}"
+    )
+
+
+def _beyond(
+    page: Page,
+    position: Position | None,
+    record: str,
+    params: Params,
+    *,
+    ahead: bool,
+    inclusive: bool = False,
+) -> Parts:
+    """The conditions that a row stands after a position (`ahead`) or before it."""
+    if position is None:
+        return [], []
+    order, (value,) = page.order, position.values
+    term, column, same = order.terms[0], _column(page, record), "=" if inclusive else ""
+    number = params.big(position.id)
+    sign, id_sign = (">" if ahead is not turned else "<" for turned in (term.descending, order.id_descending))
+    if value is None:
+        return None if ahead else [], [f"{record}.id {id_sign}{same} {number}"]
+    given = params.add(value, CASTS[term.kind])
+    if sign == id_sign:
+        # One place in the index.
+        found = [f"({column}, {record}_v.record_id) {sign}{same} ({given}, {number})"]
+    else:
+        found = [
+            f"{column} {sign}= {given}",
+            f"({column} {sign} {given} OR {record}_v.record_id {id_sign}{same} {number})",
+        ]
+    return found, [] if ahead else None
+
+
+def _both(one: Parts, other: Parts) -> Parts:
+    valued, missing = (None if a is None or b is None else [*a, *b] for a, b in zip(one, other, strict=True))
+    return valued, missing
+
+
+def _none(listing: Listing, record: str, wanted: str) -> str:
+    """No rows at all: after a record without a value, and before one with a value."""
+    return f"SELECT {wanted} FROM record AS {record} WHERE {record}.account_id = $1 AND false"
