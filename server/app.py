@@ -22,7 +22,7 @@ from server.auth import Authenticator
 from server.http import JSON_TYPE, Endpoint, Unanswerable, reply
 from server.limits import Limits
 from server.operations import Operations
-from server.page import page
+from server.page import asset, show
 from server.persisted import Documents
 from server.sse import Events
 from server.websocket import Sockets
@@ -55,11 +55,12 @@ def create_app(
         SCHEMA, db, clock=now, forget_key=authenticator.forget, limits=limits, documents=documents
     )
     events = Events(operations, authenticator, stop)
-    endpoint = Endpoint(operations, authenticator, page=page(), body_bytes=limits.body, events=events)
+    endpoint = Endpoint(operations, authenticator, page=show, body_bytes=limits.body, events=events)
     sockets = Sockets(operations, authenticator, stop, message_bytes=limits.body)
     app = Starlette(
         routes=[
             WebSocketRoute("/graphql", sockets.__call__),
+            Route("/graphql/assets/{hash}/{name}", asset),
             Route("/healthz", _health),
             Route("/readyz", _Ready(db)),
             Route("/", _root),

@@ -6,7 +6,7 @@ first, a GET runs queries only, and no credential is sent by itself (the key is 
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 import structlog
 from graphql import OperationType
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from engine.access import Principal, Unauthenticated
 from schema.errors import outside
@@ -30,6 +30,9 @@ RESPONSE_TYPE = "application/graphql-response+json"
 JSON_TYPE = "application/json"
 EVENTS_TYPE = "text/event-stream"
 HTML_TYPE = "text/html"
+
+# The last event of every stream.
+COMPLETE = b"event: complete\ndata: \n\n"
 
 # Nobody is to guess another type than the one that we name.
 PLAIN = {"X-Content-Type-Options": "nosniff"}
@@ -59,10 +62,16 @@ class Asked:
 
 
 class Endpoint:
-    """`/graphql` for HTTP. `page` is what browsers see."""
+    """`/graphql` for HTTP. `page` answers browsers."""
 
     def __init__(
-        self, operations: Operations, authenticator: Authenticator, *, page: str, body_bytes: int, events: Any
+        self,
+        operations: Operations,
+        authenticator: Authenticator,
+        *,
+        page: Callable[[], Response],
+        body_bytes: int,
+        events: Any,
     ) -> None:
         self._operations = operations
         self._authenticator = authenticator
@@ -77,7 +86,7 @@ class Endpoint:
         fields: dict[str, Any] = {"method": request.method}
         try:
             if shows_page(request):
-                return HTMLResponse(self._page, headers={"X-Frame-Options": "DENY"} | PLAIN)
+                return self._page()
             media = accepted(request)
             response = await self._answer(request, media, fields)
         except Unanswerable as refusal:
@@ -87,7 +96,10 @@ class Endpoint:
         except Invalid as invalid:
             # With application/json a well-formed request is answered by 200, as clients of old expect.
             status = 200 if media == JSON_TYPE else 400
-            response = reply({"errors": invalid.errors}, media, status)
+            if media == EVENTS_TYPE:
+                response = streamed(refused(invalid))
+            else:
+                response = reply({"errors": invalid.errors}, media, status)
         took = round((time.perf_counter() - began) * 1000, 2)
         # Told at once: what went wrong or was slow. Telling of every request would take a third of a small one's time.
         if response.status_code >= 400 or took > SLOW_MILLISECONDS:
@@ -123,9 +135,7 @@ class Endpoint:
     def _stream(
         self, operation: Operation, asked: Asked, principal: Principal, key: str | None
     ) -> StreamingResponse:
-        answers: AsyncIterator[bytes] = self._events(operation, asked.variables, principal, key)
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(answers, media_type=EVENTS_TYPE, headers=headers)
+        return streamed(self._events(operation, asked.variables, principal, key))
 
 
 def reply(answer: Answer, media: str, status: int, headers: dict[str, str] | None = None) -> Response:
@@ -134,6 +144,23 @@ def reply(answer: Answer, media: str, status: int, headers: dict[str, str] | Non
     return Response(
         encode(answer), status, {"Content-Type": kind, "Vary": "Accept", **PLAIN, **(headers or {})}
     )
+
+
+def streamed(events: AsyncIterator[bytes]) -> StreamingResponse:
+    """Server-sent events as a response."""
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **PLAIN}
+    return StreamingResponse(events, media_type=EVENTS_TYPE, headers=headers)
+
+
+async def refused(invalid: Invalid) -> AsyncIterator[bytes]:
+    """What is wrong with a document, as the one event of a stream: a browser's EventSource hears no status but 200."""
+    yield next_event({"errors": invalid.errors})
+    yield COMPLETE
+
+
+def next_event(answer: Answer) -> bytes:
+    """An answer as an event."""
+    return b"event: next\ndata: " + encode(answer) + b"\n\n"
 
 
 def encode(answer: Answer) -> bytes:

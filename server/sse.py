@@ -8,7 +8,7 @@ from typing import Any
 from engine.access import Principal, Unauthenticated
 from schema.errors import outside
 from server.auth import Authenticator
-from server.http import encode
+from server.http import COMPLETE, next_event
 from server.operations import Answer, Invalid, Operation, Operations
 
 # Proxies close what is silent for longer; also how often the key is looked at.
@@ -59,11 +59,11 @@ class Events:
                     break
                 silent = 0.0
                 await self._authenticator.still(key)
-                yield b"event: next\ndata: " + encode(answer) + b"\n\n"
+                yield next_event(answer)
         except Unauthenticated as problem:
-            yield b"event: next\ndata: " + encode({"errors": outside(problem)}) + b"\n\n"
+            yield next_event({"errors": outside(problem)})
         finally:
             producer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await producer
-        yield b"event: complete\ndata: \n\n"
+        yield COMPLETE
