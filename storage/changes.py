@@ -44,6 +44,9 @@ class EventKind(enum.StrEnum):
     ASSOCIATION_REMOVED = "ASSOCIATION_REMOVED"
     LABEL_ADDED = "LABEL_ADDED"
     LABEL_REMOVED = "LABEL_REMOVED"
+    # Definitions: one label took another's place everywhere; a label was deleted.
+    LABEL_REPLACED = "LABEL_REPLACED"
+    LABEL_DELETED = "LABEL_DELETED"
     ENROLLED = "ENROLLED"
     STEP_DONE = "STEP_DONE"
     STEP_SKIPPED = "STEP_SKIPPED"
