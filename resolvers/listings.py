@@ -244,4 +244,5 @@ def order(of: ObjectTypeRow, asked: Sequence[Mapping[str, Any]]) -> Order:
             )
         kind, index = KINDS.get(found.type, Kind.TEXT), found.id if found.reads_values else None
         terms.append(Term(found.name, kind, descending, index=index))
-    return Order(tuple(terms))
+    # Ids follow the direction of what they break ties of: then an index is read from one end to the other.
+    return Order(tuple(terms), bool(terms) and terms[-1].descending)

@@ -24,6 +24,7 @@ contacts): 3 ms; as a semi-join, which collects all contacts of the city first, 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
 from storage.filters.indexes import all_selective, from_the_other_end, lookup
@@ -66,13 +67,44 @@ def compile(filter_: Filter, record: str, add: Add) -> str:
     return _Writer(record, add).condition(filter_, record)
 
 
-class _Writer:
-    __slots__ = ("_add", "_aliases", "_root")
+@dataclass(frozen=True, slots=True)
+class BothWays:
+    """A condition in two ways, for whoever can find out which one is short.
 
-    def __init__(self, root: str, add: Add) -> None:
+    `near` is a SELECT of the ids (`id`) that the far end of one leaf leads to; `given` the condition where those are
+    at hand under the name that was told; `asked` where the leaf is asked record by record.
+    """
+
+    near: str
+    given: str
+    asked: str
+
+
+def both_ways(filter_: Filter, record: str, add: Add, name: str) -> BothWays | None:
+    """The condition in both ways, if one of its parts is begun at its far end."""
+    parts = filter_.parts if isinstance(filter_, And) else (filter_,)
+    for leaf in parts:
+        if isinstance(leaf, AssociatedLeaf) and leaf.where is not None and from_the_other_end(leaf):
+            return BothWays(
+                _Writer(f"{record}_n", add).far(leaf.reach, leaf.where),
+                _Writer(record, add, leaf, f"SELECT {name}.id FROM {name}").condition(filter_, record),
+                _Writer(record, add, leaf).condition(filter_, record),
+            )
+    return None
+
+
+class _Writer:
+    __slots__ = ("_add", "_aliases", "_decided", "_near", "_root")
+
+    def __init__(
+        self, root: str, add: Add, decided: AssociatedLeaf | None = None, near: str | None = None
+    ) -> None:
         self._root = root
         self._add = add
         self._aliases = 0
+        # The leaf of which the caller has decided how it is answered: by these ids, else record by record.
+        self._decided = decided
+        self._near = near
 
     def condition(self, filter_: Filter, record: str, *, indexes: bool = True) -> str:
         """`indexes`: whether records are chosen by this condition, so that an index may lead to them.
@@ -258,8 +290,10 @@ class _Writer:
         if leaf.where is None and not leaf.reach.only:
             # The counters know; a hub is one row.
             return self._ever(leaf.reach, ident, "n > 0")
-        if leaf.where is not None and from_the_other_end(leaf):
-            return self._from_the_other_end(leaf.reach, leaf.where, ident)
+        if leaf is self._decided and self._near:
+            return f"{ident} IN ({self._near})"
+        if leaf.where is not None and leaf is not self._decided and from_the_other_end(leaf):
+            return f"{ident} IN ({self.far(leaf.reach, leaf.where)})"
         return self._exists(leaf.reach, leaf.where, ident)
 
     def _all(self, leaf: AssociatedLeaf, ident: str) -> str:
@@ -314,10 +348,11 @@ class _Writer:
             f"{self._unlabelled(reach.only, edge, reach.to_object_type_id, reach.type_ids)}{nested}"
         )
 
-    def _from_the_other_end(self, reach: Reach, where: Filter, ident: str) -> str:
+    def far(self, reach: Reach, where: Filter) -> str:
+        """The ids of those that reach a record which meets `where`, begun with that record."""
         edge, neighbour = self._alias("a"), self._alias("r")
         return (
-            f"{ident} IN (SELECT {edge}.to_id FROM record AS {neighbour} JOIN association AS {edge}"
+            f"SELECT {edge}.to_id AS id FROM record AS {neighbour} JOIN association AS {edge}"
             f" ON {edge}.account_id = $1 AND {edge}.from_id = {neighbour}.id"
             f" AND {edge}.to_object_type_id = {int(reach.from_object_type_id)}"
             f" AND {edge}.type_id {_among(reach.inverse_type_ids)}"
@@ -325,7 +360,7 @@ class _Writer:
             f" AND {neighbour}.object_type_id = {int(reach.to_object_type_id)}"
             f" AND {neighbour}.archived_at IS NULL"
             f"{self._unlabelled(reach.only, edge, reach.from_object_type_id, reach.inverse_type_ids)}"
-            f" AND {self.condition(where, neighbour)})"
+            f" AND {self.condition(where, neighbour)}"
         )
 
     def _unlabelled(self, only: bool, edge: str, to_object_type_id: int, type_ids: tuple[int, ...]) -> str:

@@ -6,11 +6,16 @@ Its shape decides the speed. A page of associations is read in the order of the 
 
 from collections.abc import Iterable
 
+from storage.filters.compile import both_ways
 from storage.filters.compile import compile as condition
 from storage.selection import ordered
 from storage.selection.orders import at_or_before, beyond, order_by
 from storage.selection.sql import Params
 from storage.selection.tree import Associated, Listing, Records, Source
+
+# So many associations from the far end of a filter are collected, in a millisecond or two; where there are more, a
+# page is full after some thousand records at most.
+FEW = 1_000
 
 
 def limited(
@@ -29,12 +34,45 @@ def limited(
         for position, before in ((page.after, False), (page.before, True))
         if position is not None
     ]
+    either = _either_way(listing, params, record, columns, conditions, page.size + more)
+    if either is not None:
+        return either
     body = _body(listing.source, params, record, of, conditions, fenced=not page.order.terms)
     wanted = ", ".join(_column(listing.source, params, name, record, of) for name in dict.fromkeys(columns))
     return (
         f"SELECT {wanted} {body} "
         f"ORDER BY {order_by(page.order, record, ident=_ident(listing.source, record), backward=page.backward)} "
         f"LIMIT {page.size + more}"
+    )
+
+
+def _either_way(
+    listing: Listing, params: Params, record: str, columns: Iterable[str], conditions: list[str], size: int
+) -> str | None:
+    """The rows of a page of records, begun at the far end of a filter where that leads to few, else record by record.
+
+    Which of the two is short, a hundred times so, nobody knows before looking: how many records have a value, and
+    how many are associated with these. None where there is no such filter.
+    """
+    source, page, near = listing.source, listing.page, f"{record}_near"
+    if not isinstance(source, Records) or source.where is None:
+        return None
+    ways = both_ways(source.where, record, params.add, near)
+    if ways is None:
+        return None
+    ordering = [term.name if term.column else "properties" for term in page.order.terms]
+    wanted = ", ".join(f"{record}.{name}" for name in dict.fromkeys([*columns, "id", *ordering]))
+    order = order_by(page.order, record, backward=page.backward)
+    counted = f"(SELECT count(*) FROM {near} AS {record}_c)"
+    # Only one of them is carried out: whether depends on no row.
+    parts = " UNION ALL ".join(
+        f"(SELECT {wanted} {_body(Records(source.object_type_id), params, record, '', [*conditions, way, which])} "
+        f"ORDER BY {order} LIMIT {size})"
+        for way, which in ((ways.given, f"{counted} <= {FEW}"), (ways.asked, f"{counted} > {FEW}"))
+    )
+    return (
+        f"WITH {near} AS MATERIALIZED ({ways.near} LIMIT {FEW + 1}) SELECT {record}_u.* FROM ({parts}) AS {record}_u "
+        f"ORDER BY {order_by(page.order, f'{record}_u', backward=page.backward)} LIMIT {size}"
     )
 
 
