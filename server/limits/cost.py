@@ -33,6 +33,8 @@ from server.limits.weighing import SIZED_BY, Place, Weighing
 
 # For so many sets of sizes one operation's costs are kept.
 KEPT = 200
+# Sixteen pages within pages make numbers that JSON has no place for.
+LARGEST = 2**53 - 1
 
 
 class Weigher:
@@ -75,7 +77,7 @@ class Weigher:
         assert root is not None  # the document is valid
         writes = self._operation.operation is OperationType.MUTATION
         tenths = weighing.selection([(root, self._operation.selection_set)], Place(writes=writes))
-        return max(1, -(-tenths // 10))
+        return min(max(1, -(-tenths // 10)), LARGEST)
 
 
 def _sizing(

@@ -35,6 +35,8 @@ class Size:
 Measure = int | bool | None | Size
 
 ONE = Size()
+# Beyond it, a number with a fraction is no whole number any more; and no size either.
+EXACT = 2**53
 # Members that are conditions of a filter.
 LEAVES = frozenset({"property", "associated"})
 
@@ -44,7 +46,7 @@ def measure(value: Any) -> Measure:
     match value:
         case None | bool() | int():
             return value
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) < EXACT:
             return int(value)
         case list():
             return _of_list([measure(part) for part in value])

@@ -131,7 +131,7 @@ class Weighing:
     def _included(self, node: Any) -> bool:
         for directive in node.directives or ():
             wanted = {"include": True, "skip": False}.get(directive.name.value)
-            if wanted is not None and self._arguments(directive).get("if") is not wanted:
+            if wanted is not None and bool(self._arguments(directive).get("if")) is not wanted:
                 return False
         return True
 
@@ -196,7 +196,7 @@ class Weighing:
         found = PAGE_SIZE
         for name in PAGE_SIZES:
             size = arguments.get(name)
-            if isinstance(size, int) and not isinstance(size, bool):
+            if isinstance(size, int):
                 if size > self._limits.page:
                     raise InvalidPageSize(path=(name,), argument=name, limit=self._limits.page, given=size)
                 found = max(size, 0)
