@@ -40,7 +40,7 @@ OVERLOADS: dict[str, tuple[str, str]] = {
     "a defect": ("query { __typename @deprecated }", "GRAPHQL_VALIDATION_FAILED"),
     "a typing error": ("queryy { __typename }", "GRAPHQL_PARSE_FAILED"),
 }
-MUTATION = 'mutation { createUser(input: {name: "A", email: "a@b.example", role: ADMIN}) { user { id } } }'
+MUTATION = 'mutation { createUser(input: {name: "A", email: "a@b.example", role: VIEWER}) { user { id } } }'
 
 
 def codes(response: httpx.Response) -> set[str]:
@@ -106,9 +106,7 @@ async def test_nothing_is_changed_by_what_a_page_elsewhere_may_send_unasked(db: 
         for accept in ("application/json", "text/event-stream", "*/*"):
             headers = client.headers | {"Accept": accept}
             response = await client.http.get("/graphql", params={"query": MUTATION}, headers=headers)
-            # A stream is refused by its first event.
-            assert response.status_code == (200 if "event" in accept else 405)
-            assert "METHOD_NOT_ALLOWED" in response.text
+            assert (response.status_code, codes(response)) == (405, {"METHOD_NOT_ALLOWED"})
         # Even if a browser sent what it has by itself: a cookie, or a name and a password, is no key.
         for held in (
             {"Cookie": f"key={client.key}; Authorization=Bearer {client.key}"},
@@ -117,6 +115,7 @@ async def test_nothing_is_changed_by_what_a_page_elsewhere_may_send_unasked(db: 
             response = await client.http.post("/graphql", json={"query": MUTATION}, headers=held)
             assert response.status_code == 401
         assert (await client.get("{ users { id } }"))["users"] == []
+        assert (await client.get(MUTATION))["createUser"]["user"]
 
 
 async def test_no_other_origin_may_read_unless_it_is_named(db: Database) -> None:
