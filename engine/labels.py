@@ -183,7 +183,7 @@ def listing(catalogue: Catalogue, from_type: str, to_type: str) -> list[Associat
 
 async def history(reader: Queryable, row: AssociationTypeRow) -> list[LabelChange]:
     """The timeline of a label (or of an object pair's limits), oldest first."""
-    return await labels.history(reader, row.pair_id)
+    return (await labels.histories(reader, [row.pair_id]))[0]
 
 
 def derived(text: str, taken: Collection[str]) -> str:

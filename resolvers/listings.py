@@ -198,15 +198,20 @@ def _listing(source: Records | Associated, of: ObjectTypeRow, asked: Asked, name
     )
 
 
+def page_size(given: int | None, argument: str = "first") -> int:
+    """How many a page has at most; raises `InvalidPageSize`."""
+    size = PAGE_SIZE if given is None else given
+    if not 0 <= size <= LARGEST_PAGE:
+        raise InvalidPageSize(path=(argument,), argument=argument, limit=LARGEST_PAGE, given=size)
+    return size
+
+
 def _size(asked: Asked) -> tuple[int, bool]:
     if asked.first is not None and asked.last is not None:
         raise FirstAndLast
-    for argument, given in (("first", asked.first), ("last", asked.last)):
-        if given is not None and not 0 <= given <= LARGEST_PAGE:
-            raise InvalidPageSize(path=(argument,), argument=argument, limit=LARGEST_PAGE, given=given)
     if asked.last is not None:
-        return asked.last, True
-    return (PAGE_SIZE if asked.first is None else asked.first), False
+        return page_size(asked.last, "last"), True
+    return page_size(asked.first), False
 
 
 def _position(argument: str, cursor: str | None, fingerprint: str, ordering: Order) -> Position | None:

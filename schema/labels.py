@@ -15,9 +15,9 @@ from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.errors import UserError, told
-from schema.scalars import JSON
+from schema.label_history import LabelChange
+from schema.label_usage import LabelUsage
 from storage.catalogue import AssociationTypeRow, Catalogue
-from storage.labels import LabelChange as LabelChangeRow
 
 
 class AssociationCategory(Enum):
@@ -36,39 +36,6 @@ enum(
         "USER_DEFINED": "A label that the account has made.",
     },
 )
-
-
-@strawberry.type
-class LabelFieldChange:
-    """One field of a label that was changed."""
-
-    field: str = strawberry.field(description="Which field.")
-    old: JSON | None = strawberry.field(description="What it was.")
-    new: JSON | None = strawberry.field(description="What it became.")
-
-
-@strawberry.type
-class LabelChange:
-    """A change of a label's definition."""
-
-    at: datetime = strawberry.field(description="When.")
-    type_id: strawberry.ID = strawberry.field(description="The direction from which it is told.")
-    kind: str = strawberry.field(description="CREATED, UPDATED or DELETED.")
-    user_id: strawberry.ID | None = strawberry.field(description="The user who did it, if it was one.")
-    changes: list[LabelFieldChange] = strawberry.field(description="What was changed.")
-
-    @classmethod
-    def of(cls, row: LabelChangeRow) -> "LabelChange":
-        """The change as clients see it."""
-        return cls(
-            at=row.at,
-            type_id=strawberry.ID(ids.encode("association type", row.type_id)),
-            kind=row.kind,
-            user_id=None if row.user_id is None else strawberry.ID(ids.encode("user", row.user_id)),
-            changes=[
-                LabelFieldChange(field=name, old=old, new=new) for name, (old, new) in row.changed.items()
-            ],
-        )
 
 
 @strawberry.type
@@ -106,7 +73,46 @@ class AssociationType:
     @strawberry.field
     def inverse(self) -> "AssociationType":
         """The other direction."""
-        return AssociationType.of(self.catalogue.association_types[self.row.inverse_id], self.catalogue)
+        return AssociationType.of(self._inverse, self.catalogue)
+
+    @strawberry.field
+    def type_id(self) -> strawberry.ID:
+        """The same as `id`, as edges call it."""
+        return self.id
+
+    @strawberry.field
+    def inverse_type_id(self) -> strawberry.ID:
+        """The id of the other direction."""
+        return strawberry.ID(ids.encode("association type", self.row.inverse_id))
+
+    @strawberry.field
+    def inverse_name(self) -> str | None:
+        """The internal name at the other end."""
+        return self._inverse.name
+
+    @strawberry.field
+    def inverse_label(self) -> str | None:
+        """What people read at the other end."""
+        return self._inverse.label
+
+    @strawberry.field
+    def inverse_max_count(self) -> int | None:
+        """How many `from` records a `to` record may have under it; null: many."""
+        return self._inverse.max_count
+
+    @strawberry.field
+    async def usage(self, info: Info) -> LabelUsage:
+        """What uses it. All labels of a list are looked up together."""
+        return LabelUsage(found=await labels.usage(info.context, self.row))
+
+    @strawberry.field
+    async def history(self, info: Info) -> list[LabelChange]:
+        """How it was made and every change since, oldest first; of both directions."""
+        return [LabelChange.of(change) for change in await labels.history(info.context, self.row)]
+
+    @property
+    def _inverse(self) -> AssociationTypeRow:
+        return self.catalogue.association_types[self.row.inverse_id]
 
     @classmethod
     def of(cls, row: AssociationTypeRow, catalogue: Catalogue) -> "AssociationType":
@@ -176,6 +182,10 @@ class UpdateAssociationLabelInput:
     inverse_max_count: int | None = strawberry.field(
         default=strawberry.UNSET, description="How many `from` records a `to` record may have; null: many."
     )
+    exclusivity_group: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="At most one label of a group stands on one pair of records; null: of no group. Not retroactive.",
+    )
 
 
 @strawberry.input
@@ -239,9 +249,8 @@ class LabelQuery:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The id of one direction.")],
     ) -> list[LabelChange]:
-        """Every change of a label, or of an object pair's limits, oldest first."""
-        row = labels.by_id(info.context.catalogue, id)
-        return [LabelChange.of(change) for change in await labels.history(info.context, row)]
+        """Every change of a label, or of an object pair's limits, oldest first; also of a label that was deleted."""
+        return [LabelChange.of(change) for change in await labels.history_of(info.context, id)]
 
 
 @strawberry.type
@@ -271,7 +280,7 @@ class LabelMutation:
     async def update_association_label(
         self, info: Info, input: UpdateAssociationLabelInput
     ) -> AssociationLabelPayload:
-        """Change a label's texts and limits; its internal names never change."""
+        """Change a label's texts, limits and exclusivity group; its internal names never change."""
         work = labels.update(
             info.context,
             input.id,
@@ -279,6 +288,7 @@ class LabelMutation:
             inverse_label=KEEP if input.inverse_label is None else input.inverse_label,
             max_count=_keep(input.max_count),
             inverse_max_count=_keep(input.inverse_max_count),
+            exclusivity_group=_keep(input.exclusivity_group),
         )
         return _payload(info, *await told(work))
 

@@ -10,6 +10,8 @@ from schema.documentation import document
 from schema.enrollments import EnrollmentQuery
 from schema.events import EventSubscription
 from schema.keys import KeyMutation, KeyQuery
+from schema.label_removal import LabelRemovalMutation
+from schema.label_usage import LabelUsageQuery
 from schema.labels import LabelMutation, LabelQuery
 from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
 from schema.properties import PropertyMutation
@@ -26,6 +28,7 @@ class Query(
     EnrollmentQuery,
     KeyQuery,
     LabelQuery,
+    LabelUsageQuery,
     ObjectTypeQuery,
     RecordQuery,
     UserQuery,
@@ -40,6 +43,7 @@ class Mutation(
     AssociationMutation,
     KeyMutation,
     LabelMutation,
+    LabelRemovalMutation,
     ObjectTypeMutation,
     PropertyMutation,
     RecordMutation,

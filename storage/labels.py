@@ -28,10 +28,10 @@ INSERT_HISTORY = Statement(
 HISTORY = Statement(
     "labels.history",
     """
-    SELECT h.type_id, h.at, h.source, h.source_id, h.user_id, h.kind, h.changed
+    SELECT h.pair_id, h.type_id, h.at, h.source, h.source_id, h.user_id, h.kind, h.changed
       FROM label_history AS h
-     WHERE h.account_id = $1 AND h.pair_id = $2
-     ORDER BY h.id
+     WHERE h.account_id = $1 AND h.pair_id = ANY($2::bigint[])
+     ORDER BY h.pair_id, h.id
     """,
 )
 
@@ -112,9 +112,12 @@ async def tell(tx: Transaction, pair_id: int, type_id: int, kind: str, changed: 
     )
 
 
-async def history(reader: Queryable, pair_id: int) -> list[LabelChange]:
-    """A label's changes, oldest first."""
-    return [LabelChange(*row) for row in await reader.fetch(HISTORY, pair_id)]
+async def histories(reader: Queryable, pair_ids: Sequence[int]) -> list[list[LabelChange]]:
+    """The changes of each label, oldest first, in the order asked."""
+    found: dict[int, list[LabelChange]] = {pair_id: [] for pair_id in pair_ids}
+    for row in await reader.fetch(HISTORY, list(found)):
+        found[row[0]].append(LabelChange(*row[1:]))
+    return [found[pair_id] for pair_id in pair_ids]
 
 
 async def deleted(reader: Queryable, type_ids: Sequence[int]) -> list[Deleted | None]:
