@@ -12,7 +12,9 @@ from typing import TypeAlias
 import structlog
 
 from engine import indexing
-from engine.workflows import backfill, evaluate, steps
+from engine.evaluation import run as evaluate
+from engine.segments import fill
+from engine.workflows import backfill, steps
 from storage.database import Database
 from storage.faults import Fault, fault
 
@@ -52,8 +54,9 @@ class Duty:
 async def run(db: Database, *, clock: Clock, stop: asyncio.Event) -> None:
     """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database."""
     duties = [
-        Duty("evaluate", lambda db, _: evaluate.waiting(db), _evaluate),
-        Duty("backfill", lambda db, _: backfill.waiting(db), _backfill),
+        Duty("evaluate", lambda db, now: evaluate.waiting(db, now), _evaluate),
+        Duty("backfill", lambda db, now: evaluate.waiting(db, now), _backfill),
+        Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill),
         Duty("step", lambda db, now: steps.due_accounts(db, now=now), _step),
         Duty("index", lambda db, now: indexing.due_accounts(db), _index),
     ]
@@ -121,6 +124,10 @@ async def _evaluate(db: Database, account_id: int, now: datetime) -> bool:
 
 async def _backfill(db: Database, account_id: int, now: datetime) -> bool:
     return await backfill.run_once(db, account_id, now=now)
+
+
+async def _fill(db: Database, account_id: int, now: datetime) -> bool:
+    return await fill.run_once(db, account_id, now=now)
 
 
 async def _step(db: Database, account_id: int, now: datetime) -> bool:

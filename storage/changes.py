@@ -31,6 +31,9 @@ class ChangeKind(enum.StrEnum):
     ASSOCIATED = "ASSOCIATED"
     DISSOCIATED = "DISSOCIATED"
 
+    # The record joined or left a segment to which a listener refers; the segment stands as the type.
+    SEGMENT_JOINED = "SEGMENT_JOINED"
+    SEGMENT_LEFT = "SEGMENT_LEFT"
 
 class EventKind(enum.StrEnum):
     """What watchers are told."""
@@ -55,6 +58,11 @@ class EventKind(enum.StrEnum):
     ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
     UNENROLLED = "UNENROLLED"
     WORKFLOW_CREATED = "WORKFLOW_CREATED"
+    SEGMENT_JOINED = "SEGMENT_JOINED"
+    SEGMENT_LEFT = "SEGMENT_LEFT"
+    SEGMENT_CREATED = "SEGMENT_CREATED"
+    SEGMENT_UPDATED = "SEGMENT_UPDATED"
+    SEGMENT_DELETED = "SEGMENT_DELETED"
     WORKFLOW_UPDATED = "WORKFLOW_UPDATED"
     WORKFLOW_PUBLISHED = "WORKFLOW_PUBLISHED"
     WORKFLOW_TURNED_ON = "WORKFLOW_TURNED_ON"
@@ -82,7 +90,8 @@ class Change:
 class AssociationChanges:
     """Changes (`ChangeKind.ASSOCIATED` or `DISSOCIATED`) under one association type, noted together.
 
-    `record_ids[i]`, at which the type stands, with `other_ids[i]`; a record may come several times.
+    `record_ids[i]`, at which the type stands, with `other_ids[i]`; a record may come several times. Joins and
+    leaves of one segment are noted likewise: it is the type, and the other end.
     """
 
     kind: ChangeKind

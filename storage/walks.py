@@ -16,7 +16,7 @@ class WalkRow:
     record_id: int
     path: tuple[int, ...]
     after_id: int
-    workflow_ids: tuple[int, ...]
+    listener_ids: tuple[int, ...]
     cause: dict[str, Any]
     at: datetime
     depth: int
@@ -43,7 +43,7 @@ NEIGHBOURS = Statement(
 INSERT = Statement(
     "walks.insert",
     """
-    INSERT INTO trigger_walk (account_id, id, record_id, path, after_id, workflow_ids, cause, at, depth,
+    INSERT INTO trigger_walk (account_id, id, record_id, path, after_id, listener_ids, cause, at, depth,
                               version)
     SELECT $1, w.id, w.record_id, ARRAY(SELECT jsonb_array_elements_text(w.way -> 0)::bigint), w.after_id,
            ARRAY(SELECT jsonb_array_elements_text(w.way -> 1)::bigint), w.cause, w.at, w.depth, w.version
@@ -65,7 +65,7 @@ CLAIM = Statement(
     )
     DELETE FROM trigger_walk AS w USING claimed
      WHERE w.account_id = $1 AND w.id = claimed.id
-    RETURNING w.record_id, w.path, w.after_id, w.workflow_ids, w.cause, w.at, w.depth, w.version
+    RETURNING w.record_id, w.path, w.after_id, w.listener_ids, w.cause, w.at, w.depth, w.version
     """,
 )
 
@@ -78,6 +78,9 @@ WAITING = Statement(
      WHERE EXISTS (SELECT FROM change_queue AS q WHERE q.account_id = ANY($1) AND q.account_id = a.id)
         OR EXISTS (SELECT FROM trigger_walk AS w WHERE w.account_id = ANY($1) AND w.account_id = a.id)
         OR EXISTS (SELECT FROM workflow_backfill AS b WHERE b.account_id = ANY($1) AND b.account_id = a.id)
+        OR EXISTS (SELECT FROM segment_fill AS f WHERE f.account_id = ANY($1) AND f.account_id = a.id)
+        OR EXISTS (SELECT FROM match_state AS s
+                    WHERE s.account_id = ANY($1) AND s.account_id = a.id AND s.next_check_at <= $2)
     """,
     spanning="finds the accounts that have work; each is then worked off in transactions of its own",
 )
@@ -120,7 +123,7 @@ async def keep(tx: Transaction, walks: Sequence[WalkRow]) -> None:
         INSERT,
         await tx.new_ids(len(walks)),
         [walk.record_id for walk in walks],
-        [(walk.path, walk.workflow_ids) for walk in walks],
+        [(walk.path, walk.listener_ids) for walk in walks],
         [walk.after_id for walk in walks],
         [walk.cause for walk in walks],
         [walk.at for walk in walks],
@@ -136,7 +139,7 @@ async def claim(tx: Transaction, limit: int) -> list[WalkRow]:
             row["record_id"],
             tuple(row["path"]),
             row["after_id"],
-            tuple(row["workflow_ids"]),
+            tuple(row["listener_ids"]),
             row["cause"],
             row["at"],
             row["depth"],
@@ -146,9 +149,9 @@ async def claim(tx: Transaction, limit: int) -> list[WalkRow]:
     ]
 
 
-async def waiting(db: Database) -> list[int]:
-    """The accounts that have changes, walks or backfills to work off."""
-    return [row["account_id"] for row in await db.spanning(WAITING, await everyone(db))]
+async def waiting(db: Database, now: datetime) -> list[int]:
+    """The accounts that have changes, walks, fills or backfills to work off, or something due by the clock."""
+    return [row["account_id"] for row in await db.spanning(WAITING, await everyone(db), now)]
 
 
 async def everyone(db: Database) -> list[int]:

@@ -1,4 +1,4 @@
-"""Workflows: their drafts, published revisions, and the inverted index from changes to them."""
+"""Workflows: their drafts, published revisions, and what they listen to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Row, Transaction
+from storage.listeners import Ref
 from storage.statements import Statement
 
 
@@ -47,28 +48,6 @@ class RevisionRow:
     definition: dict[str, Any]
     published_at: datetime
     published_by: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """A kind of change that may concern a workflow, and the way back from the changed record to the enrolled.
-
-    `kind` and `ref_id` name what changes; `path` holds association types, each standing at the record that
-    the one before led to. An empty path: the changed record is the one to enroll.
-    """
-
-    kind: str
-    ref_id: int
-    path: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A workflow that is on and has asked to hear of `ref`."""
-
-    ref: Ref
-    workflow_id: int
-    enabled_version: int
 
 
 _WORKFLOW = """
@@ -184,23 +163,6 @@ INSERT_REFS = Statement(
     """,
 )
 
-# From what changed to who listens: probes of the primary key, so the cost follows the workflows that name
-# it and not those that exist. An id is of one kind only, so kinds and ids need not be paired. A workflow that
-# is off hears nothing.
-LISTENERS = Statement(
-    "workflows.listeners",
-    """
-    SELECT t.kind, t.ref_id, t.path, t.workflow_id, w.enabled_version
-      FROM trigger_ref AS t
-     CROSS JOIN LATERAL (
-           SELECT w.enabled, w.enabled_version FROM workflow AS w
-            WHERE w.account_id = $1 AND w.id = t.workflow_id
-            LIMIT 1
-           ) AS w
-     WHERE t.account_id = $1 AND t.kind = ANY($2::text[]) AND t.ref_id = ANY($3::bigint[]) AND w.enabled
-    """,
-)
-
 
 async def insert(
     tx: Transaction, workflow_id: int, name: str, object_type_id: int, draft: dict[str, Any]
@@ -278,18 +240,6 @@ async def revisions(reader: Queryable, keys: Sequence[tuple[int, int]]) -> list[
     rows = await reader.fetch(REVISIONS, [key[0] for key in wanted], [key[1] for key in wanted])
     found = {(row["workflow_id"], row["revision"]): RevisionRow(**row) for row in rows}
     return [found.get(key) for key in keys]
-
-
-async def listeners(reader: Queryable, keys: Sequence[tuple[str, int]]) -> list[Listener]:
-    """The workflows that are on and listen to any of these (kind, what changed)."""
-    kinds, ids = {key[0] for key in keys}, {key[1] for key in keys}
-    rows = await reader.fetch(LISTENERS, sorted(kinds), sorted(ids))
-    return [
-        Listener(
-            Ref(row["kind"], row["ref_id"], tuple(row["path"])), row["workflow_id"], row["enabled_version"]
-        )
-        for row in rows
-    ]
 
 
 def _workflow(row: Row) -> WorkflowRow:

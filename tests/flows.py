@@ -7,7 +7,8 @@ from typing import Any
 
 from engine import accounts, records
 from engine.batches import Mode
-from engine.workflows import backfill, commands, evaluate, steps
+from engine.evaluation import run as evaluate
+from engine.workflows import backfill, commands, steps
 from storage import enrollment_pages
 from storage.changes import EventKind, LoggedEvent, read
 from storage.database import Database

@@ -14,9 +14,10 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from engine import feed, imports
+from engine.evaluation import run as evaluate
 from engine.imports import Report
 from engine.imports.labels import split_labels
-from engine.workflows import backfill, evaluate, steps
+from engine.workflows import backfill, steps
 from server.app import create_app
 from storage import changes
 from storage.database import Database

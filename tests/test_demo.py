@@ -8,7 +8,8 @@ import pytest
 from engine import accounts, demo
 from engine.accounts import AccountExists
 from engine.demo.world import BILLING_CONTACTS, imagine
-from engine.workflows import backfill, evaluate, steps
+from engine.evaluation import run as evaluate
+from engine.workflows import backfill, steps
 from storage.database import Database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from engine import accounts, feed, keys
-from engine.workflows import evaluate, steps
+from engine.evaluation import run as evaluate
+from engine.workflows import steps
 from server.app import create_app
 from storage.database import Actor, Database
 from tests.face import T0, Client, clients, new_key

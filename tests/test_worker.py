@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from engine.workflows import evaluate
+from engine.evaluation import run as evaluate
 from server import worker
 from storage.changes import EventKind
 from storage.database import Database

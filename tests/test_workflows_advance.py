@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.evaluation.listening import Cause, candidates, heard, keys, offer
 from engine.workflows.advance import (
     ATTEMPTS,
     LONGEST_DELAY,
@@ -21,11 +22,10 @@ from engine.workflows.advance import (
     complete,
     retry_delay,
 )
-from engine.workflows.triggers import Cause, candidates, heard, keys, offer
 from storage.catalogue import Catalogue
 from storage.changes import ChangeKind, QueuedChange
 from storage.enrollments import EnrollmentRow
-from storage.workflows import Listener, Ref
+from storage.listeners import Listener, Ref
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ERROR = {"code": "X", "message": "x"}
@@ -130,7 +130,7 @@ EMPTY = Catalogue(1, 1, {}, {})
 
 
 def test_a_change_made_before_a_workflow_was_turned_on_is_none_of_its_business() -> None:
-    listener = Listener(Ref("RECORD", 1, ()), 5, enabled_version=10)
+    listener = Listener(Ref("RECORD", 1, ()), 5, since=10)
     assert not heard(change(ChangeKind.CREATED, version=9), listener)
     assert heard(change(ChangeKind.CREATED, version=10), listener)
 
@@ -158,20 +158,21 @@ def test_changes_of_one_record_are_one_candidate_and_one_walk() -> None:
         change(ChangeKind.DISSOCIATED, type_ids=(3, 9), depth=1, version=7),
     ]
     near, walks = candidates(changes, listeners, EMPTY)
-    assert list(near) == [(5, 7)]
+    assert near.keys() == {5}
+    assert near[5].keys() == {7}
     # The mildest cause counts, and the latest version.
-    assert (near[5, 7].depth, near[5, 7].version) == (1, 8)
+    assert (near[5][7].depth, near[5][7].version) == (1, 8)
     [walk] = walks
-    assert (walk.record_id, walk.path, walk.workflow_ids) == (7, (4,), (5, 6))
+    assert (walk.record_id, walk.path, walk.listener_ids) == (7, (4,), (5, 6))
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))
 def test_the_order_of_causes_does_not_matter(depths: list[tuple[int, int]]) -> None:
     def offered(given: list[tuple[int, int]]) -> tuple[int, int]:
-        found: dict[tuple[int, int], Cause] = {}
+        found: dict[int, dict[int, Cause]] = {}
         for depth, version in given:
-            offer(found, (1, 1), Cause({}, T0, depth, version))
-        return found[1, 1].depth, found[1, 1].version
+            offer(found, 1, 1, Cause({}, T0, depth, version))
+        return found[1][1].depth, found[1][1].version
 
     assert offered(depths) == offered(depths[::-1])
     assert offered(depths) == (min(d for d, _ in depths), max(v for _, v in depths))

@@ -8,7 +8,8 @@ import pytest
 
 from engine import feed
 from engine.access import SCOPES, Principal, Role, Scope
-from engine.workflows import backfill, evaluate, steps
+from engine.evaluation import run as evaluate
+from engine.workflows import backfill, steps
 from schema.root import SCHEMA
 from server.operations import Invalid, Operations
 from storage.database import Database, on_statement

@@ -14,7 +14,8 @@ import pytest
 from engine import associations, records
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.workflows import actions, backfill, evaluate, steps
+from engine.evaluation import run as evaluate
+from engine.workflows import actions, backfill, enrolling, steps
 from engine.workflows.advance import Result
 from storage import changes, enrollments, walks
 from storage.changes import EventKind
@@ -254,7 +255,7 @@ async def hub(crm: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
         return await evaluate.run_once(crm.db, crm.account, now=crm.tick())
 
     await asyncio.gather(*(until(lambda: True, evaluating, n) for n in range(3)))
-    while await walks.waiting(crm.db):
+    while await walks.waiting(crm.db, crm.now):
         await until(lambda: True, evaluating, 9)
     assert await crm.who(flow) == sorted(contacts)
     assert len(await crm.events(EventKind.ENROLLED)) == len(contacts)
@@ -369,7 +370,7 @@ async def test_a_backfill_that_crashes_goes_on_where_it_was_and_enrolls_everybod
     contacts = await crm.create("contacts", *[{"city": "Boston"}] * 60)
     flow = await crm.make("contacts", equals("city", "Boston"), existing=True)
     crashing(monkeypatch, enrollments, "enter", 0.5, 9)
-    crashing(monkeypatch, evaluate, "begin", 0.3, 10)
+    crashing(monkeypatch, enrolling, "begin", 0.3, 10)
 
     async def fill() -> None:
         while True:

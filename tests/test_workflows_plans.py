@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from storage import enrollment_pages, enrollments, walks, workflows
+from storage import enrollment_pages, enrollments, listeners, walks, workflows
 from storage.database import Database
 from tests.flows import flows
 from tests.graph import T0
@@ -35,6 +35,11 @@ FILL = (
      WHERE $2::timestamptz IS NOT NULL
     """,
     """
+    INSERT INTO segment_ref (account_id, kind, ref_id, segment_id, n, path)
+    SELECT $1, 'PROPERTY', n % 1000, n, 1, '[]' FROM generate_series(1, $3::int / 10) AS n
+     WHERE $2::timestamptz IS NOT NULL
+    """,
+    """
     INSERT INTO workflow_revision (account_id, workflow_id, revision, definition, published_at)
     SELECT $1, n, 1, '{}', $2 FROM generate_series(1, $3::int / 10) AS n
     """,
@@ -55,7 +60,7 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "pages of workflows": (enrollment_pages.PAGES_OF_WORKFLOWS, ([3, 4], 2**62, None, None, 51)),
     "pages of records": (enrollment_pages.PAGES_OF_RECORDS, ([30, 40], 2**62, None, None, 51)),
     "page": (enrollment_pages.PAGE, (2**62, None, 51)),
-    "listeners": (workflows.LISTENERS, (["PROPERTY", "RECORD"], [17, 18, 19])),
+    "listeners": (listeners.LISTENING, (["PROPERTY", "RECORD"], [17, 18, 19])),
     "running": (workflows.RUNNING, ([17, 18, 19],)),
     "revisions": (workflows.REVISIONS, ([17, 18], [1, 1])),
     "neighbours": (walks.NEIGHBOURS, ([1, 3, 5], [0, 0, 0], 5, 7, 100)),

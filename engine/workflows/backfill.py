@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from engine.workflows import evaluate, published
-from engine.workflows.triggers import Cause
-from storage import backfills
+from engine.evaluation.listening import Cause
+from engine.workflows import enrolling, published
+from storage import backfills, walks
 from storage.backfills import BackfillRow
-from storage.database import Database, Transaction
+from storage.database import Actor, Database, Transaction
 from storage.filters import facts
 
 RECORDS_A_BATCH = 2_000
+
+EVALUATOR = Actor("EVALUATOR")
 
 
 async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
@@ -19,7 +21,7 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
     The place it has reached commits together with the enrollments up to it. Changes made meanwhile are the
     evaluator's: both may find the same record, and one of them enrolls it.
     """
-    async with db.transaction(account_id, now=now, actor=evaluate.EVALUATOR) as tx:
+    async with db.transaction(account_id, now=now, actor=EVALUATOR) as tx:
         held = await backfills.claim(tx)
         if held is None:
             return False
@@ -27,12 +29,9 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
     return True
 
 
-waiting = evaluate.waiting
-
-
 async def run_all(db: Database, *, now: datetime) -> None:
     """Work until no account has a backfill left."""
-    for account_id in await evaluate.waiting(db):
+    for account_id in await walks.waiting(db, now):
         while await run_once(db, account_id, now=now):
             pass
 
@@ -42,8 +41,8 @@ async def _part(tx: Transaction, held: BackfillRow) -> None:
     page = await backfills.record_page(tx, workflow.object_type_id, held.after_id, RECORDS_A_BATCH)
     met = await _meeting(tx, workflow, page)
     cause = Cause({"kind": "TURNED_ON"}, tx.now, 0, tx.catalogue.version)
-    entries = [evaluate.entry(workflow, record_id, trigger, cause) for record_id, trigger in met.items()]
-    enrolled = await evaluate.begin(tx, entries, {workflow.id: workflow.object_type_id})
+    entries = [enrolling.entry(workflow, record_id, trigger, cause) for record_id, trigger in met.items()]
+    enrolled = await enrolling.begin(tx, entries, {workflow.id: workflow.object_type_id})
     if len(page) < RECORDS_A_BATCH or workflow.filters is None:
         await backfills.end(tx, workflow.id)
     else:

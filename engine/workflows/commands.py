@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import ids, naming
+from engine.evaluation import listening
 from engine.problems import NotFound, Problem, Refused, UnknownObjectType
 from engine.workflows import definition as definitions
-from engine.workflows import triggers
 from storage import backfills
 from storage import workflows as stored
 from storage.catalogue import ObjectTypeRow
@@ -92,7 +92,7 @@ async def publish(tx: Transaction, workflow_id: int, version: int | None) -> Wor
         raise Refused(found)
     bound = [definitions.bind_trigger(trigger, object_type, tx.catalogue) for trigger in definition.triggers]
     revision = (held.published_revision or 0) + 1
-    refs = triggers.refs(bound, object_type.id, tx.catalogue)
+    refs = listening.refs(bound, object_type.id, tx.catalogue)
     await stored.publish(tx, workflow_id, revision, held.draft, refs)
     _tell(tx, EventKind.WORKFLOW_PUBLISHED, workflow_id, held.object_type_id, {"revision": revision})
     return await _read(tx, workflow_id)

@@ -1,10 +1,10 @@
 """Published workflows as they run: their triggers bound to the account's definitions, or said to be broken."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine import filters
+from engine.filters.matching import Asked
 from engine.problems import Problem, Refused
 from engine.workflows import definition as definitions
 from engine.workflows.definition import Definition
@@ -91,24 +91,23 @@ def _bind(row: RevisionRow, object_type_id: int, catalogue: Catalogue) -> _Bound
     return definition, bound, problems
 
 
-async def matches(
-    reader: Queryable, catalogue: Catalogue, wanted: Sequence[tuple[Published, Sequence[int]]]
-) -> list[dict[int, int]]:
-    """For each workflow and its candidates: {record: number of the first trigger that it meets}.
-
-    Archived records meet nothing. All filters are fed from the same few statements.
-    """
-    asked = [
+def asked(wanted: Sequence[tuple[Published, Sequence[int]]]) -> list[Asked]:
+    """What is to be answered for each workflow and its candidates: its triggers, one after the other."""
+    return [
         (filter_, ids, workflow.object_type_id)
         for workflow, ids in wanted
         for filter_ in workflow.filters or ()
     ]
-    answers = iter(await filters.matches_many(reader, catalogue, asked))
+
+
+def first_met(workflows: Sequence[Published], answers: Sequence[Mapping[int, bool]]) -> list[dict[int, int]]:
+    """For each workflow {record: number of the first trigger that it meets}, from the answers to `asked`."""
+    told = iter(answers)
     found: list[dict[int, int]] = []
-    for workflow, _ in wanted:
+    for workflow in workflows:
         first: dict[int, int] = {}
         for n, _ in enumerate(workflow.filters or ()):
-            for record_id, met in next(answers).items():
+            for record_id, met in next(told).items():
                 if met:
                     first.setdefault(record_id, n)
         found.append(first)

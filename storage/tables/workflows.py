@@ -66,7 +66,7 @@ class TriggerRef(SQLModel, table=True):
 
 
 class TriggerWalk(SQLModel, table=True):
-    """A walk back from a changed record to those it may enroll, as far as one transaction did not get.
+    """A walk back from a changed record to those to be examined, as far as one transaction did not get.
 
     A hub's neighbours are worked off in bounded parts: the part that is done commits together with the
     row for what is left.
@@ -81,7 +81,8 @@ class TriggerWalk(SQLModel, table=True):
     record_id: int = big()
     path: list[int] = bigs()
     after_id: int = big()
-    workflow_ids: list[int] = bigs()
+    # Workflows and segments.
+    listener_ids: list[int] = bigs()
     # The change that it began with: {"kind", "record", "source", "source_id"}.
     cause: dict[str, Any] = document()
     at: datetime = moment()

@@ -415,7 +415,7 @@ def upgrade() -> None:
         sa.Column("record_id", sa.BigInteger(), nullable=False),
         sa.Column("path", sa.ARRAY(sa.BigInteger()), nullable=False),
         sa.Column("after_id", sa.BigInteger(), nullable=False),
-        sa.Column("workflow_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("listener_ids", sa.ARRAY(sa.BigInteger()), nullable=False),
         sa.Column("cause", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("depth", sa.Integer(), nullable=False),

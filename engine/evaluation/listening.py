@@ -1,6 +1,7 @@
-"""From changes to candidates: which workflows may want which records, decided without asking the database.
+"""From changes to candidates: which listeners are to examine which records, decided without asking the database.
 
-A candidate is only examined, so naming one too many costs a little time and one too few loses an enrollment.
+Listeners are workflows and active segments. A candidate is only examined, so naming one too many costs a little
+time and one too few loses an enrollment or a member.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,22 +13,23 @@ from engine import filters
 from storage.catalogue import Catalogue
 from storage.changes import ChangeKind, QueuedChange
 from storage.filters.tree import Filter
+from storage.listeners import Listener, Ref
 from storage.walks import WalkRow
-from storage.workflows import Listener, Ref
 
 # What `Ref.ref_id` names: a property, an association type standing at the changed record, an object type
-# whose record came or went.
-PROPERTY, ASSOCIATION, RECORD = "PROPERTY", "ASSOCIATION", "RECORD"
+# whose record came or went, a segment that it joined or left.
+PROPERTY, ASSOCIATION, RECORD, SEGMENT = "PROPERTY", "ASSOCIATION", "RECORD", "SEGMENT"
 
 Key: TypeAlias = tuple[str, int]
 
 _ASSOCIATIONS = (ChangeKind.ASSOCIATED, ChangeKind.DISSOCIATED)
+_MEMBERSHIPS = (ChangeKind.SEGMENT_JOINED, ChangeKind.SEGMENT_LEFT)
 _GONE = (ChangeKind.ARCHIVED, ChangeKind.MERGED)
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The change for which a record is examined. `told` is how the enrollment's reason tells of it."""
+    """The change for which a record is examined. `told` is how enrollments and members tell of it."""
 
     told: Mapping[str, Any]
     at: datetime
@@ -35,13 +37,13 @@ class Cause:
     version: int
 
 
-# (workflow, record) → why it is examined.
-Candidates: TypeAlias = dict[tuple[int, int], Cause]
+# {listener: {record: why it is examined}}
+Candidates: TypeAlias = dict[int, dict[int, Cause]]
 
 
 def refs(bound: Iterable[Filter], object_type_id: int, catalogue: Catalogue) -> list[Ref]:
-    """What a workflow with these triggers has to hear of, each once, in a fixed order."""
-    # A new or restored record of the workflow's own type may meet any filter.
+    """What a listener with these filters has to hear of, each once, in a fixed order."""
+    # A new or restored record of the listener's own type may meet any filter.
     found = {Ref(RECORD, object_type_id, ())}
     for filter_ in bound:
         for reference in filters.references(filter_, object_type_id, catalogue):
@@ -57,6 +59,8 @@ def keys(change: QueuedChange, catalogue: Catalogue) -> Iterator[Key]:
     """What a change is looked up by."""
     if change.kind in _ASSOCIATIONS:
         yield from ((ASSOCIATION, type_id) for type_id in change.type_ids)
+    elif change.kind in _MEMBERSHIPS:
+        yield from ((SEGMENT, segment_id) for segment_id in change.type_ids)
     elif change.kind is ChangeKind.UPDATED:
         object_type = catalogue.object_types[change.object_type_id]
         for name in change.properties:
@@ -68,13 +72,13 @@ def keys(change: QueuedChange, catalogue: Catalogue) -> Iterator[Key]:
 
 def heard(change: QueuedChange, listener: Listener) -> bool:
     """Whether a change whose key the listener named concerns it."""
-    if change.version < listener.enabled_version:
+    if change.version < listener.since:
         return False
     if change.kind is ChangeKind.CREATED:
         # What it is associated with is told by changes of its own.
         return not listener.ref.path
     if change.kind in _GONE:
-        return bool(listener.ref.path)
+        return bool(listener.ref.path) or listener.loses
     return True
 
 
@@ -94,21 +98,26 @@ def candidates(
                 if not heard(change, listener):
                     continue
                 if not listener.ref.path:
-                    offer(near, (listener.workflow_id, change.record_id), cause)
+                    offer(near, listener.listener_id, change.record_id, cause)
                     continue
                 way = (change.record_id, listener.ref.path)
-                workflows, first = far.get(way, (set(), cause))
-                far[way] = ({*workflows, listener.workflow_id}, _milder(first, cause))
+                known = far.get(way)
+                if known is None:
+                    far[way] = {listener.listener_id}, cause
+                else:
+                    known[0].add(listener.listener_id)
+                    far[way] = known[0], _milder(known[1], cause)
     return near, [
-        walk(record_id, path, sorted(workflows), cause)
-        for (record_id, path), (workflows, cause) in far.items()
+        walk(record_id, path, sorted(interested), cause)
+        for (record_id, path), (interested, cause) in far.items()
     ]
 
 
-def offer(found: Candidates, pair: tuple[int, int], cause: Cause) -> None:
+def offer(found: Candidates, listener_id: int, record_id: int, cause: Cause) -> None:
     """Note a candidate; of several causes the one nearest to the outside world counts."""
-    known = found.get(pair)
-    found[pair] = cause if known is None else _milder(known, cause)
+    records = found.setdefault(listener_id, {})
+    known = records.get(record_id)
+    records[record_id] = cause if known is None else _milder(known, cause)
 
 
 def cause_of(change: QueuedChange) -> Cause:
@@ -122,14 +131,16 @@ def cause_of(change: QueuedChange) -> Cause:
     return Cause(told, change.at, change.depth, change.version)
 
 
-def walk(record_id: int, path: tuple[int, ...], workflow_ids: Sequence[int], cause: Cause) -> WalkRow:
+def walk(record_id: int, path: tuple[int, ...], listener_ids: Sequence[int], cause: Cause) -> WalkRow:
     """A walk that has not begun."""
     return WalkRow(
-        record_id, path, 0, tuple(workflow_ids), dict(cause.told), cause.at, cause.depth, cause.version
+        record_id, path, 0, tuple(listener_ids), dict(cause.told), cause.at, cause.depth, cause.version
     )
 
 
 def _milder(one: Cause, other: Cause) -> Cause:
+    if one is other:
+        return one
     milder = one if one.depth <= other.depth else other
     # A later version: a workflow that was turned on again since both is told apart from either by it.
     return Cause(milder.told, milder.at, milder.depth, max(one.version, other.version))

@@ -1,0 +1,61 @@
+"""Active segments follow changes: which candidates are to be examined, and who joins or leaves for the answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.evaluation.listening import Candidates
+from engine.filters.matching import Asked
+from engine.segments import bound, moves
+from engine.segments.bound import Bound
+from storage import match_states, memberships
+from storage.database import Transaction
+from storage.memberships import Move
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Active segments with their candidates; nobody else changes their members until the commit."""
+
+    found: Candidates
+    segments: Sequence[Bound]
+    held: dict[int, int]
+
+    def asked(self) -> list[Asked]:
+        """The filters to be answered, segment by segment."""
+        return [
+            (segment.filter, self.found[segment.id].keys(), segment.object_type_id)
+            for segment in self.segments
+            if segment.filter is not None
+        ]
+
+
+async def prepare(tx: Transaction, found: Candidates) -> Following:
+    """Hold the segments that have candidates. What is broken stands still, and is examined whole once it is mended."""
+    if not found:
+        return Following({}, (), {})
+    known = await bound.load(tx, tx.catalogue, found)
+    active = [one for one in known.values() if tx.catalogue.segments[one.id].kind == "ACTIVE"]
+    # Before any segment is held: whoever fills a segment takes the two in this order.
+    for segment in active:
+        if segment.filter is None:
+            await match_states.begin_fill(tx, segment.id)
+    usable = sorted((one for one in active if one.filter is not None), key=lambda one: one.id)
+    held = await memberships.hold(tx, [one.id for one in usable]) if usable else {}
+    return Following(found, [one for one in usable if one.id in held], held)
+
+
+async def settle(tx: Transaction, following: Following, answers: Sequence[Mapping[int, bool]]) -> None:
+    """Let join and leave whom the answers to `asked` say."""
+    if not following.segments:
+        return
+    examined = {record_id for answer in answers for record_id in answer}
+    members = await memberships.among(tx, following.held, examined)
+    moving: list[Move] = []
+    deepest = 0
+    for segment, answer in zip(following.segments, answers, strict=True):
+        causes = following.found[segment.id]
+        for record_id, met in answer.items():
+            if met is not ((segment.id, record_id) in members):
+                moving.append(Move(segment.id, record_id, met, dict(causes[record_id].told)))
+                deepest = max(deepest, causes[record_id].depth)
+    await moves.carry_out(tx, following.held, moving, deepest)

@@ -1,0 +1,241 @@
+"""Who is in a segment: changed only by whoever holds its tally, with a line of history each."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.database import Queryable, Transaction
+from storage.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A record that joins a segment or leaves it, and why: {"kind", "record", "source", "sourceId"}."""
+
+    segment_id: int
+    record_id: int
+    joined: bool
+    cause: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A join or leave as the history tells it. `n` rises within the segment in the order of commits."""
+
+    segment_id: int
+    n: int
+    record_id: int
+    joined: bool
+    at: datetime
+    cause: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """That a record is in a segment, and since when."""
+
+    segment_id: int
+    record_id: int
+    joined_at: datetime
+
+
+# In the order of ids, so that two who hold several cannot deadlock.
+HOLD = Statement(
+    "memberships.hold",
+    """
+    SELECT t.segment_id, t.lines FROM segment_tally AS t
+     WHERE t.account_id = $1 AND t.segment_id = ANY($2::bigint[])
+     ORDER BY t.segment_id
+       FOR NO KEY UPDATE
+    """,
+)
+
+# All memberships of the records are read along the index of records; a record is in few segments beside those
+# that exist.
+OF_RECORDS = Statement(
+    "memberships.of_records",
+    """
+    SELECT m.segment_id, m.record_id FROM segment_member AS m
+     WHERE m.account_id = $1 AND m.record_id = ANY($2::bigint[]) AND m.segment_id = ANY($3::bigint[])
+    """,
+)
+
+# A part of one segment: records behind $3, up to $4.
+RANGE = Statement(
+    "memberships.range",
+    """
+    SELECT m.record_id FROM segment_member AS m
+     WHERE m.account_id = $1 AND m.segment_id = $2 AND m.record_id > $3 AND m.record_id <= $4
+    """,
+)
+
+JOIN = Statement(
+    "memberships.join",
+    """
+    INSERT INTO segment_member (account_id, segment_id, record_id, joined_at)
+    SELECT $1, n.segment_id, n.record_id, $4 FROM unnest($2::bigint[], $3::bigint[]) AS n(segment_id, record_id)
+    """,
+)
+
+# A probe of the primary key for each, whatever the planner believes of the table.
+LEAVE = Statement(
+    "memberships.leave",
+    """
+    DELETE FROM segment_member AS m
+     WHERE m.account_id = $1
+       AND m.ctid = ANY(ARRAY(
+               SELECT (SELECT g.ctid FROM segment_member AS g
+                        WHERE g.account_id = $1 AND g.segment_id = n.segment_id AND g.record_id = n.record_id)
+                 FROM unnest($2::bigint[], $3::bigint[]) AS n(segment_id, record_id)))
+    """,
+)
+
+TELL = Statement(
+    "memberships.tell",
+    """
+    INSERT INTO segment_history (account_id, segment_id, n, record_id, joined, at, cause)
+    SELECT $1, h.segment_id, h.n, h.record_id, h.joined, $7, h.cause
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::jsonb[])
+           AS h(segment_id, n, record_id, joined, cause)
+    """,
+)
+
+# $3 is {"segment": [members more, lines more]}.
+COUNT = Statement(
+    "memberships.count",
+    """
+    UPDATE segment_tally AS t
+       SET members = t.members + ($3::jsonb -> t.segment_id::text ->> 0)::bigint,
+           lines = t.lines + ($3::jsonb -> t.segment_id::text ->> 1)::bigint
+     WHERE t.account_id = $1 AND t.segment_id = ANY($2::bigint[])
+    """,
+)
+
+JOINED_AT = Statement(
+    "memberships.joined_at",
+    """
+    SELECT m.record_id, m.joined_at FROM segment_member AS m
+     WHERE m.account_id = $1 AND m.segment_id = $2 AND m.record_id = ANY($3::bigint[])
+    """,
+)
+
+# A record's segments, in the order of their ids; for each record a range of the index, cut off at $4.
+PAGES = Statement(
+    "memberships.pages",
+    """
+    SELECT k.n, m.segment_id, m.record_id, m.joined_at
+      FROM unnest($2::bigint[]) WITH ORDINALITY AS k(record_id, n)
+     CROSS JOIN LATERAL (
+           SELECT m.segment_id, m.record_id, m.joined_at FROM segment_member AS m
+            WHERE m.account_id = $1 AND m.record_id = k.record_id AND m.segment_id > $3
+            ORDER BY m.segment_id LIMIT $4
+           ) AS m
+     ORDER BY k.n, m.segment_id
+    """,
+)
+
+HISTORY = Statement(
+    "memberships.history",
+    """
+    SELECT h.segment_id, h.n, h.record_id, h.joined, h.at, h.cause FROM segment_history AS h
+     WHERE h.account_id = $1 AND h.segment_id = $2 AND h.n < $3 AND ($4::bigint IS NULL OR h.record_id = $4)
+     ORDER BY h.n DESC LIMIT $5
+    """,
+)
+
+# The last line of each segment that a record was ever in: what it lost by being archived, it gets back.
+LAST = Statement(
+    "memberships.last",
+    """
+    SELECT DISTINCT ON (h.record_id, h.segment_id) h.segment_id, h.n, h.record_id, h.joined, h.at, h.cause
+      FROM segment_history AS h
+     WHERE h.account_id = $1 AND h.record_id = ANY($2::bigint[]) AND h.segment_id = ANY($3::bigint[])
+     ORDER BY h.record_id, h.segment_id, h.n DESC
+    """,
+)
+
+
+async def hold(tx: Transaction, segment_ids: Collection[int]) -> dict[int, int]:
+    """Keep others from changing who is in these segments, until the commit. {segment: lines of its history}.
+
+    What is looked at afterwards is newer than what anybody looked at who held them before.
+    """
+    rows = await tx.fetch(HOLD, sorted(segment_ids))
+    return {row["segment_id"]: row["lines"] for row in rows}
+
+
+async def among(
+    reader: Queryable, segment_ids: Collection[int], record_ids: Collection[int]
+) -> set[tuple[int, int]]:
+    """Those (segment, record) of all combinations that are memberships."""
+    rows = await reader.fetch(OF_RECORDS, list(record_ids), list(segment_ids))
+    return {(row["segment_id"], row["record_id"]) for row in rows}
+
+
+async def between(reader: Queryable, segment_id: int, after: int, last: int) -> set[int]:
+    """Members of a segment behind the id `after`, up to `last`."""
+    return {row["record_id"] for row in await reader.fetch(RANGE, segment_id, after, last)}
+
+
+async def write(tx: Transaction, held: dict[int, int], moves: Sequence[Move]) -> None:
+    """Let records join and leave segments that the transaction holds; each move must change something."""
+    if not moves:
+        return
+    joining = [move for move in moves if move.joined]
+    leaving = [move for move in moves if not move.joined]
+    if joining:
+        await tx.execute(JOIN, [m.segment_id for m in joining], [m.record_id for m in joining], tx.now)
+    if leaving:
+        await tx.execute(LEAVE, [m.segment_id for m in leaving], [m.record_id for m in leaving])
+    more: dict[int, list[int]] = {}
+    numbers = []
+    for move in moves:
+        counts = more.setdefault(move.segment_id, [0, 0])
+        counts[0] += 1 if move.joined else -1
+        counts[1] += 1
+        numbers.append(held[move.segment_id] + counts[1])
+    for segment_id, (_, lines) in more.items():
+        held[segment_id] += lines
+    await tx.execute(
+        TELL,
+        [move.segment_id for move in moves],
+        numbers,
+        [move.record_id for move in moves],
+        [move.joined for move in moves],
+        [move.cause for move in moves],
+        tx.now,
+    )
+    told = {str(segment_id): (members, lines) for segment_id, (members, lines) in more.items()}
+    await tx.execute(COUNT, list(more), told)
+
+
+async def joined_at(reader: Queryable, segment_id: int, record_ids: Sequence[int]) -> list[datetime | None]:
+    """Since when these records are in a segment, in the order asked; None where they are not."""
+    rows = await reader.fetch(JOINED_AT, segment_id, list(record_ids))
+    found = {row["record_id"]: row["joined_at"] for row in rows}
+    return [found.get(record_id) for record_id in record_ids]
+
+
+async def pages(
+    reader: Queryable, record_ids: Sequence[int], after: int, limit: int
+) -> list[list[Membership]]:
+    """For each record up to `limit` memberships in segments behind the id `after`, in id order."""
+    found: list[list[Membership]] = [[] for _ in record_ids]
+    for row in await reader.fetch(PAGES, list(record_ids), after, limit):
+        found[row["n"] - 1].append(Membership(row["segment_id"], row["record_id"], row["joined_at"]))
+    return found
+
+
+async def history(
+    reader: Queryable, segment_id: int, before: int, limit: int, record_id: int | None = None
+) -> list[Line]:
+    """Up to `limit` joins and leaves before number `before`, newest first; of one record, if it is named."""
+    return [Line(**row) for row in await reader.fetch(HISTORY, segment_id, before, record_id, limit)]
+
+
+async def last_lines(
+    reader: Queryable, segment_ids: Collection[int], record_ids: Collection[int]
+) -> list[Line]:
+    """The newest line of each record in each of these segments."""
+    return [Line(**row) for row in await reader.fetch(LAST, list(record_ids), list(segment_ids))]

@@ -1,0 +1,29 @@
+"""Definitions that name a segment, wherever in them it stands."""
+
+from storage.database import Queryable
+from storage.statements import Statement
+
+# Read whole: definitions are few, and this is asked before a segment is deleted.
+NAMING = Statement(
+    "segment_uses.naming",
+    """
+    SELECT 'segment' AS kind, s.id, s.name FROM segment AS s
+     WHERE s.account_id = $1
+       AND jsonb_path_exists(s.definition, '$.** ? (@ == $name)', jsonb_build_object('name', $2::text))
+     UNION ALL
+    SELECT 'workflow' AS kind, w.id, w.name FROM workflow AS w
+     WHERE w.account_id = $1
+       AND (jsonb_path_exists(w.draft, '$.** ? (@ == $name)', jsonb_build_object('name', $2::text))
+            OR EXISTS (
+               SELECT FROM workflow_revision AS r
+                WHERE r.account_id = $1 AND r.workflow_id = w.id AND r.revision = w.published_revision
+                  AND jsonb_path_exists(r.definition, '$.** ? (@ == $name)',
+                                        jsonb_build_object('name', $2::text))))
+     ORDER BY kind, id
+    """,
+)
+
+
+async def naming(reader: Queryable, name: str) -> list[tuple[str, int, str]]:
+    """(kind, id, name) of segments and workflows in which the text `name` stands as a value."""
+    return [(row["kind"], row["id"], row["name"]) for row in await reader.fetch(NAMING, name)]
