@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2s
 from typing import Any
 
@@ -146,15 +147,30 @@ def records(catalogue: Catalogue, of: ObjectTypeRow, asked: Asked) -> Listing:
 
 
 def associated(
-    catalogue: Catalogue, near: ObjectTypeRow, to: str, labels: Sequence[str] | None, asked: Asked
+    catalogue: Catalogue,
+    near: ObjectTypeRow,
+    to: str,
+    labels: Sequence[str] | None,
+    asked: Asked,
+    as_of: datetime | None = None,
 ) -> Listing:
-    """Records of the object type `to` that are associated with one of `near`."""
+    """Records of the object type `to` that are associated with one of `near`, or were at a time."""
     far = object_type(catalogue, to)
     types = label_types(catalogue, near, far, labels)
     source = Associated(
-        far.id, catalogue.unlabelled(near.id, far.id).id, types, condition(catalogue, far, asked)
+        far.id,
+        catalogue.unlabelled(near.id, far.id).id,
+        types,
+        condition(catalogue, far, asked),
+        _whole(as_of),
     )
-    return _listing(source, far, asked, ["associated", near.id, far.id, types])
+    names = ["associated", near.id, far.id, types]
+    return _listing(source, far, asked, names if as_of is None else [*names, as_of.isoformat()])
+
+
+def _whole(moment: datetime | None) -> datetime | None:
+    """The end of a millisecond: clients are told no more of a moment, and what happened in it has happened."""
+    return None if moment is None else moment.replace(microsecond=moment.microsecond // 1000 * 1000 + 999)
 
 
 def association_count(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from engine import ids, values
 from engine.problems import Problem
 from resolvers import listings, loaders
 from resolvers.context import Context
-from resolvers.listings import Asked, InvalidPageSize, MalformedCursor
+from resolvers.listings import Asked, MalformedCursor
 from storage import unique_values
 from storage.catalogue import ObjectTypeRow
 from storage.record_history import NEWEST
@@ -101,13 +102,18 @@ async def listed(context: Context, object_type: str, asked: Asked) -> Listed:
 
 
 async def associated(
-    context: Context, of: Found, to: str, labels: Sequence[str] | None, asked: Asked
+    context: Context,
+    of: Found,
+    to: str,
+    labels: Sequence[str] | None,
+    asked: Asked,
+    as_of: datetime | None = None,
 ) -> Listed:
-    """A page of records that are associated with one."""
+    """A page of records that are associated with one, or were at a time."""
     near = of.of
-    key = (near.id, to, None if labels is None else tuple(labels), _key(asked))
+    key = (near.id, to, None if labels is None else tuple(labels), _key(asked), as_of)
     listing = loaders.remembered(
-        context, key, lambda: listings.associated(context.catalogue, near, to, labels, asked)
+        context, key, lambda: listings.associated(context.catalogue, near, to, labels, asked, as_of)
     )
     page = await loaders.page(context, listing).load(of.row.id)
     return Listed(listing, page, listings.object_type(context.catalogue, to), near, of.row.id)
@@ -147,9 +153,7 @@ async def history(
     context: Context, of: Found, name: str | None, first: int | None, after: str | None
 ) -> History:
     """Changes of a record's properties, or of one of them; newest first."""
-    size = listings.PAGE_SIZE if first is None else first
-    if not 0 <= size <= listings.LARGEST_PAGE:
-        raise InvalidPageSize(path=("first",), argument="first", limit=listings.LARGEST_PAGE, given=size)
+    size = listings.page_size(first)
     prop = None if name is None else _any_property(of.of, name)
     before = NEWEST if after is None else _version(after)
     rows = await loaders.history(context, prop, before, size + 1).load(of.row.id)

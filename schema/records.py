@@ -9,18 +9,20 @@ from orjson import Fragment
 from engine import ids
 from engine.access import Scope
 from engine.display import display_name
+from resolvers import association_history
 from resolvers import records as reads
 from resolvers.context import Context
 from resolvers.records import Found, Listed
 from resolvers.selection import answering
 from schema.access import Requires
+from schema.association_history import AssociationChangeConnection
 from schema.context import Info
+from schema.edge_labels import EdgeLabel
 from schema.enrolled import Enrolled
 from schema.filters import FilterInput, OrderInput, asked
 from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
 from schema.nodes import Node, PageInfo, page_info
 from schema.scalars import JSON
-from storage.catalogue import AssociationTypeRow
 from storage.selection.pages import EdgeRow
 
 Names = Annotated[
@@ -42,6 +44,13 @@ LabelNames = Annotated[
         "association, labelled or not; an empty list: those without a label."
     ),
 ]
+AsOf = Annotated[
+    datetime | None,
+    strawberry.argument(
+        description="The associations and labels that stood at this moment. The other records, and what `where` and "
+        "`orderBy` look at, are as they are now; who was archived or merged away since then is there."
+    ),
+]
 Where = Annotated[FilterInput | None, strawberry.argument(description="What the records must be like.")]
 OrderBy = Annotated[
     list[OrderInput] | None,
@@ -52,33 +61,6 @@ OrderBy = Annotated[
 ObjectTypeName = Annotated[
     str, strawberry.argument(description='The internal name of an object type, such as "contacts".')
 ]
-
-
-@strawberry.type
-class EdgeLabel:
-    """A label that an association holds, as it stands at the record from which the edge is seen."""
-
-    row: strawberry.Private[AssociationTypeRow]
-
-    @strawberry.field
-    def name(self) -> str:
-        """The internal name; it never changes."""
-        return str(self.row.name)
-
-    @strawberry.field
-    def label(self) -> str:
-        """The text that people read."""
-        return str(self.row.label)
-
-    @strawberry.field
-    def type_id(self) -> strawberry.ID:
-        """The id of the directed association type."""
-        return strawberry.ID(ids.encode("association type", self.row.id))
-
-    @strawberry.field
-    def category(self) -> str:
-        """SYSTEM, or USER_DEFINED."""
-        return self.row.category
 
 
 @strawberry.type
@@ -127,11 +109,12 @@ class Record(Enrolled):
         after: str | None = None,
         last: int | None = None,
         before: str | None = None,
+        as_of: AsOf = None,
     ) -> "AssociationConnection":
         """The records of one object type that are associated with it, with the labels that they hold."""
         page = asked(where, order_by, first, after, last, before)
         return AssociationConnection(
-            listed=await reads.associated(info.context, self.found, to, labels, page)
+            listed=await reads.associated(info.context, self.found, to, labels, page, as_of)
         )
 
     @strawberry.field
@@ -159,6 +142,25 @@ class Record(Enrolled):
             edges=edges,
             nodes=[edge.node for edge in edges],
             page_info=page_info(edges, page.has_next, page.has_previous),
+        )
+
+    @strawberry.field
+    async def association_history(
+        self,
+        info: Info,
+        to: Annotated[
+            str | None, strawberry.argument(description="Only associations with records of this object type.")
+        ] = None,
+        with_: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(name="with", description="Only associations with this record."),
+        ] = None,
+        first: int | None = None,
+        after: str | None = None,
+    ) -> AssociationChangeConnection:
+        """Every association and label that came or went, newest first."""
+        return AssociationChangeConnection.of(
+            await association_history.page(info.context, self.found, to, with_, first, after)
         )
 
     @classmethod
@@ -224,10 +226,10 @@ class AssociationEdge:
     cursor: str = strawberry.field(description="Where it stands in this list.")
 
     @strawberry.field
-    def labels(self, info: Info) -> list[EdgeLabel]:
+    async def labels(self, info: Info) -> list[EdgeLabel]:
         """The labels that it holds; empty: it is a plain association."""
-        types = info.context.catalogue.association_types
-        return [EdgeLabel(row=types[type_id]) for type_id in self.edge.type_ids if type_id in types]
+        rows = await association_history.labels_of(info.context, self.edge.type_ids)
+        return [EdgeLabel(row=row) for row in rows]
 
     @strawberry.field
     def node(self) -> Record:

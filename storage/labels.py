@@ -82,6 +82,8 @@ class Deleted:
     pair_id: int
     name: str
     label: str
+    # System labels are never deleted.
+    category: str = "USER_DEFINED"
 
 
 async def update(tx: Transaction, row: AssociationTypeRow) -> None:

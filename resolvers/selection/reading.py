@@ -200,6 +200,9 @@ class Reading:
                     self.catalogue, of, arguments["to"], arguments.get("labels")
                 )
             case _:
+                if arguments.get("asOf") is not None:
+                    # The past is read field by field: its labels may be no part of the account's definitions now.
+                    raise NotCompiled
                 listing = listings.associated(
                     self.catalogue, of, arguments["to"], arguments.get("labels"), page_asked(arguments)
                 )

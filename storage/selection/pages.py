@@ -10,6 +10,7 @@ from typing import Any
 
 from storage.database import Queryable
 from storage.records import RecordRow
+from storage.selection import past
 from storage.selection.orders import cursor, order_by
 from storage.selection.sources import counted, limited, rows_beyond, total
 from storage.selection.sql import Params
@@ -50,7 +51,8 @@ async def pages(reader: Queryable, listing: Listing, sources: Sequence[int]) -> 
     types = "NULL::bigint[]"
     if isinstance(listing.source, Associated):
         types = (
-            "(SELECT array_agg(l.type_id ORDER BY l.type_id) FROM association AS l WHERE l.account_id = $1 "
+            "(SELECT array_agg(l.type_id ORDER BY l.type_id) "
+            f"FROM {past.associations(listing.source, params)} AS l WHERE l.account_id = $1 "
             f"AND l.from_id = s.id AND l.to_object_type_id = {params.big(listing.source.object_type_id)} "
             f"AND l.to_id = r.id AND l.type_id <> {params.big(listing.source.unlabelled_id)})"
         )

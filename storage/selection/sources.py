@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from storage.filters.compile import both_ways
 from storage.filters.compile import compile as condition
-from storage.selection import ordered
+from storage.selection import ordered, past
 from storage.selection.orders import at_or_before, beyond, order_by
 from storage.selection.sql import Params
 from storage.selection.tree import Associated, Listing, Records, Source
@@ -128,7 +128,9 @@ def counter(params: Params, of: str, type_id: int) -> str:
 
 
 def _counted(source: Associated) -> int | None:
-    """The type whose counter counts exactly the rows of an unfiltered source."""
+    """The type whose counter counts exactly the rows of an unfiltered source; counters tell of the present."""
+    if source.as_of is not None:
+        return None
     if source.labels is None:
         return source.unlabelled_id
     return source.labels[0] if len(source.labels) == 1 else None
@@ -155,7 +157,8 @@ def _column(source: Source, params: Params, name: str, record: str, of: str) -> 
                 return f"{record}_a.{column} AS {name}"
             # The edge's time and origin are the plain association's, whatever label led here.
             return (
-                f"(SELECT u.{column} FROM association AS u WHERE u.account_id = $1 AND u.from_id = {of} "
+                f"(SELECT u.{column} FROM {past.associations(source, params)} AS u "
+                f"WHERE u.account_id = $1 AND u.from_id = {of} "
                 f"AND u.to_object_type_id = {params.big(source.object_type_id)} AND u.to_id = {record}.id "
                 f"AND u.type_id = {params.big(source.unlabelled_id)}) AS {name}"
             )
@@ -182,7 +185,8 @@ def _body(
             edge = f"{record}_a"
             # LIMIT 1 is a fence: left alone, the planner may walk all records by id beside the associations
             # instead of stopping after a page.
-            tables = f"association AS {edge} " + (
+            table = past.associations(source, params)
+            tables = f"{table} AS {edge} " + (
                 f"CROSS JOIN LATERAL (SELECT q.* FROM record AS q WHERE q.account_id = $1 "
                 f"AND q.id = {edge}.to_id LIMIT 1) AS {record}"
                 if fenced
@@ -193,7 +197,7 @@ def _body(
                 f"{edge}.from_id = {of}",
                 f"{edge}.to_object_type_id = {params.big(object_type_id)}",
                 f"{edge}.type_id = {params.big(_driving(source))}",
-                f"{record}.archived_at IS NULL",
+                past.visible(source, params, record),
                 *conditions,
             ]
             if labels is not None and len(labels) != 1:
@@ -203,7 +207,7 @@ def _body(
                     else f"l.type_id <> {params.big(unlabelled_id)}"
                 )
                 conditions.append(
-                    f"{'' if labels else 'NOT '}EXISTS (SELECT 1 FROM association AS l WHERE l.account_id = $1 "
+                    f"{'' if labels else 'NOT '}EXISTS (SELECT 1 FROM {table} AS l WHERE l.account_id = $1 "
                     f"AND l.from_id = {of} AND l.to_object_type_id = {params.big(object_type_id)} "
                     f"AND l.to_id = {edge}.to_id AND {chosen})"
                 )

@@ -95,13 +95,15 @@ class Records:
 class Associated:
     """Visible records of one object type that are associated with a record.
 
-    `labels`: type ids of which an association must have one; None any, empty: the unlabelled only.
+    `labels`: type ids of which an association must have one; None any, empty: the unlabelled only. `as_of`: those
+    that stood at that time; None: that stand.
     """
 
     object_type_id: int
     unlabelled_id: int
     labels: tuple[int, ...] | None = None
     where: Filter | None = None
+    as_of: datetime | None = None
 
 
 Source: TypeAlias = Records | Associated
