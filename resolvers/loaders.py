@@ -38,13 +38,21 @@ def record(context: Context) -> "DataLoader[int, RecordRow | None]":
 
 def page(context: Context, listing: Listing) -> "DataLoader[int, PageRow]":
     """Pages of associated records by the id of the record they are associated with."""
-    return loader(context, ("page", repr(listing)), lambda reader, ids: pages.pages(reader, listing, ids))
+    return loader(
+        context,
+        ("page", repr(listing)),
+        lambda reader, ids: pages.pages(reader, listing, ids, now=context.now),
+    )
 
 
 def total(context: Context, listing: Listing) -> "DataLoader[int, int]":
     """The number of records on all pages, by the same id."""
     source = listing.source
-    return loader(context, ("total", repr(source)), lambda reader, ids: pages.totals(reader, source, ids))
+    return loader(
+        context,
+        ("total", repr(source)),
+        lambda reader, ids: pages.totals(reader, source, ids, now=context.now),
+    )
 
 
 def count(context: Context, wanted: AssociationCount) -> "DataLoader[int, int | None]":

@@ -97,7 +97,7 @@ async def listed(context: Context, object_type: str, asked: Asked) -> Listed:
     of = listings.object_type(context.catalogue, object_type)
     listing = listings.records(context.catalogue, of, asked)
     async with context.db.read(context.account_id) as reader:
-        (page,) = await pages.pages(reader, listing, [0])
+        (page,) = await pages.pages(reader, listing, [0], now=context.now)
     return Listed(listing, page, of)
 
 

@@ -208,7 +208,7 @@ class Operations:
             # Cancels what runs in the database, too: the driver asks the server to end it.
             async with asyncio.timeout(self.limits.seconds):
                 found = await self._fast.answer(
-                    operation.text, operation.document, operation.node, variables, principal
+                    operation.text, operation.document, operation.node, variables, principal, self.clock()
                 )
                 if found is not None:
                     return {"data": found}

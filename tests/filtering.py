@@ -98,8 +98,8 @@ class World(Crm):
         """The ids of those that meet a filter; fails where SQL and Python do not say the same."""
         object_type_id = (await self.catalogue()).by_name[kind].id
         async with self.db.snapshot(self.account) as reader:
-            by_sql = await facts.met(reader, bound, object_type_id, list(ids))
-            by_python = await filters.matches(reader, bound, ids, object_type_id)
+            by_sql = await facts.met(reader, bound, object_type_id, list(ids), now=self.now)
+            by_python = await filters.matches(reader, bound, ids, object_type_id, now=self.now)
         assert by_python.keys() == set(ids)
         assert {record_id for record_id, holds in by_python.items() if holds} == by_sql
         return by_sql

@@ -44,7 +44,7 @@ class Asker:
         assert not validate(SCHEMA, document)
         operation = get_operation_ast(document)
         assert operation is not None
-        found = await self.fast.answer(text, document, operation, variables, self.principal)
+        found = await self.fast.answer(text, document, operation, variables, self.principal, T0)
         return None if found is None else orjson.loads(orjson.dumps(found))
 
     async def executed(

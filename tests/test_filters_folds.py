@@ -250,12 +250,12 @@ async def test_a_record_that_reaches_too_much_to_hold_is_answered_by_sql(
     ids, contacts = sorted(found.ids.values()), (await found.catalogue()).by_name["contacts"].id
     expected = await found.folds(bound, "contacts", ids)
     assert expected
-    monkeypatch.setattr(fetching, "EDGES_HELD", 3)
+    monkeypatch.setattr(fetching, "FACTS_HELD", 3)
     ran: list[str] = []
     on_statement.append(ran.append)
     try:
         async with db.read(found.account) as reader:
-            met = await filters.matches(reader, bound, ids, contacts)
+            met = await filters.matches(reader, bound, ids, contacts, now=found.now)
     finally:
         on_statement.remove(ran.append)
     assert {record_id for record_id, holds in met.items() if holds} == expected
@@ -280,7 +280,7 @@ async def test_many_filters_and_records_take_as_many_statements_as_one(db: Datab
         try:
             async with db.read(found.account) as reader:
                 answers = await filters.matches_many(
-                    reader, catalogue, [(one, ids, contacts) for one in asked]
+                    reader, catalogue, [(one, ids, contacts) for one in asked], now=found.now
                 )
         finally:
             on_statement.remove(ran.append)
@@ -292,8 +292,10 @@ async def test_many_filters_and_records_take_as_many_statements_as_one(db: Datab
     # Records; then counters, associations and records of each of two levels.
     assert one <= 7
     async with db.read(found.account) as reader:
-        together = await filters.matches_many(reader, catalogue, [(each, ids, contacts) for each in bound])
+        together = await filters.matches_many(
+            reader, catalogue, [(each, ids, contacts) for each in bound], now=found.now
+        )
         for each, answer in zip(bound, together, strict=True):
-            assert answer == await filters.matches(reader, each, ids, contacts)
-            by_sql = await facts.met(reader, each, contacts, ids)
+            assert answer == await filters.matches(reader, each, ids, contacts, now=found.now)
+            by_sql = await facts.met(reader, each, contacts, ids, now=found.now)
             assert {record_id for record_id, holds in answer.items() if holds} == by_sql

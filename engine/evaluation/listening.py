@@ -17,8 +17,10 @@ from storage.listeners import Listener, Ref
 from storage.walks import WalkRow
 
 # What `Ref.ref_id` names: a property, an association type standing at the changed record, an object type
-# whose record came or went, a segment that it joined or left.
+# whose record came or went, a segment that it joined or left; an object type of which any property, or any
+# association, of a record changed.
 PROPERTY, ASSOCIATION, RECORD, SEGMENT = "PROPERTY", "ASSOCIATION", "RECORD", "SEGMENT"
+CHANGED, CONNECTED = "CHANGED", "CONNECTED"
 
 Key: TypeAlias = tuple[str, int]
 
@@ -58,10 +60,12 @@ def refs(bound: Iterable[Filter], object_type_id: int, catalogue: Catalogue) -> 
 def keys(change: QueuedChange, catalogue: Catalogue) -> Iterator[Key]:
     """What a change is looked up by."""
     if change.kind in _ASSOCIATIONS:
+        yield CONNECTED, change.object_type_id
         yield from ((ASSOCIATION, type_id) for type_id in change.type_ids)
     elif change.kind in _MEMBERSHIPS:
         yield from ((SEGMENT, segment_id) for segment_id in change.type_ids)
     elif change.kind is ChangeKind.UPDATED:
+        yield CHANGED, change.object_type_id
         object_type = catalogue.object_types[change.object_type_id]
         for name in change.properties:
             if (found := object_type.properties.get(name)) is not None:

@@ -5,16 +5,21 @@ two folds, SQL and Python, which a differential test holds together.
 """
 
 from engine.filters.definition import LEAVES_LIMIT, bind, explicit, leaves
-from engine.filters.matching import matches, matches_many
+from engine.filters.foreseeing import Foreseen, moving, next_change
+from engine.filters.matching import foreseen, matches, matches_many
 from engine.filters.references import Reference, references
 
 __all__ = [
     "LEAVES_LIMIT",
+    "Foreseen",
     "Reference",
     "bind",
     "explicit",
+    "foreseen",
     "leaves",
     "matches",
     "matches_many",
+    "moving",
+    "next_change",
     "references",
 ]

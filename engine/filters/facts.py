@@ -2,19 +2,33 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from engine.filters.predicates import Facts, counted
-from storage.database import Queryable
+from storage.database import Queryable, Row
 from storage.filters import facts as stored
-from storage.filters.tree import And, AssociatedLeaf, Filter, Not, Or, PropertyLeaf, Quantifier, Reach
+from storage.filters.tree import (
+    And,
+    AssociatedLeaf,
+    Filter,
+    HistoryLeaf,
+    Not,
+    Or,
+    PropertyLeaf,
+    Quantifier,
+    Reach,
+    SegmentLeaf,
+    SourceLeaf,
+    UpdatedLeaf,
+    WorkflowLeaf,
+)
 
-# Associations that one fetch holds in memory; what is wider is answered by SQL.
-EDGES_HELD = 50_000
+# Associations, and values of histories, that one fetch holds in memory; what is wider is answered by SQL.
+FACTS_HELD = 50_000
 
 
 class TooWide(Exception):
-    """These records reach more associations than one fetch may hold."""
+    """These records reach more associations, or have a longer history, than one fetch may hold."""
 
 
 @dataclass(slots=True)
@@ -25,53 +39,72 @@ class Needs:
     # {object type: association types}; None: all of them.
     edges: dict[int, set[int] | None] = field(default_factory=dict)
     below: dict[Reach, "Needs"] = field(default_factory=dict)
+    # Names of properties, and whether all sources; segments; workflows.
+    history: set[str] = field(default_factory=set)
+    sources: bool = False
+    segments: set[int] = field(default_factory=set)
+    workflows: set[int] = field(default_factory=set)
 
 
-def needs(filter_: Filter, noted: Needs | None = None) -> Needs:
-    """What `filter_` asks for, added to what was noted before."""
+def needs(filter_: Filter, noted: Needs | None = None, *, shown: bool = False) -> Needs:
+    """What `filter_` asks for, added to what was noted before; to be `shown`, also what counters stand for."""
     noted = Needs() if noted is None else noted
     match filter_:
         case And(parts) | Or(parts):
             for part in parts:
-                needs(part, noted)
+                needs(part, noted, shown=shown)
         case Not(part):
-            needs(part, noted)
+            needs(part, noted, shown=shown)
         case PropertyLeaf():
             pass
         case AssociatedLeaf():
-            _reaches(filter_, noted)
+            _reaches(filter_, noted, shown)
+        case HistoryLeaf(prop) | UpdatedLeaf(prop):
+            noted.history.add(prop.name)
+        case SourceLeaf():
+            noted.sources = True
+        case SegmentLeaf(segment_id):
+            noted.segments.add(segment_id)
+        case WorkflowLeaf(workflow_id):
+            noted.workflows.add(workflow_id)
         case _:
             assert_never(filter_)
     return noted
 
 
-def _reaches(leaf: AssociatedLeaf, noted: Needs) -> None:
+def _reaches(leaf: AssociatedLeaf, noted: Needs, shown: bool) -> None:
     reach = leaf.reach
     if counted(leaf) or leaf.quantifier is not Quantifier.NONE:
         noted.counts.update(reach.type_ids)
-    if counted(leaf):
+    if counted(leaf) and not shown:
         return
     known = noted.edges.get(reach.to_object_type_id, set())
     noted.edges[reach.to_object_type_id] = None if reach.only or known is None else known | {*reach.type_ids}
     below = noted.below.setdefault(reach, Needs())
     if leaf.where is not None:
-        needs(leaf.where, below)
+        needs(leaf.where, below, shown=shown)
+
+
+Level: TypeAlias = Sequence[tuple[Needs, set[int]]]
 
 
 async def fetch(
-    reader: Queryable, wanted: Sequence[tuple[Filter, Collection[int]]]
+    reader: Queryable, wanted: Sequence[tuple[Filter, Collection[int]]], *, shown: bool = False
 ) -> tuple[Facts, dict[int, int]]:
     """The facts that each filter needs about its records, and {visible record: object type}.
 
-    A statement for the records, and for each level of nesting three at most. Raises `TooWide`.
+    A statement for the records, and for each level of nesting three at most, and one for each other kind of fact
+    that is asked for there. Raises `TooWide`. `shown`: see `needs`.
     """
     facts, types = Facts(), dict[int, int]()
-    level = [(needs(filter_), set(ids)) for filter_, ids in wanted]
+    level = [(needs(filter_, shown=shown), set(ids)) for filter_, ids in wanted]
     await _read_records(reader, facts, types, (record_id for _, ids in level for record_id in ids))
     held = 0
-    while level := [(asked, ids & types.keys()) for asked, ids in level if asked.counts or asked.edges]:
+    while level := [(asked, ids & types.keys()) for asked, ids in level]:
+        held += await _read_beside(reader, facts, level, FACTS_HELD - held)
+        level = [(asked, ids) for asked, ids in level if asked.counts or asked.edges]
         await _read_counts(reader, facts, level)
-        held += await _read_edges(reader, facts, level, EDGES_HELD - held)
+        held += await _read_edges(reader, facts, level, FACTS_HELD - held)
         reached = [
             (below, reach, {other for record_id in ids for other in _others(facts, record_id, reach)})
             for asked, ids in level
@@ -92,20 +125,52 @@ def _others(facts: Facts, record_id: int, reach: Reach) -> Iterator[int]:
 async def _read_records(reader: Queryable, facts: Facts, types: dict[int, int], ids: Iterable[int]) -> None:
     missing = set(ids) - facts.records.keys()
     if missing:
-        for record_id, object_type_id, properties in await stored.visible(reader, missing):
+        for record_id, object_type_id, properties, *moments in await stored.visible(reader, missing):
             facts.records[record_id] = properties
+            facts.columns[record_id] = dict(zip(stored.MOMENTS, moments, strict=True))
             types[record_id] = object_type_id
 
 
-async def _read_counts(reader: Queryable, facts: Facts, level: Sequence[tuple[Needs, set[int]]]) -> None:
+async def _read_beside(reader: Queryable, facts: Facts, level: Level, limit: int) -> int:
+    """History, segments and workflows of one level's records; how many facts are held for them."""
+    held = 0
+    names = {name for asked, _ in level for name in asked.history}
+    if ids := {record_id for asked, some in level if asked.history for record_id in some}:
+        rows = _held(await stored.history(reader, ids, names, limit))
+        # Anew: a record may stand on several levels.
+        facts.history |= {(row[0], row[1]): [] for row in rows}
+        for record_id, name, value, at in rows:
+            facts.history[record_id, name].append((value, at))
+        held += len(rows)
+    if ids := {record_id for asked, some in level if asked.sources for record_id in some}:
+        rows = _held(await stored.sources(reader, ids, limit - held))
+        for record_id, created, source, source_id in rows:
+            facts.sources.setdefault(record_id, set()).add((created, source, source_id))
+        held += len(rows)
+    segments = {segment_id for asked, _ in level for segment_id in asked.segments}
+    if ids := {record_id for asked, some in level if asked.segments for record_id in some}:
+        for record_id, segment_id, since in await stored.members(reader, ids, segments):
+            facts.members[record_id, segment_id] = since
+    workflows = {workflow_id for asked, _ in level for workflow_id in asked.workflows}
+    if ids := {record_id for asked, some in level if asked.workflows for record_id in some}:
+        for record_id, workflow_id, statuses in await stored.enrolled(reader, ids, workflows):
+            facts.enrolled[record_id, workflow_id] = frozenset(statuses)
+    return held
+
+
+def _held(rows: list[Row] | None) -> list[Row]:
+    if rows is None:
+        raise TooWide
+    return rows
+
+
+async def _read_counts(reader: Queryable, facts: Facts, level: Level) -> None:
     ids = {record_id for asked, some in level if asked.counts for record_id in some}
     if ids:
         facts.counts |= await stored.counts(reader, ids, {one for asked, _ in level for one in asked.counts})
 
 
-async def _read_edges(
-    reader: Queryable, facts: Facts, level: Sequence[tuple[Needs, set[int]]], limit: int
-) -> int:
+async def _read_edges(reader: Queryable, facts: Facts, level: Level, limit: int) -> int:
     ids = {record_id for asked, some in level if asked.edges for record_id in some}
     wanted: dict[int, set[int] | None] = {}
     for asked, _ in level:

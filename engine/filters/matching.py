@@ -1,10 +1,13 @@
-"""Which records meet which filters: the Python fold over facts that were fetched for all of them at once."""
+"""Which records meet which filters, and until when: the Python fold over facts fetched for all of them at once."""
 
-from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeAlias, TypeVar
 
 from engine.filters.facts import TooWide, fetch
-from engine.filters.predicates import Predicate, predicate
+from engine.filters.foreseeing import Foreseeing, Foreseen, moving
+from engine.filters.predicates import Fold, fold, predicate
 from storage.catalogue import Catalogue
 from storage.database import Queryable
 from storage.filters import facts as stored
@@ -12,62 +15,105 @@ from storage.filters.tree import Filter
 
 # Records that are looked at together: bounds memory, and how long one batch holds the interpreter.
 CHUNK = 500
+# When a record is looked at again of which it is too much to say until when its answer stands.
+SOON = timedelta(minutes=15)
+
+T = TypeVar("T")
 
 # A filter, the records to examine, and their object type.
 Asked: TypeAlias = tuple[Filter, Collection[int], int]
 
 
 async def matches(
-    reader: Queryable, filter_: Filter, ids: Collection[int], object_type_id: int
+    reader: Queryable, filter_: Filter, ids: Collection[int], object_type_id: int, *, now: datetime
 ) -> dict[int, bool]:
-    """{id: whether that record meets the filter}; archived, missing and foreign ones do not."""
-    (answer,) = await _matches(reader, [(filter_, ids, object_type_id)])
+    """{id: whether that record meets the filter at `now`}; archived, missing and foreign ones do not."""
+    (answer,) = await _truths(reader, [(filter_, ids, object_type_id)], now)
     return answer
 
 
 async def matches_many(
-    reader: Queryable, catalogue: Catalogue, asked: Sequence[Asked]
+    reader: Queryable, catalogue: Catalogue, asked: Sequence[Asked], *, now: datetime
 ) -> list[dict[int, bool]]:
-    """For each filter {id: whether that record meets it}, in the order asked.
+    """For each filter {id: whether that record meets it at `now`}, in the order asked.
 
     A few statements for each `CHUNK` records, whatever the number of filters; `catalogue` holds the definitions
     that they are bound to. Read on a snapshot where all facts must be of one moment.
     """
-    return await _matches(reader, asked)
+    return await _truths(reader, asked, now)
 
 
-async def _matches(reader: Queryable, asked: Sequence[Asked]) -> list[dict[int, bool]]:
-    predicates = [predicate(filter_) for filter_, _, _ in asked]
-    answers = [dict.fromkeys(ids, False) for _, ids, _ in asked]
+async def foreseen(
+    reader: Queryable, catalogue: Catalogue, asked: Sequence[Asked], *, now: datetime
+) -> list[dict[int, Foreseen]]:
+    """As `matches_many`, and with each answer the moment at which it may become another one by the clock alone."""
+    nobody = Foreseen(False, None)
+    if not any(moving(filter_) for filter_, _, _ in asked):
+        truths = await _truths(reader, asked, now)
+        return [{one: Foreseen(met, None) for one, met in answer.items()} for answer in truths]
+    folds = [fold(filter_, now, Foreseeing(now)) for filter_, _, _ in asked]
+    # SQL does not tell until when: who is left to it is looked at again soon.
+    later = [now + SOON if moving(filter_) else None for filter_, _, _ in asked]
+    return await _answers(reader, asked, now, folds, nobody, lambda n, met: Foreseen(met, later[n]))
+
+
+async def _truths(reader: Queryable, asked: Sequence[Asked], now: datetime) -> list[dict[int, bool]]:
+    predicates = [predicate(filter_, now) for filter_, _, _ in asked]
+    return await _answers(reader, asked, now, predicates, False, lambda _, met: met)
+
+
+async def _answers(
+    reader: Queryable,
+    asked: Sequence[Asked],
+    now: datetime,
+    folds: Sequence[Fold[T]],
+    nobody: T,
+    by_sql: Callable[[int, bool], T],
+) -> list[dict[int, T]]:
+    """What folds answer for each filter's records; `nobody` for those that are not there.
+
+    `by_sql` makes an answer for filter number n of what SQL says.
+    """
+    answers = [dict.fromkeys(ids, nobody) for _, ids, _ in asked]
     everyone = sorted({record_id for _, ids, _ in asked for record_id in ids})
+    batch = _Batch(reader, asked, now, folds, answers, by_sql)
     for at in range(0, len(everyone), CHUNK):
-        await _chunk(reader, asked, predicates, answers, everyone[at : at + CHUNK])
+        await batch.chunk(everyone[at : at + CHUNK])
     return answers
 
 
-async def _chunk(
-    reader: Queryable,
-    asked: Sequence[Asked],
-    predicates: Sequence[Predicate],
-    answers: list[dict[int, bool]],
-    ids: Sequence[int],
-) -> None:
-    """Fill in the answers for some records; hubs among them are found by halving, and left to SQL."""
-    here = [[record_id for record_id in ids if record_id in answer] for answer in answers]
-    wanted = [(filter_, some) for (filter_, _, _), some in zip(asked, here, strict=True) if some]
-    try:
-        facts, types = await fetch(reader, wanted)
-    except TooWide:
-        if len(ids) > 1:
+@dataclass(slots=True)
+class _Batch(Generic[T]):
+    reader: Queryable
+    asked: Sequence[Asked]
+    now: datetime
+    folds: Sequence[Fold[T]]
+    answers: list[dict[int, T]]
+    by_sql: Callable[[int, bool], T]
+
+    async def chunk(self, ids: Sequence[int]) -> None:
+        """Fill in the answers for some records; hubs among them are found by halving, and left to SQL."""
+        here = [[record_id for record_id in ids if record_id in answer] for answer in self.answers]
+        wanted = [(filter_, some) for (filter_, _, _), some in zip(self.asked, here, strict=True) if some]
+        try:
+            facts, types = await fetch(self.reader, wanted)
+        except TooWide:
+            if len(ids) == 1:
+                await self._ask_sql(ids[0])
+                return
             half = len(ids) // 2
-            await _chunk(reader, asked, predicates, answers, ids[:half])
-            await _chunk(reader, asked, predicates, answers, ids[half:])
+            await self.chunk(ids[:half])
+            await self.chunk(ids[half:])
             return
-        for (filter_, _, object_type_id), some, answer in zip(asked, here, answers, strict=True):
-            if some:
-                answer.update(dict.fromkeys(await stored.met(reader, filter_, object_type_id, some), True))
-        return
-    for (_, _, object_type_id), holds, some, answer in zip(asked, predicates, here, answers, strict=True):
-        for record_id in some:
-            if types.get(record_id) == object_type_id:
-                answer[record_id] = holds(record_id, facts)
+        for (_, _, object_type_id), answer_of, some, answer in zip(
+            self.asked, self.folds, here, self.answers, strict=True
+        ):
+            for record_id in some:
+                if types.get(record_id) == object_type_id:
+                    answer[record_id] = answer_of(record_id, facts)
+
+    async def _ask_sql(self, record_id: int) -> None:
+        for n, (filter_, _, object_type_id) in enumerate(self.asked):
+            if record_id in self.answers[n]:
+                found = await stored.met(self.reader, filter_, object_type_id, [record_id], now=self.now)
+                self.answers[n][record_id] = self.by_sql(n, record_id in found)

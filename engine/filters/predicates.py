@@ -1,39 +1,40 @@
-"""The filter as Python: what each test and each leaf means, over facts that were fetched before.
+"""The filter as Python: what each leaf means, over facts that were fetched before.
 
-Says exactly what `storage.filters.compile` says in SQL: a value that is not of its property's type is no
-value, texts compare byte by byte (as code points do), a leaf is true or false.
+There is one fold, `fold`. What it makes of the answers of leaves is up to an algebra: a truth (here), the moment at
+which it may change (`engine.filters.foreseeing`), an explanation (`engine.filters.explaining`).
+It says exactly what `storage.filters.compile` says in SQL; a leaf is true or false.
 """
 
-import operator
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, assert_never
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, assert_never
 
+from engine.filters import beside
+from engine.filters.testing import COMPARE, Values, pair, test, value
+from storage.filters.times import text
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
-    Between,
-    Choice,
-    Chosen,
-    Compared,
     ComparedWith,
-    Comparison,
     Filter,
-    Holds,
-    Known,
+    HistoryLeaf,
+    Leaf,
     Not,
-    OneOf,
     Or,
-    Place,
     Property,
     PropertyLeaf,
     Quantifier,
     Reach,
-    Test,
+    SegmentLeaf,
+    SourceLeaf,
+    UpdatedLeaf,
+    WorkflowLeaf,
 )
 
-Values: TypeAlias = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -47,8 +48,18 @@ class Facts:
     records: dict[int, Values] = field(default_factory=dict)
     counts: dict[tuple[int, int], int] = field(default_factory=dict)
     edges: dict[tuple[int, int], dict[int, set[int]]] = field(default_factory=lambda: defaultdict(dict))
+    # The moments of the records themselves: {record: {column: moment}}.
+    columns: dict[int, Mapping[str, datetime | None]] = field(default_factory=dict)
+    # {(record, property name): the values that it ever had, null where it was cleared, each with its last time}
+    history: dict[tuple[int, str], list[tuple[Any, datetime]]] = field(default_factory=dict)
+    # {record: (whether it made the record, kind of source, its id)}
+    sources: dict[int, set[tuple[bool, str, str | None]]] = field(default_factory=dict)
+    # {(record, segment): since when it is in it}
+    members: dict[tuple[int, int], datetime] = field(default_factory=dict)
+    # {(record, workflow): the statuses of its enrollments}
+    enrolled: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
     # What nested filters answered, so that a record which many reach is looked at once.
-    answers: dict[object, dict[int, bool]] = field(default_factory=lambda: defaultdict(dict))
+    answers: dict[object, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
 
     def reached(self, record_id: int, reach: Reach) -> Iterable[int]:
         """The visible records that a leaf regards from `record_id`, each once."""
@@ -65,175 +76,166 @@ class Facts:
         """Whether the record has one now, labels beside it or not."""
         return any(self.counts.get((record_id, type_id), 0) > 0 for type_id in reach.type_ids)
 
+    def updated(self, record_id: int, prop: Property) -> datetime | None:
+        """When a property of the record was last set or cleared."""
+        return max((at for _, at in self.history.get((record_id, prop.name), ())), default=None)
 
+
+Fold: TypeAlias = Callable[[int, Facts], T]
 Predicate: TypeAlias = Callable[[int, Facts], bool]
-ValuePredicate: TypeAlias = Callable[[Any], bool]
-
-_COMPARE: dict[Comparison, Callable[[Any, Any], bool]] = {
-    Comparison.EQUAL: operator.eq,
-    Comparison.NOT_EQUAL: operator.ne,
-    Comparison.LESS: operator.lt,
-    Comparison.LESS_OR_EQUAL: operator.le,
-    Comparison.GREATER: operator.gt,
-    Comparison.GREATER_OR_EQUAL: operator.ge,
-}
 
 
-def predicate(filter_: Filter) -> Predicate:
-    """A function that says whether a visible record meets `filter_`, from facts that hold what it asks for."""
+class Algebra(Protocol[T]):
+    """What becomes of the answers of a filter's parts."""
+
+    def both(self, parts: list[Fold[T]]) -> Fold[T]:
+        """Of AND."""
+
+    def either(self, parts: list[Fold[T]]) -> Fold[T]:
+        """Of OR."""
+
+    def neither(self, part: Fold[T]) -> Fold[T]:
+        """Of NOT."""
+
+    def leaf(self, leaf: Leaf, met: Predicate) -> Fold[T]:
+        """Of a leaf, which `met` answers."""
+
+    def associated(
+        self, leaf: AssociatedLeaf, met: Callable[[Predicate], Predicate], nested: Fold[T] | None
+    ) -> Fold[T]:
+        """Of an associated leaf, which `met` answers, given what answers the nested filter for one record."""
+
+
+def fold(filter_: Filter, now: datetime, algebra: Algebra[T]) -> Fold[T]:
+    """What `algebra` makes of a filter at `now`, for a visible record and facts that hold what the filter asks for."""
     match filter_:
         case And(parts):
-            conjuncts = [predicate(part) for part in parts]
-            return lambda record_id, facts: all(part(record_id, facts) for part in conjuncts)
+            return algebra.both([fold(part, now, algebra) for part in parts])
         case Or(parts):
-            disjuncts = [predicate(part) for part in parts]
-            return lambda record_id, facts: any(part(record_id, facts) for part in disjuncts)
+            return algebra.either([fold(part, now, algebra) for part in parts])
         case Not(part):
-            inner = predicate(part)
-            return lambda record_id, facts: not inner(record_id, facts)
+            return algebra.neither(fold(part, now, algebra))
         case PropertyLeaf():
-            return _property(filter_)
-        case AssociatedLeaf():
-            return _associated(filter_)
+            return algebra.leaf(filter_, _property(filter_, now))
+        case AssociatedLeaf(where=where):
+            nested = None if where is None else fold(where, now, algebra)
+            return algebra.associated(filter_, partial(_associated, filter_), nested)
+        case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
+            return algebra.leaf(filter_, beside.predicate(filter_, now))
         case _:
             assert_never(filter_)
 
 
-def value(prop: Property, values: Values) -> Any:
-    """The value of a property; None where there is none or it is not of the declared type."""
-    found = values.get(prop.name)
-    if prop.multiple:
-        return found if isinstance(found, list) and found else None
-    match prop.type:
-        case "NUMBER":
-            return found if isinstance(found, int | float) and not isinstance(found, bool) else None
-        case "BOOLEAN":
-            return found if isinstance(found, bool) else None
-        case "JSON":
-            return found
-        case _:
-            return found if isinstance(found, str) else None
+class _Truth:
+    """The algebra of plain answers; what decides early looks no further."""
+
+    def both(self, parts: list[Predicate]) -> Predicate:
+        return lambda record_id, facts: all(part(record_id, facts) for part in parts)
+
+    def either(self, parts: list[Predicate]) -> Predicate:
+        return lambda record_id, facts: any(part(record_id, facts) for part in parts)
+
+    def neither(self, part: Predicate) -> Predicate:
+        return lambda record_id, facts: not part(record_id, facts)
+
+    def leaf(self, leaf: Leaf, met: Predicate) -> Predicate:
+        return met
+
+    def associated(
+        self, leaf: AssociatedLeaf, met: Callable[[Predicate], Predicate], nested: Predicate | None
+    ) -> Predicate:
+        return met(everyone if nested is None else Once(nested))
 
 
-def _property(leaf: PropertyLeaf) -> Predicate:
-    prop, empty, negated = leaf.property, leaf.include_empty, leaf.negated
+def everyone(_record_id: int, _facts: Facts) -> bool:
+    """What answers for associated records of which nothing is asked."""
+    return True
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Once(Generic[T]):
+    """A fold that looks at each record once."""
+
+    inner: Fold[T]
+
+    def __call__(self, record_id: int, facts: Facts) -> T:
+        answers = facts.answers[self]
+        if record_id not in answers:
+            answers[record_id] = self.inner(record_id, facts)
+        found: T = answers[record_id]
+        return found
+
+
+def predicate(filter_: Filter, now: datetime) -> Predicate:
+    """A function that says whether a visible record meets `filter_` at `now`."""
+    return fold(filter_, now, _Truth())
+
+
+def reader(prop: Property) -> Callable[[int, Facts], Any]:
+    """A function that reads a property's value, or one of the record's own moments as properties hold them."""
+    column = prop.column
+    if column is None:
+        return lambda record_id, facts: value(prop, facts.records[record_id])
+
+    def moment(record_id: int, facts: Facts) -> str | None:
+        at = facts.columns[record_id][column]
+        return None if at is None else text(at)
+
+    return moment
+
+
+def _property(leaf: PropertyLeaf, now: datetime) -> Predicate:
+    empty, negated, read = leaf.include_empty, leaf.negated, reader(leaf.property)
     if isinstance(leaf.test, ComparedWith):
         return _pair(leaf, leaf.test)
-    holds = test(leaf.test)
+    holds = test(leaf.property, leaf.test, now)
 
     def met(record_id: int, facts: Facts) -> bool:
-        found = value(prop, facts.records[record_id])
+        found = read(record_id, facts)
         return empty if found is None else holds(found) is not negated
 
     return met
 
 
 def _pair(leaf: PropertyLeaf, with_: ComparedWith) -> Predicate:
-    compare = _COMPARE[with_.comparison]
+    compared, one, other = pair(leaf.property, with_), reader(leaf.property), reader(with_.other)
 
     def met(record_id: int, facts: Facts) -> bool:
-        values = facts.records[record_id]
-        one, other = value(leaf.property, values), value(with_.other, values)
-        if one is None or other is None:
-            return leaf.include_empty
-        return compare(one, other) is not leaf.negated
+        mine, beside = one(record_id, facts), other(record_id, facts)
+        answer = None if mine is None or beside is None else compared(mine, beside)
+        return leaf.include_empty if answer is None else answer is not leaf.negated
 
     return met
 
 
-def test(test: Test) -> ValuePredicate:
-    """Whether a value (there is one, of the declared type) passes."""
-    match test:
-        case Known():
-            return lambda _: True
-        case OneOf(values):
-            wanted = frozenset(values)
-            return lambda found: found in wanted
-        case Holds(place, texts):
-            return _holds(place, texts)
-        case Chosen(choice, values):
-            return _chosen(choice, frozenset(values))
-        case Compared(comparison, limit):
-            compare = _COMPARE[comparison]
-            return lambda found: compare(found, limit)
-        case Between(low, high):
-            return lambda found: bool(low <= found <= high)
-        case ComparedWith():
-            raise TypeError("a comparison of two properties is about two values")
-        case _:
-            assert_never(test)
-
-
-def _holds(place: Place, texts: tuple[str, ...]) -> ValuePredicate:
-    match place:
-        case Place.ANYWHERE:
-            return lambda found: any(text in found for text in texts)
-        case Place.START:
-            return lambda found: bool(found.startswith(texts))
-        case Place.END:
-            return lambda found: bool(found.endswith(texts))
-        case _:
-            assert_never(place)
-
-
-def _chosen(choice: Choice, wanted: Collection[str]) -> ValuePredicate:
-    def chosen(found: list[Any]) -> set[str]:
-        return {one for one in found if isinstance(one, str)}
-
-    match choice:
-        case Choice.ANY:
-            return lambda found: not chosen(found).isdisjoint(wanted)
-        case Choice.ALL:
-            return lambda found: chosen(found).issuperset(wanted)
-        case Choice.EXACTLY:
-            return lambda found: chosen(found) == wanted and all(isinstance(one, str) for one in found)
-        case _:
-            assert_never(choice)
-
-
-def _associated(leaf: AssociatedLeaf) -> Predicate:
+def _associated(leaf: AssociatedLeaf, nested: Predicate) -> Predicate:
     reach, empty = leaf.reach, leaf.include_empty
-    some = _reaching(leaf)
+    some = _reaching(leaf, nested)
     match leaf.quantifier:
         case Quantifier.ANY:
             met = some
         case Quantifier.ALL:
-            met = _all(leaf)
+            met = _all(leaf, nested)
         case Quantifier.NONE:
             return lambda record_id, facts: not some(record_id, facts)
         case Quantifier.COUNT:
-            met = _count(leaf)
+            met = _count(leaf, nested)
         case _:
             assert_never(leaf.quantifier)
     return lambda record_id, facts: met(record_id, facts) if facts.ever(record_id, reach) else empty
 
 
-def _nested(where: Filter | None) -> Predicate:
-    if where is None:
-        return lambda _record_id, _facts: True
-    inner, mine = predicate(where), object()
-
-    def once(record_id: int, facts: Facts) -> bool:
-        answers = facts.answers[mine]
-        known = answers.get(record_id)
-        if known is None:
-            known = answers[record_id] = inner(record_id, facts)
-        return known
-
-    return once
-
-
-def _reaching(leaf: AssociatedLeaf) -> Predicate:
-    reach, nested = leaf.reach, _nested(leaf.where)
+def _reaching(leaf: AssociatedLeaf, nested: Predicate) -> Predicate:
+    reach = leaf.reach
     if counted(leaf):
         return lambda record_id, facts: facts.now(record_id, reach)
     return lambda record_id, facts: any(nested(other, facts) for other in facts.reached(record_id, reach))
 
 
-def _all(leaf: AssociatedLeaf) -> Predicate:
+def _all(leaf: AssociatedLeaf, nested: Predicate) -> Predicate:
     if counted(leaf):
-        return _reaching(leaf)
-    reach, nested = leaf.reach, _nested(leaf.where)
+        return _reaching(leaf, nested)
+    reach = leaf.reach
 
     def met(record_id: int, facts: Facts) -> bool:
         others = list(facts.reached(record_id, reach))
@@ -242,9 +244,9 @@ def _all(leaf: AssociatedLeaf) -> Predicate:
     return met
 
 
-def _count(leaf: AssociatedLeaf) -> Predicate:
-    reach, nested = leaf.reach, _nested(leaf.where)
-    compare, limit = _COMPARE[leaf.comparison], leaf.count
+def _count(leaf: AssociatedLeaf, nested: Predicate) -> Predicate:
+    reach = leaf.reach
+    compare, limit = COMPARE[leaf.comparison], leaf.count
     if counted(leaf):
         (type_id,) = reach.type_ids
         return lambda record_id, facts: compare(facts.counts[record_id, type_id], limit)

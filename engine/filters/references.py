@@ -5,17 +5,34 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from storage.catalogue import Catalogue
-from storage.filters.tree import And, AssociatedLeaf, ComparedWith, Filter, Not, Or, PropertyLeaf, Reach
+from storage.filters.tree import (
+    And,
+    AssociatedLeaf,
+    Authorship,
+    ComparedWith,
+    Filter,
+    HistoryLeaf,
+    Not,
+    Or,
+    Property,
+    PropertyLeaf,
+    Reach,
+    SegmentLeaf,
+    SourceLeaf,
+    UpdatedLeaf,
+    WorkflowLeaf,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A property, or an association type standing at the record that has it.
+    """A property, an association type standing at the record that has it, a segment or a workflow that it is in.
 
+    CHANGED and CONNECTED name an object type of which any property, or any association, may matter.
     `path` holds the association types that lead from that record back to the filter's own, step by step.
     """
 
-    kind: Literal["PROPERTY", "ASSOCIATION"]
+    kind: Literal["PROPERTY", "ASSOCIATION", "SEGMENT", "WORKFLOW", "CHANGED", "CONNECTED"]
     id: int
     path: tuple[int, ...]
 
@@ -37,16 +54,38 @@ def _references(filter_: Filter, path: tuple[int, ...], catalogue: Catalogue) ->
         case Not(part):
             yield from _references(part, path, catalogue)
         case PropertyLeaf(prop, test):
-            yield Reference("PROPERTY", prop.id, path)
+            yield from _of_property(prop, path)
             if isinstance(test, ComparedWith):
-                yield Reference("PROPERTY", test.other.id, path)
+                yield from _of_property(test.other, path)
         case AssociatedLeaf(reach, where=where):
             for type_id in _types(reach, catalogue):
                 yield Reference("ASSOCIATION", type_id, path)
             if where is not None:
                 yield from _references(where, (_back(reach, catalogue), *path), catalogue)
+        case HistoryLeaf(prop) | UpdatedLeaf(prop):
+            yield Reference("PROPERTY", prop.id, path)
+        case SourceLeaf(object_type_id, authorship):
+            # Who made a record is known when it is new, and stays.
+            if authorship is not Authorship.CREATED:
+                yield Reference("CHANGED", object_type_id, path)
+        case SegmentLeaf(segment_id):
+            yield Reference("SEGMENT", segment_id, path)
+        case WorkflowLeaf(workflow_id):
+            yield Reference("WORKFLOW", workflow_id, path)
         case _:
             assert_never(filter_)
+
+
+def _of_property(prop: Property, path: tuple[int, ...]) -> Iterator[Reference]:
+    match prop.column:
+        case None:
+            yield Reference("PROPERTY", prop.id, path)
+        case "updated_at":
+            yield Reference("CHANGED", prop.object_type_id, path)
+        case "last_association_change_at":
+            yield Reference("CONNECTED", prop.object_type_id, path)
+        case _:
+            pass  # When a record was made does not change.
 
 
 def _types(reach: Reach, catalogue: Catalogue) -> tuple[int, ...]:

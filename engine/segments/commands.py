@@ -156,7 +156,7 @@ async def _take(tx: Transaction, segment_id: int, object_type: ObjectTypeRow, bo
     cause = {"kind": "SNAPSHOT"}
     after = 0
     while page := await backfills.record_page(tx, object_type.id, after, PART):
-        met = await facts.met(tx, bound, object_type.id, page)
+        met = await facts.met(tx, bound, object_type.id, page, now=tx.now)
         await moves.carry_out(tx, held, [Move(segment_id, one, True, cause) for one in sorted(met)])
         after = page[-1]
 

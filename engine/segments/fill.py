@@ -52,7 +52,7 @@ async def _part(tx: Transaction, fill: FillRow, segment: Bound) -> None:
     # Whoever was a member and is no living record stands between two that are, or behind the last.
     last = page[-1] if full else LARGEST
     # Asked of SQL: a part is large, and nobody waits.
-    met = await facts.met(tx, segment.filter, segment.object_type_id, page)
+    met = await facts.met(tx, segment.filter, segment.object_type_id, page, now=tx.now)
     members = await memberships.between(tx, segment.id, fill.after_id, last)
     cause = {"kind": "FILTER_SET"}
     moving = [Move(segment.id, record_id, True, cause) for record_id in sorted(met - members)]

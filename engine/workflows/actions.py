@@ -119,7 +119,7 @@ async def _meeting(tx: Transaction, action: BoundApplyLabel, others: set[int]) -
     if action.where is None or not others:
         return others
     (met,) = await filters.matches_many(
-        tx, tx.catalogue, [(action.where, sorted(others), action.type.to_object_type_id)]
+        tx, tx.catalogue, [(action.where, sorted(others), action.type.to_object_type_id)], now=tx.now
     )
     return {record_id for record_id, holds in met.items() if holds}
 

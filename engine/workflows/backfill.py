@@ -54,5 +54,5 @@ async def _meeting(tx: Transaction, workflow: published.Published, page: Sequenc
     found: dict[int, int] = {}
     for n, filter_ in enumerate(workflow.filters or ()):
         rest = [record_id for record_id in page if record_id not in found]
-        found |= dict.fromkeys(await facts.met(tx, filter_, workflow.object_type_id, rest), n)
+        found |= dict.fromkeys(await facts.met(tx, filter_, workflow.object_type_id, rest, now=tx.now), n)
     return found

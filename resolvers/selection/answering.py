@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -106,9 +107,16 @@ class Plans:
     _types: OrderedDict[tuple[int, int], int] = field(default_factory=OrderedDict)
 
     async def answer(
-        self, db: Database, account_id: int, key: Any, prepared: Prepared, variables: Mapping[str, Any]
+        self,
+        db: Database,
+        account_id: int,
+        key: Any,
+        prepared: Prepared,
+        variables: Mapping[str, Any],
+        *,
+        now: datetime,
     ) -> str | None:
-        """The JSON text of `data`; None where ordinary execution has to answer.
+        """The JSON text of `data` at `now`; None where ordinary execution has to answer.
 
         `key` names the operation. Only success is told; failures of the database pass through.
         """
@@ -122,7 +130,7 @@ class Plans:
             if plan is None:
                 return None
             async with db.read(account_id) as reader:
-                answer = await run(reader, plan, slots)
+                answer = await run(reader, plan, slots, now=now)
             if answer.version == catalogue.version:
                 return answer.text
         return None
@@ -223,7 +231,7 @@ async def root(
         except NotCompiled:
             return None
         async with context.db.read(context.account_id) as reader:
-            answer = await run(reader, plan, {})
+            answer = await run(reader, plan, {}, now=context.now)
         if answer.version == context.catalogue.version:
             return answer.text
         context.catalogue = await context.db.catalogue(context.account_id)

@@ -5,6 +5,7 @@ scopes) takes the ordinary way, which words the error; failures of the database 
 """
 
 from collections import OrderedDict
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -43,6 +44,7 @@ class FastPath:
         operation: OperationDefinitionNode,
         variables: dict[str, Any] | None,
         principal: Principal,
+        now: datetime,
     ) -> orjson.Fragment | None:
         """`data` of an operation of a valid document, as finished JSON; None: execute it in the ordinary way.
 
@@ -53,7 +55,7 @@ class FastPath:
         name = operation.name.value if operation.name else None
         prepared = self._known(text, name, document, operation)
         answer = await self._plans.answer(
-            self._db, principal.account_id, (text, name), prepared, variables or {}
+            self._db, principal.account_id, (text, name), prepared, variables or {}, now=now
         )
         return None if answer is None else orjson.Fragment(answer)
 

@@ -1,10 +1,12 @@
 """What the Python fold of filters reads, set by set; and SQL's own answer for records that reach too much."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
-from storage.database import Queryable
+from storage.database import Queryable, Row
 from storage.filters.compile import compile
+from storage.filters.times import settled
 from storage.filters.tree import Filter
 from storage.statements import Statement
 
@@ -12,7 +14,7 @@ from storage.statements import Statement
 VISIBLE = Statement(
     "filters.visible",
     """
-    SELECT r.id, r.object_type_id, r.properties
+    SELECT r.id, r.object_type_id, r.properties, r.created_at, r.updated_at, r.last_association_change_at
       FROM record AS r
      WHERE r.account_id = $1 AND r.id = ANY($2::bigint[]) AND r.archived_at IS NULL
     """,
@@ -43,10 +45,79 @@ EDGES = Statement(
 )
 
 
-async def visible(reader: Queryable, ids: Collection[int]) -> list[tuple[int, int, dict[str, Any]]]:
-    """(id, object type id, properties) of those records that are there and not archived, in no order."""
-    rows = await reader.fetch(VISIBLE, list(ids))
-    return [(row[0], row[1], row[2]) for row in rows]
+# A record's own moments, as VISIBLE tells them.
+MOMENTS = ("created_at", "updated_at", "last_association_change_at")
+
+# Whole histories, along the primary key; each value once, with the last time that it was set. Limited as EDGES.
+HISTORY = Statement(
+    "filters.history",
+    """
+    SELECT h.record_id, n.name, h.changed -> n.name AS value, max(h.at) AS at
+      FROM property_history AS h CROSS JOIN unnest($3::text[]) AS n(name)
+     WHERE h.account_id = $1 AND h.record_id = ANY($2::bigint[]) AND h.changed ? n.name
+     GROUP BY h.record_id, n.name, h.changed -> n.name
+     LIMIT $4 + 1
+    """,
+)
+
+SOURCES = Statement(
+    "filters.sources",
+    """
+    SELECT DISTINCT h.record_id, h.version = 1, h.source, h.source_id
+      FROM property_history AS h
+     WHERE h.account_id = $1 AND h.record_id = ANY($2::bigint[])
+     LIMIT $3 + 1
+    """,
+)
+
+# Along the index of records: a record is in few of the segments, though a segment may have all records.
+MEMBERS = Statement(
+    "filters.members",
+    """
+    SELECT m.record_id, m.segment_id, m.joined_at
+      FROM segment_member AS m
+     WHERE m.account_id = $1 AND m.record_id = ANY($2::bigint[]) AND m.segment_id = ANY($3::bigint[])
+    """,
+)
+
+ENROLLED = Statement(
+    "filters.enrolled",
+    """
+    SELECT e.record_id, e.workflow_id, array_agg(DISTINCT e.status)
+      FROM enrollment AS e
+     WHERE e.account_id = $1 AND e.record_id = ANY($2::bigint[]) AND e.workflow_id = ANY($3::bigint[])
+     GROUP BY e.record_id, e.workflow_id
+    """,
+)
+
+
+async def visible(reader: Queryable, ids: Collection[int]) -> list[Row]:
+    """(id, object type id, properties, *MOMENTS) of those records that are there and not archived, in no order."""
+    return await reader.fetch(VISIBLE, list(ids))
+
+
+async def history(
+    reader: Queryable, ids: Collection[int], names: Collection[str], limit: int
+) -> list[Row] | None:
+    """(record, property name, value, last time) of all that the properties ever held; None: more than `limit`."""
+    rows = await reader.fetch(HISTORY, list(ids), list(names), limit)
+    return None if len(rows) > limit else rows
+
+
+async def sources(reader: Queryable, ids: Collection[int], limit: int) -> list[Row] | None:
+    """(record, whether it made the record, kind of source, its id); None: there are more than `limit`."""
+    rows = await reader.fetch(SOURCES, list(ids), limit)
+    return None if len(rows) > limit else rows
+
+
+async def members(reader: Queryable, ids: Collection[int], segment_ids: Collection[int]) -> list[Row]:
+    """(record, segment, since when) of those that are in it."""
+    return await reader.fetch(MEMBERS, list(ids), list(segment_ids))
+
+
+async def enrolled(reader: Queryable, ids: Collection[int], workflow_ids: Collection[int]) -> list[Row]:
+    """(record, workflow, the statuses of its enrollments) of those that have any."""
+    return await reader.fetch(ENROLLED, list(ids), list(workflow_ids))
 
 
 async def counts(
@@ -70,8 +141,10 @@ async def edges(
     return None if len(rows) > limit else [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-async def met(reader: Queryable, filter_: Filter, object_type_id: int, ids: Sequence[int]) -> set[int]:
-    """Those of the records that SQL finds to meet `filter_`; archived ones meet nothing."""
+async def met(
+    reader: Queryable, filter_: Filter, object_type_id: int, ids: Sequence[int], *, now: datetime
+) -> set[int]:
+    """Those of the records that SQL finds to meet `filter_` at `now`; archived ones meet nothing."""
     given: list[Any] = [ids, object_type_id]
 
     def add(value: Any, cast: str) -> str:
@@ -82,6 +155,6 @@ async def met(reader: Queryable, filter_: Filter, object_type_id: int, ids: Sequ
     rows = await reader.fetch(
         "SELECT r.id FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])"
         f" AND r.object_type_id = $3::bigint AND r.archived_at IS NULL AND {condition}",
-        *given,
+        *settled(given, now),
     )
     return {row[0] for row in rows}

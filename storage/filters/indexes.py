@@ -11,12 +11,17 @@ from storage.filters.tree import (
     Chosen,
     Compared,
     Filter,
+    HistoryLeaf,
     Index,
     Not,
     OneOf,
     Or,
     PropertyLeaf,
     Quantifier,
+    SegmentLeaf,
+    SourceLeaf,
+    UpdatedLeaf,
+    WorkflowLeaf,
 )
 from storage.property_keys import value_hash
 
@@ -37,6 +42,8 @@ def selective(filter_: Filter) -> bool:
             return filter_.index is not None and prop.type in RARE and isinstance(test, OneOf)
         case AssociatedLeaf():
             return from_the_other_end(filter_) and not filter_.include_empty
+        case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
+            return False
         case _:
             assert_never(filter_)
 
@@ -57,6 +64,9 @@ def lookup(leaf: PropertyLeaf) -> Any:
     None where the rows of the side table answer it alone.
     """
     match leaf.index, leaf.test:
+        case Index.VALUES, OneOf(given) if leaf.property.type == "BOOLEAN":
+            # They stand there as text.
+            return ["true" if value else "false" for value in given]
         case (None, _) | (Index.VALUES, OneOf() | Compared() | Between()):
             return None
         case _, OneOf(given) | Chosen(Choice.ANY, given):

@@ -3,20 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 from storage.filters.indexes import all_selective, from_the_other_end, lookup
+from storage.filters.times import Edge, Form, Start, Timed
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
+    Beside,
     Between,
+    Bound,
     Chosen,
     Compared,
     ComparedWith,
     Filter,
+    HistoryLeaf,
     Holds,
     Known,
     Not,
+    Offset,
     OneOf,
     Or,
     Place,
@@ -24,7 +29,12 @@ from storage.filters.tree import (
     PropertyLeaf,
     Quantifier,
     Scalar,
+    SegmentLeaf,
+    SourceLeaf,
     Test,
+    UpdatedLeaf,
+    Within,
+    WorkflowLeaf,
 )
 
 # --- shape and values ---------------------------------------------------------------------------------------
@@ -44,14 +54,28 @@ def shape(filter_: Filter) -> Filter:
         case AssociatedLeaf():
             where = None if filter_.where is None else shape(filter_.where)
             return replace(filter_, where=where, count=0)
+        case HistoryLeaf():
+            return replace(filter_, test=cast("OneOf | Holds | Chosen", _test_shape(filter_.test)))
+        case UpdatedLeaf():
+            return replace(filter_, since=_edge_shape(filter_.since))
+        case SourceLeaf():
+            return replace(filter_, sources=(), source_id=filter_.source_id and "")
+        case WorkflowLeaf(statuses=statuses):
+            return replace(filter_, statuses=statuses and ("",))
+        case SegmentLeaf():
+            return filter_
         case _:
             assert_never(filter_)
 
 
 def _test_shape(test: Test) -> Test:
     match test:
-        case Known() | ComparedWith():
+        case Known():
             return test
+        case ComparedWith(offset=offset):
+            return replace(test, offset=offset and Offset())
+        case Within(low, high):
+            return Within(_bound_shape(low), _bound_shape(high))
         case OneOf(values):
             # One value is compared, several are looked up: two plans.
             return OneOf((0,) * min(len(values), 2))
@@ -66,6 +90,14 @@ def _test_shape(test: Test) -> Test:
             return Between(0, 0)
         case _:
             assert_never(test)
+
+
+def _bound_shape(bound: Bound | None) -> Bound | None:
+    return bound and replace(bound, edge=_edge_shape(bound.edge))
+
+
+def _edge_shape(edge: Edge) -> Edge:
+    return Start(edge.unit, 0, edge.time_zone) if isinstance(edge, Start) else replace(edge, amount=0)
 
 
 def values(filter_: Filter) -> list[Any]:
@@ -90,8 +122,31 @@ def _values(filter_: Filter, indexes: bool) -> Iterator[Any]:
                 yield from _values(where, from_the_other_end(filter_))
             if filter_.quantifier is Quantifier.COUNT:
                 yield filter_.count
+        case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
+            yield from _beside_values(filter_)
         case _:
             assert_never(filter_)
+
+
+def _beside_values(leaf: Beside) -> Iterator[Any]:
+    match leaf:
+        case HistoryLeaf(prop, test):
+            yield prop.name
+            yield from parameters(prop, test)
+        case UpdatedLeaf(prop, since):
+            yield prop.name
+            yield Timed(since, Form.MOMENT)
+        case SourceLeaf(sources=sources, source_id=source_id):
+            yield list(sources)
+            if source_id is not None:
+                yield source_id
+        case WorkflowLeaf(statuses=statuses):
+            if statuses:
+                yield list(statuses)
+        case SegmentLeaf():
+            pass
+        case _:
+            assert_never(leaf)
 
 
 def _leaf_values(leaf: PropertyLeaf, indexes: bool) -> Iterator[Any]:
@@ -99,7 +154,8 @@ def _leaf_values(leaf: PropertyLeaf, indexes: bool) -> Iterator[Any]:
     if wanted is not None:
         yield wanted
     if wanted is not None or not indexes or leaf.index is None:
-        yield leaf.property.name
+        if leaf.property.column is None:
+            yield leaf.property.name
         if isinstance(leaf.test, ComparedWith):
             yield leaf.test.other.name
     yield from parameters(leaf.property, leaf.test)
@@ -108,8 +164,13 @@ def _leaf_values(leaf: PropertyLeaf, indexes: bool) -> Iterator[Any]:
 def parameters(prop: Property, test: Test) -> tuple[Any, ...]:
     """The literal values of a test, in the form in which the driver takes them."""
     match test:
-        case Known() | ComparedWith():
+        case Known():
             return ()
+        case ComparedWith(offset=offset):
+            return () if offset is None else (offset.months, offset.days, offset.minutes)
+        case Within(low, high):
+            form = Form.DAY if prop.type == "DATE" else Form.TEXT
+            return tuple(Timed(bound.edge, form) for bound in (low, high) if bound is not None)
         case OneOf((value,)):
             return (_parameter(prop, value),)
         case OneOf(given):
@@ -120,8 +181,8 @@ def parameters(prop: Property, test: Test) -> tuple[Any, ...]:
             return (list(chosen),)
         case Compared(_, value):
             return (_parameter(prop, value),)
-        case Between(low, high):
-            return _parameter(prop, low), _parameter(prop, high)
+        case Between(low_value, high_value):
+            return _parameter(prop, low_value), _parameter(prop, high_value)
         case _:
             assert_never(test)
 

@@ -8,6 +8,8 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from storage.filters.times import Edge
+
 Scalar: TypeAlias = str | int | float | bool
 
 
@@ -97,14 +99,46 @@ class Between:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """A time that moves with the clock; `included`: the value may lie on it."""
+
+    edge: Edge
+    included: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The date or moment lies between two times that move with the clock; None: it is open there."""
+
+    low: Bound | None
+    high: Bound | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """A span added to a date or moment, before it (negative) or after it. One of the three is not 0.
+
+    Between two moments a day is 24 hours, and months are those of UTC.
+    """
+
+    months: int = 0
+    days: int = 0
+    minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ComparedWith:
-    """The value compares with that of another property of the same record; without it there is no value."""
+    """The value compares with that of another property of the same record, `offset` added to it.
+
+    Without the other, or where it is no date or moment to which a span could be added, there is no value.
+    """
 
     comparison: Comparison
     other: "Property"
+    offset: Offset | None = None
 
 
-Test: TypeAlias = Known | OneOf | Holds | Chosen | Compared | Between | ComparedWith
+Test: TypeAlias = Known | OneOf | Holds | Chosen | Compared | Between | Within | ComparedWith
 
 
 class Index(enum.Enum):
@@ -121,13 +155,17 @@ class Index(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property as filters know it. `type` as in `storage.catalogue.PropertyRow`."""
+    """A property as filters know it. `type` as in `storage.catalogue.PropertyRow`.
+
+    `column`: one of the record's own moments in place of a property (`id` is then 0, `type` DATETIME).
+    """
 
     id: int
     object_type_id: int
     name: str
     type: str
     multiple: bool = False
+    column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +234,72 @@ class AssociatedLeaf:
     include_empty: bool = False
 
 
-Filter: TypeAlias = And | Or | Not | PropertyLeaf | AssociatedLeaf
+# --- leaves on what is kept beside the record ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLeaf:
+    """One of the values that a property ever had passes the test; `negated`: it had some, and none passes.
+
+    `include_empty`: whether a record that never had a value meets it.
+    """
+
+    property: Property
+    test: OneOf | Holds | Chosen
+    negated: bool = False
+    include_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedLeaf:
+    """A property was set or cleared after a time that moves with the clock; `negated`: it was, but not since.
+
+    `include_empty`: whether a record of which it never was meets it.
+    """
+
+    property: Property
+    since: Edge
+    negated: bool = False
+    include_empty: bool = False
+
+
+class Authorship(enum.StrEnum):
+    """What somebody did to a record."""
+
+    CREATED = "CREATED"
+    # Changed a property after it was made.
+    UPDATED = "UPDATED"
+    EITHER = "EITHER"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLeaf:
+    """The record was made or changed by one of these kinds of source, or by one source of its kind alone."""
+
+    object_type_id: int
+    authorship: Authorship
+    sources: tuple[str, ...]
+    source_id: str | None = None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentLeaf:
+    """The record is in a segment."""
+
+    segment_id: int
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowLeaf:
+    """The record has an enrollment in a workflow that has one of these statuses; none named: of any status."""
+
+    workflow_id: int
+    statuses: tuple[str, ...]
+    negated: bool = False
+
+
+Beside: TypeAlias = HistoryLeaf | UpdatedLeaf | SourceLeaf | SegmentLeaf | WorkflowLeaf
+Leaf: TypeAlias = PropertyLeaf | Beside
+Filter: TypeAlias = And | Or | Not | PropertyLeaf | AssociatedLeaf | Beside

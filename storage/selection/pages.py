@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable
+from storage.filters.times import settled
 from storage.records import RecordRow
 from storage.selection import past
 from storage.selection.orders import cursor, order_by
@@ -39,7 +40,9 @@ class PageRow:
     has_previous: bool
 
 
-async def pages(reader: Queryable, listing: Listing, sources: Sequence[int]) -> list[PageRow]:
+async def pages(
+    reader: Queryable, listing: Listing, sources: Sequence[int], *, now: datetime
+) -> list[PageRow]:
     """The page of each source record, in the order asked; for records at large, one source of any number.
 
     One statement, whatever the number of sources.
@@ -69,12 +72,12 @@ async def pages(reader: Queryable, listing: Listing, sources: Sequence[int]) -> 
         f"ORDER BY s.n, {order_by(listing.page.order, 'r')}"
     )
     found: list[list[Any]] = [[] for _ in sources]
-    for row in await reader.fetch(sql, *params.values):
+    for row in await reader.fetch(sql, *settled(params.values, now)):
         found[row[0] - 1].append(row)
     return [_page(listing, rows) for rows in found]
 
 
-async def totals(reader: Queryable, source: Source, sources: Sequence[int]) -> list[int]:
+async def totals(reader: Queryable, source: Source, sources: Sequence[int], *, now: datetime) -> list[int]:
     """The number of all rows for each source record, in the order asked."""
     params = Params()
     ids = params.add(list(sources), "bigint[]")
@@ -82,7 +85,7 @@ async def totals(reader: Queryable, source: Source, sources: Sequence[int]) -> l
         f"SELECT {total(source, params, 't', of='s.id')} "
         f"FROM unnest({ids}) WITH ORDINALITY AS s(id, n) ORDER BY s.n"
     )
-    return [row[0] for row in await reader.fetch(sql, *params.values)]
+    return [row[0] for row in await reader.fetch(sql, *settled(params.values, now))]
 
 
 async def counts(reader: Queryable, wanted: AssociationCount, sources: Sequence[int]) -> list[int | None]:

@@ -7,9 +7,11 @@ one notices. Text is made by `concat` with constant parts merged: the fastest wa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, assert_never
 
 from storage.database import Queryable
+from storage.filters.times import settled
 from storage.selection.facts import display_name_text, moment_text, property_text
 from storage.selection.orders import cursor, order_by
 from storage.selection.sources import counted, limited, rows_beyond, total
@@ -51,7 +53,7 @@ OBJECT_TYPES = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A statement and its parameters; `Slot`s among them are filled when it runs."""
+    """A statement and its parameters; those that are `Slot`s or `Timed` are filled in when it runs."""
 
     sql: str
     params: tuple[Any, ...]
@@ -82,10 +84,10 @@ def compile(selection: Selection | Root) -> Plan:
     return Plan(sql, tuple(fold.params.values))
 
 
-async def run(reader: Queryable, plan: Plan, slots: Mapping[str, Any]) -> Answer:
-    """Run a plan; `slots` has a value for each of its slots."""
+async def run(reader: Queryable, plan: Plan, slots: Mapping[str, Any], *, now: datetime) -> Answer:
+    """Run a plan; `slots` has a value for each of its slots. Plans are kept, and the clock goes on: hence `now`."""
     params = (slots[value.name] if type(value) is Slot else value for value in plan.params)
-    row = await reader.fetchrow(plan.sql, *params)
+    row = await reader.fetchrow(plan.sql, *settled(params, now))
     assert row is not None  # a SELECT without FROM has one row
     return Answer(row[1], row[0])
 

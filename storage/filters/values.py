@@ -1,0 +1,126 @@
+"""A property's value, and the tests of it, as SQL: NULL where there is no value or it is not of the declared type.
+
+Parameters are added in the order of `storage.filters.shape.values`.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, assert_never
+
+from storage.filters.shape import parameters
+from storage.filters.tree import (
+    Between,
+    Choice,
+    Chosen,
+    Compared,
+    ComparedWith,
+    Holds,
+    Known,
+    OneOf,
+    Property,
+    Test,
+    Within,
+)
+
+# Takes a parameter and its PostgreSQL type; answers its place, such as "$2::text".
+Add: TypeAlias = Callable[[Any, str], str]
+
+# Types whose values are kept as JSON strings.
+TEXTS = frozenset({"STRING", "PHONE", "DATE", "DATETIME", "ENUMERATION"})
+
+# Texts that mean a day or a moment, as records keep them. What looks like one need not be one (the 30th of February).
+_SHAPES = {
+    "DATE": r"^\d{4}-\d\d-\d\d$",
+    "DATETIME": r"^\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$",
+}
+
+
+def of_record(prop: Property, record: str, add: Add) -> str:
+    """The value that the record at an alias has."""
+    if prop.column is not None:
+        # The record's own moments, in the form in which properties hold moments.
+        utc = f"{record}.{prop.column} AT TIME ZONE 'UTC'"
+        return f'(to_char({utc}, \'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\') COLLATE "C")'
+    return in_document(prop, f"{record}.properties", add)
+
+
+def in_document(prop: Property, document: str, add: Add) -> str:
+    """The value that stands in a document under the property's name."""
+    stored = f"{document} -> {add(prop.name, 'text')}"
+    if prop.multiple:
+        return f"CASE jsonb_typeof({stored}) WHEN 'array' THEN nullif({stored}, '[]') END"
+    if prop.type in TEXTS:
+        text = stored.replace("->", "->>", 1)
+        return f"(CASE jsonb_typeof({stored}) WHEN 'string' THEN {text} END COLLATE \"C\")"
+    if prop.type == "NUMBER":
+        return f"CASE jsonb_typeof({stored}) WHEN 'number' THEN ({stored})::numeric END"
+    if prop.type == "BOOLEAN":
+        return f"CASE jsonb_typeof({stored}) WHEN 'boolean' THEN ({stored})::boolean END"
+    return f"nullif({stored}, 'null')"
+
+
+def passes(prop: Property, test: Test, value: str, record: str, add: Add) -> str:
+    """Whether `value` passes the test; NULL where there is none. `record` has the other of two properties."""
+    match test:
+        case Known():
+            return f"({value} IS NOT NULL OR NULL)"
+        case OneOf() | Compared() | Between() | Within():
+            return compared(prop, test, value, add)
+        case ComparedWith(comparison, other, None):
+            return f"({value} {comparison.value} {of_record(other, record, add)})"
+        case ComparedWith(comparison, other):
+            beside = _time(other, of_record(other, record, add))
+            places = (add(given, "int") for given in parameters(prop, test))
+            span = f"make_interval({', '.join(map(_named, ('months', 'days', 'mins'), places))})"
+            return f"({_time(prop, value)} {comparison.value} ({beside} + {span}))"
+        case Holds() | Chosen():
+            return _listed(prop, test, value, add)
+        case _:
+            assert_never(test)
+
+
+def compared(prop: Property, test: Test, value: str, add: Add) -> str:
+    """Equality, and comparisons with literal values and with times that move with the clock."""
+    given, kind = parameters(prop, test), _sql_type(prop)
+    match test:
+        case Compared(comparison):
+            return f"({value} {comparison.value} {add(given[0], kind)})"
+        case Between():
+            low, high = (add(one, kind) for one in given)
+            return f"({value} BETWEEN {low} AND {high})"
+        case Within(low, high):
+            signs = [low and (">=" if low.included else ">"), high and ("<=" if high.included else "<")]
+            asked = zip((sign for sign in signs if sign), given, strict=True)
+            return f"({' AND '.join(f'{value} {sign} {add(one, kind)}' for sign, one in asked)})"
+        case _ if isinstance(given[0], list):
+            return f"({value} = ANY({add(given[0], f'{kind}[]')}))"
+        case _:
+            return f"({value} = {add(given[0], kind)})"
+
+
+def _listed(prop: Property, test: Test, value: str, add: Add) -> str:
+    (given,) = parameters(prop, test)
+    match test:
+        case Holds():
+            return f"({value} LIKE ANY({add(given, 'text[]')}))"
+        case Chosen(Choice.ANY):
+            return f"({value} ?| {add(given, 'text[]')})"
+        case Chosen(Choice.ALL):
+            return f"({value} ?& {add(given, 'text[]')})"
+        case _:
+            # As sets: order and repetition do not matter.
+            place = add(given, "jsonb")
+            return f"({value} @> {place} AND {value} <@ {place})"
+
+
+def _time(prop: Property, value: str) -> str:
+    """The day or moment that a text means, as a time of UTC; NULL where it means none."""
+    shaped = f"{value} ~ '{_SHAPES[prop.type]}' AND pg_input_is_valid({value}, 'timestamp')"
+    return f"(CASE WHEN {shaped} THEN {value}::timestamp END)"
+
+
+def _named(name: str, place: str) -> str:
+    return f"{name} => {place}"
+
+
+def _sql_type(prop: Property) -> str:
+    return {"NUMBER": "numeric", "BOOLEAN": "boolean"}.get(prop.type, "text")
