@@ -58,7 +58,7 @@ FILL = Statement(
                    CASE jsonb_typeof(page.value) WHEN 'array' THEN page.value
                                                  ELSE jsonb_build_array(page.value) END
                ) WITH ORDINALITY AS part(value, n)
-         WHERE page.value IS NOT NULL
+         WHERE page.value IS NOT NULL AND (jsonb_typeof(page.value) = 'array') = $8
             ON CONFLICT DO NOTHING
     )
     SELECT max(page.id) AS last, count(*) AS n FROM page
@@ -104,7 +104,7 @@ async def replace(
 
 async def fill(tx: Transaction, prop: PropertyRow, after: int, limit: int) -> tuple[int, int]:
     """Write the values of the next `limit` records of the property's object type: (the last one's id, their number)."""
-    row = await tx.fetchrow(FILL, prop.object_type_id, after, limit, prop.id, prop.name, TEXT_KEPT)
+    row = await tx.fetchrow(FILL, prop.object_type_id, after, limit, prop.id, prop.name, TEXT_KEPT, prop.multiple)
     assert row is not None  # an aggregate without groups has one row
     return row["last"] or after, int(row["n"])
 

@@ -97,9 +97,11 @@ async def test_records_without_a_value_come_last_in_both_directions(db: Database
         known = [one for one in points if one is not None]
         assert points == known + [None] * (len(points) - len(known))
         assert known == sorted(known, reverse=way == "DESC")
-        # Equal ones, and those without, follow each other by id.
+        # Equal ones, and those without, follow each other by id, in the same direction.
         places = [(point, int(node["id"][4:])) for point, node in zip(points, nodes, strict=True)]
-        assert all(one[1] < other[1] for one, other in pairwise(places) if one[0] == other[0])
+        ids = [(one[1], other[1]) for one, other in pairwise(places) if one[0] == other[0]]
+        assert ids
+        assert all(one < other if way == "ASC" else one > other for one, other in ids)
 
 
 async def test_a_page_between_two_cursors_knows_of_both_sides(db: Database) -> None:
