@@ -274,6 +274,7 @@ function start() {
         defaultEditorToolsVisibility: true,
         // The key is the page's; nothing else belongs into a header.
         isHeadersEditorEnabled: false,
+        showPersistHeadersSettings: false,
       },
       h(GraphiQL.Logo, null, null),
     ),
