@@ -35,6 +35,9 @@ class ChangeKind(enum.StrEnum):
     SEGMENT_JOINED = "SEGMENT_JOINED"
     SEGMENT_LEFT = "SEGMENT_LEFT"
 
+    # A workflow to which a listener refers enrolled the record, or came to an end with it; it stands as the type.
+    ENROLLMENT_MOVED = "ENROLLMENT_MOVED"
+
 class EventKind(enum.StrEnum):
     """What watchers are told."""
 

@@ -17,10 +17,10 @@ from storage.listeners import Listener, Ref
 from storage.walks import WalkRow
 
 # What `Ref.ref_id` names: a property, an association type standing at the changed record, an object type
-# whose record came or went, a segment that it joined or left; an object type of which any property, or any
-# association, of a record changed.
+# whose record came or went, a segment that it joined or left, a workflow that enrolled it or came to an end with
+# it; an object type of which any property, or any association, of a record changed.
 PROPERTY, ASSOCIATION, RECORD, SEGMENT = "PROPERTY", "ASSOCIATION", "RECORD", "SEGMENT"
-CHANGED, CONNECTED = "CHANGED", "CONNECTED"
+WORKFLOW, CHANGED, CONNECTED = "WORKFLOW", "CHANGED", "CONNECTED"
 
 Key: TypeAlias = tuple[str, int]
 
@@ -64,6 +64,8 @@ def keys(change: QueuedChange, catalogue: Catalogue) -> Iterator[Key]:
         yield from ((ASSOCIATION, type_id) for type_id in change.type_ids)
     elif change.kind in _MEMBERSHIPS:
         yield from ((SEGMENT, segment_id) for segment_id in change.type_ids)
+    elif change.kind is ChangeKind.ENROLLMENT_MOVED:
+        yield from ((WORKFLOW, workflow_id) for workflow_id in change.type_ids)
     elif change.kind is ChangeKind.UPDATED:
         yield CHANGED, change.object_type_id
         object_type = catalogue.object_types[change.object_type_id]

@@ -80,6 +80,6 @@ async def _examine(db: Database, tx: Transaction, found: Candidates) -> None:
     # and is newer than anybody's who held those segments before. Read bit by bit, a record could seem to meet a
     # filter that it met at no time.
     async with db.snapshot(tx.account_id) as reader:
-        answers = await filters.matches_many(reader, tx.catalogue, [*of_segments, *of_workflows], now=tx.now)
+        answers = await filters.foreseen(reader, tx.catalogue, [*of_segments, *of_workflows], now=tx.now)
     await segments.settle(tx, following, answers[: len(of_segments)])
     await workflows.settle(tx, enrolling, answers[len(of_segments) :])

@@ -24,6 +24,8 @@ class Bound:
     object_type_id: int
     filter: Filter | None
     problems: tuple[Problem, ...] = ()
+    # Whether the clock alone can change who meets the filter.
+    moving: bool = False
 
 
 # A segment's filter changes with the version of the account's definitions, and so do the names in it.
@@ -50,7 +52,8 @@ def bind(catalogue: Catalogue, segment_id: int, definition: dict[str, Any] | Non
         return Bound(segment_id, row.object_type_id, None)
     object_type = catalogue.object_types[row.object_type_id]
     try:
-        return Bound(segment_id, row.object_type_id, filters.bind(definition, object_type, catalogue))
+        found = filters.bind(definition, object_type, catalogue)
+        return Bound(segment_id, row.object_type_id, found, moving=filters.moving(found))
     except Problem as problem:
         return Bound(segment_id, row.object_type_id, None, (problem,))
     except Refused as refused:

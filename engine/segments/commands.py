@@ -141,6 +141,7 @@ def _refs(tx: Transaction, object_type: ObjectTypeRow, bound: Filter) -> list[Re
 async def _follow(tx: Transaction, segment_id: int, object_type: ObjectTypeRow, bound: Filter) -> None:
     """Let the segment hear of what its filter looks at, and have all records examined."""
     await stored.listen(tx, segment_id, _refs(tx, object_type, bound))
+    await match_states.forget(tx, segment_id)
     await match_states.begin_fill(tx, segment_id)
 
 

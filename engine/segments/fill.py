@@ -1,12 +1,15 @@
 """Filling: all records of a type are examined under a new filter, part by part, over any crash."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from engine import filters
 from engine.segments import bound, moves
 from engine.segments.bound import Bound
 from storage import backfills, match_states, memberships, walks
 from storage.database import Actor, Database, Transaction
 from storage.filters import facts
+from storage.filters.tree import Filter
 from storage.match_states import FillRow
 from storage.memberships import Move
 
@@ -30,7 +33,7 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
                 # It waits until what it names is there again.
                 broken.add(held.segment_id)
                 continue
-            await _part(tx, held, segment)
+            await _part(db, tx, held, segment)
             return True
     return False
 
@@ -44,16 +47,15 @@ async def run_all(db: Database, *, now: datetime) -> int:
     return parts
 
 
-async def _part(tx: Transaction, fill: FillRow, segment: Bound) -> None:
+async def _part(db: Database, tx: Transaction, fill: FillRow, segment: Bound) -> None:
     assert segment.filter is not None
     held = await memberships.hold(tx, [segment.id])
     page = await backfills.record_page(tx, segment.object_type_id, fill.after_id, RECORDS_A_BATCH)
     full = len(page) == RECORDS_A_BATCH
     # Whoever was a member and is no living record stands between two that are, or behind the last.
     last = page[-1] if full else LARGEST
-    # Asked of SQL: a part is large, and nobody waits.
-    met = await facts.met(tx, segment.filter, segment.object_type_id, page, now=tx.now)
     members = await memberships.between(tx, segment.id, fill.after_id, last)
+    met = await _met(db, tx, segment, segment.filter, page)
     cause = {"kind": "FILTER_SET"}
     moving = [Move(segment.id, record_id, True, cause) for record_id in sorted(met - members)]
     moving += [Move(segment.id, record_id, False, cause) for record_id in sorted(members - met)]
@@ -62,3 +64,20 @@ async def _part(tx: Transaction, fill: FillRow, segment: Bound) -> None:
         await match_states.move_fill(tx, segment.id, last)
     else:
         await match_states.end_fill(tx, segment.id)
+
+
+async def _met(
+    db: Database, tx: Transaction, segment: Bound, filter_: Filter, page: Sequence[int]
+) -> set[int]:
+    """Those of a part who meet the filter; when others may, or they no longer, is noted."""
+    if not segment.moving:
+        # Asked of SQL: a part is large, and nobody waits.
+        return await facts.met(tx, filter_, segment.object_type_id, page, now=tx.now)
+    async with db.snapshot(tx.account_id) as reader:
+        (answer,) = await filters.foreseen(
+            reader, tx.catalogue, [(filter_, page, segment.object_type_id)], now=tx.now
+        )
+    await match_states.note(
+        tx, {(segment.id, one): found.until for one, found in answer.items() if found.until is not None}
+    )
+    return {one for one, found in answer.items() if found.holds}

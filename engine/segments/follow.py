@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.evaluation.listening import Candidates
+from engine.filters.foreseeing import Foreseen
 from engine.filters.matching import Asked
 from engine.segments import bound, moves
 from engine.segments.bound import Bound
@@ -39,13 +40,14 @@ async def prepare(tx: Transaction, found: Candidates) -> Following:
     for segment in active:
         if segment.filter is None:
             await match_states.begin_fill(tx, segment.id)
+            await match_states.forget(tx, segment.id)
     usable = sorted((one for one in active if one.filter is not None), key=lambda one: one.id)
     held = await memberships.hold(tx, [one.id for one in usable]) if usable else {}
     return Following(found, [one for one in usable if one.id in held], held)
 
 
-async def settle(tx: Transaction, following: Following, answers: Sequence[Mapping[int, bool]]) -> None:
-    """Let join and leave whom the answers to `asked` say."""
+async def settle(tx: Transaction, following: Following, answers: Sequence[Mapping[int, Foreseen]]) -> None:
+    """Let join and leave whom the answers to `asked` say, and note when they are to be asked again."""
     if not following.segments:
         return
     examined = {record_id for answer in answers for record_id in answer}
@@ -54,8 +56,17 @@ async def settle(tx: Transaction, following: Following, answers: Sequence[Mappin
     deepest = 0
     for segment, answer in zip(following.segments, answers, strict=True):
         causes = following.found[segment.id]
-        for record_id, met in answer.items():
-            if met is not ((segment.id, record_id) in members):
-                moving.append(Move(segment.id, record_id, met, dict(causes[record_id].told)))
+        for record_id, one in answer.items():
+            if one.holds is not ((segment.id, record_id) in members):
+                moving.append(Move(segment.id, record_id, one.holds, dict(causes[record_id].told)))
                 deepest = max(deepest, causes[record_id].depth)
     await moves.carry_out(tx, following.held, moving, deepest)
+    await match_states.note(
+        tx,
+        {
+            (segment.id, record_id): one.until
+            for segment, answer in zip(following.segments, answers, strict=True)
+            if segment.moving
+            for record_id, one in answer.items()
+        },
+    )

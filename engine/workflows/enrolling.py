@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.evaluation.listening import Candidates, Cause
+from engine.evaluation.listening import WORKFLOW, Candidates, Cause
+from engine.evaluation.telling import tell
+from engine.filters.foreseeing import Foreseen
 from engine.filters.matching import Asked
 from engine.workflows import published
 from engine.workflows.published import Published
 from storage import enrollments
-from storage.changes import Event, EventKind
+from storage.changes import ChangeKind, Event, EventKind
 from storage.database import Transaction
 from storage.enrollments import Entry
 
@@ -44,7 +46,7 @@ async def prepare(tx: Transaction, found: Candidates) -> Enrolling:
     return Enrolling(found, usable, wanted)
 
 
-async def settle(tx: Transaction, enrolling: Enrolling, answers: Sequence[Mapping[int, bool]]) -> None:
+async def settle(tx: Transaction, enrolling: Enrolling, answers: Sequence[Mapping[int, Foreseen]]) -> None:
     """Enroll the records for which a trigger holds; `answers` are those to `asked`."""
     if not enrolling.running:
         return
@@ -92,4 +94,11 @@ async def begin(tx: Transaction, entries: Sequence[Entry], object_types: dict[in
                 payload,
             )
         )
+    entered: dict[int, list[int]] = {}
+    for _, new in begun:
+        entered.setdefault(new.workflow_id, []).append(new.record_id)
+    moved = {
+        one: [(ChangeKind.ENROLLMENT_MOVED, object_types[one], records)] for one, records in entered.items()
+    }
+    await tell(tx, WORKFLOW, moved, max((new.depth for _, new in begun), default=0))
     return len(begun)

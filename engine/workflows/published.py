@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.filters.foreseeing import Foreseen
 from engine.filters.matching import Asked
 from engine.problems import Problem, Refused
 from engine.workflows import definition as definitions
@@ -100,15 +101,17 @@ def asked(wanted: Sequence[tuple[Published, Sequence[int]]]) -> list[Asked]:
     ]
 
 
-def first_met(workflows: Sequence[Published], answers: Sequence[Mapping[int, bool]]) -> list[dict[int, int]]:
+def first_met(
+    workflows: Sequence[Published], answers: Sequence[Mapping[int, Foreseen]]
+) -> list[dict[int, int]]:
     """For each workflow {record: number of the first trigger that it meets}, from the answers to `asked`."""
     told = iter(answers)
     found: list[dict[int, int]] = []
     for workflow in workflows:
         first: dict[int, int] = {}
         for n, _ in enumerate(workflow.filters or ()):
-            for record_id, met in next(told).items():
-                if met:
+            for record_id, answer in next(told).items():
+                if answer.holds:
                     first.setdefault(record_id, n)
         found.append(first)
     return found

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from engine.evaluation import telling
+from engine.evaluation.listening import WORKFLOW
 from engine.problems import Problem, Refused
 from engine.workflows import published
 from engine.workflows.actions import carry_out
@@ -20,7 +22,7 @@ from engine.workflows.advance import (
 from engine.workflows.definition import CONTINUE, Action, bind_action, told
 from storage import enrollments, records, walks
 from storage import workflows as stored
-from storage.changes import Event, EventKind
+from storage.changes import ChangeKind, Event, EventKind
 from storage.database import Actor, Database, Transaction
 from storage.enrollments import DueGroup, EnrollmentRow
 from storage.faults import Fault, fault
@@ -119,6 +121,13 @@ async def _step(
         await enrollments.move(tx, [one.move for one in transitions])
         for row, transition in zip(standing, transitions, strict=True):
             _tell(tx, workflow.object_type_id, row, transition)
+        ended = [
+            row.record_id
+            for row, transition in zip(standing, transitions, strict=True)
+            if transition.move.status != "ACTIVE"
+        ]
+        told = [(ChangeKind.ENROLLMENT_MOVED, workflow.object_type_id, ended)]
+        await telling.tell(tx, WORKFLOW, {workflow.id: told} if ended else {})
     return len(standing)
 
 
