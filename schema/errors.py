@@ -22,6 +22,8 @@ PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_INPUT = "BAD_USER_INPUT"
 INTERNAL = "INTERNAL_ERROR"
+# Beside a code of ours: the sender can do something about it. Tools that do not know our codes know this.
+BAD_REQUEST = "BAD_REQUEST"
 
 # A transaction may have been committed when its answer was lost.
 _UNKNOWN = " A change may have been made all the same: with an idempotency key it is safe to send it again."
@@ -130,7 +132,7 @@ def _document_code(error: GraphQLError, valid: bool) -> str:
 
 
 def _extensions(problem: Problem) -> dict[str, Any]:
-    found: dict[str, Any] = {"code": problem.code}
+    found: dict[str, Any] = {"code": problem.code, "classification": BAD_REQUEST}
     if problem.path:
         found["path"] = list(problem.path)
     if problem.details:

@@ -197,9 +197,9 @@ class Weighing:
         for name in PAGE_SIZES:
             size = arguments.get(name)
             if isinstance(size, int):
-                if size > self._limits.page:
+                if not 0 <= size <= self._limits.page:
                     raise InvalidPageSize(path=(name,), argument=name, limit=self._limits.page, given=size)
-                found = max(size, 0)
+                found = size
         return found
 
     def _length(self, parent: GraphQLNamedType, name: str, place: Place) -> int:
