@@ -151,6 +151,8 @@ class Catalogue:
     # The name of the zone whose days filters mean by a day; a setting that bumps the version when it changes.
     time_zone: str = "UTC"
     segments: dict[int, SegmentRow] = field(default_factory=dict)
+    # The object type of each workflow.
+    workflows: dict[int, int] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> dict[str, ObjectTypeRow]:
@@ -218,6 +220,8 @@ LOAD = Statement(
            (SELECT jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'kind', s.kind,
                                                 'object_type_id', s.object_type_id))
               FROM segment AS s WHERE s.account_id = $1) AS segments,
+           (SELECT jsonb_agg(jsonb_build_array(w.id, w.object_type_id))
+              FROM workflow AS w WHERE w.account_id = $1) AS workflows,
            (SELECT c.settings ->> 'time_zone' FROM account AS c WHERE c.account_id = $1) AS time_zone
     """,
 )
@@ -243,6 +247,7 @@ async def load(reader: "Queryable") -> Catalogue:
         {found.id: found for found in types},
         row["time_zone"] or "UTC",
         {found["id"]: SegmentRow(**found) for found in row["segments"] or []},
+        {workflow_id: object_type_id for workflow_id, object_type_id in row["workflows"] or []},
     )
 
 

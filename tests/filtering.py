@@ -50,6 +50,8 @@ class World(Crm):
     """Records by the names of the story."""
 
     ids: dict[str, int] = field(default_factory=dict)
+    # Ids of segments and workflows, by the names that definitions of tests give them.
+    names: dict[str, str] = field(default_factory=dict)
 
     async def catalogue(self) -> Catalogue:
         """The definitions as they are."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import hypothesis.strategies as st
 import pytest
@@ -25,6 +27,7 @@ from tests.filtering import (
     some_values,
     world,
 )
+from tests.filtering_past import ZONES, clocks, live, moving_leaves, named, past_leaves
 
 # --- random definitions -------------------------------------------------------------------------------------
 
@@ -136,7 +139,12 @@ def associated_leaves(draw: Any, kind: str, depth: int) -> Any:
 @st.composite
 def trees(draw: Any, kind: str, depth: int, width: int = 3) -> Any:
     """A definition about records of `kind`, with associated leaves nested up to `depth`."""
-    match draw(st.sampled_from(["leaf", "index", "associated", "associated", "and", "or", "not"])):
+    kinds = ["leaf", "index", "associated", "associated", "and", "or", "not", "moving", "past"]
+    match draw(st.sampled_from(kinds)):
+        case "moving" if kind == "contacts":
+            return draw(moving_leaves())
+        case "past" if kind == "contacts":
+            return draw(past_leaves())
         case "index" if kind in INDEXED:
             name, values = draw(st.sampled_from(INDEXED[kind]))
             asked = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
@@ -192,16 +200,19 @@ async def populated(db: Database, seed: int) -> World:
     await found.join(*pairs)
     await found.part(*{(pair[0], pair[1]) for pair in pairs if chance.random() < 0.15})
     gone = chance.sample(contacts, 5) + chance.sample(companies, 3) + chance.sample(deals, 1)
+    await live(found, contacts, chance)
     await found.archive(*(found.ids[name] for name in gone))
     return found
 
 
-async def check(found: World, kind: str, definition: Any) -> None:
+async def check(found: World, kind: str, definition: Any, now: datetime, zone: ZoneInfo) -> None:
     """Both folds agree on every record; the text depends on the shape alone, its parameters on the values."""
-    bound = await found.bind(definition, kind)
+    definition, found.now = named(found, definition), now
+    bound = await found.bind(definition, kind, time_zone=zone)
     catalogue = await found.catalogue()
     object_type = catalogue.by_name[kind]
-    assert filters.bind(filters.explicit(definition, object_type), object_type, catalogue) == bound
+    spelled = filters.explicit(definition, object_type)
+    assert filters.bind(spelled, object_type, catalogue, time_zone=zone) == bound
     ids = sorted(found.ids.values())
     met = await found.folds(bound, kind, ids)
     visible = await found.folds(tree.And(()), kind, ids)
@@ -234,9 +245,9 @@ async def test_the_folds_agree_on_random_trees_and_records(db: Database, kind: s
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    @given(trees(kind, depth=3))
-    def agree(definition: Any) -> None:
-        asyncio.run_coroutine_threadsafe(check(found, kind, definition), loop).result()
+    @given(trees(kind, depth=3), clocks(), st.sampled_from(ZONES))
+    def agree(definition: Any, now: datetime, zone: ZoneInfo) -> None:
+        asyncio.run_coroutine_threadsafe(check(found, kind, definition, now, zone), loop).result()
 
     await asyncio.to_thread(agree)
 

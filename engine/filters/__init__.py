@@ -4,7 +4,7 @@ A definition (JSON, by name) is bound to an account's definitions; the bound tre
 two folds, SQL and Python, which a differential test holds together.
 """
 
-from engine.filters.definition import LEAVES_LIMIT, bind, explicit, leaves
+from engine.filters.definition import LEAVES_LIMIT, bind, explicit, leaves, problems
 from engine.filters.foreseeing import Foreseen, moving, next_change
 from engine.filters.matching import foreseen, matches, matches_many
 from engine.filters.references import Reference, references
@@ -21,5 +21,6 @@ __all__ = [
     "matches_many",
     "moving",
     "next_change",
+    "problems",
     "references",
 ]

@@ -1,16 +1,21 @@
 """From a filter's definition (JSON, by name) to the bound tree, with every problem told at its path.
 
-`{and: [...]}`, `{or: [...]}`, `{not: ...}`, `{property: {name, operator, value, values, other, includeEmpty}}`,
-`{associated: {to, quantifier, labels, where, operator, count, includeEmpty}}`; a key that is null is not there.
+`{and: [...]}`, `{or: [...]}`, `{not: ...}`,
+`{property: {name, operator, value, values, other, offset, unit, includeEmpty}}`,
+`{field: {name, operator, value, values, unit, includeEmpty}}`,
+`{associated: {to, quantifier, labels, where, operator, count, includeEmpty}}`,
+`{source: {change, sources, import, negated}}`, `{inSegment: {segment, negated}}`,
+`{inWorkflow: {workflow, status, negated}}`; a key that is null is not there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.filters.associated import bind_associated
 from engine.filters.binding import Binding, include_empty
+from engine.filters.memberships import bind_field, bind_segment, bind_source, bind_workflow
 from engine.filters.problems import EmptyFilterList, FilterTooDeep, MalformedFilter, TooManyLeaves
 from engine.filters.property import bind_property
 from engine.problems import PathPart, Problem, Refused
@@ -20,6 +25,22 @@ from storage.filters.tree import And, Filter, Not, Or
 
 LEAVES_LIMIT = 250
 DEPTH_LIMIT = 20
+
+# Leaves with nothing nested in them, and how they are bound.
+LEAVES: dict[str, Callable[[Any, ObjectTypeRow, Binding], Filter]] = {
+    "property": bind_property,
+    "field": bind_field,
+    "source": bind_source,
+    "inSegment": bind_segment,
+    "inWorkflow": bind_workflow,
+}
+
+# What a stored definition says where its author did not.
+SPELLED: dict[str, dict[str, Any]] = {
+    "source": {"change": "EITHER", "negated": False},
+    "inSegment": {"negated": False},
+    "inWorkflow": {"status": "ENROLLED_EVER", "negated": False},
+}
 
 # What stands where a part could not be bound; the whole filter is then refused.
 NOTHING = And(())
@@ -52,8 +73,10 @@ def explicit(definition: Mapping[str, Any], object_type: ObjectTypeRow) -> dict[
             return {key: [explicit(part, object_type) for part in body]}
         case "not":
             return {key: explicit(body, object_type)}
-        case "property":
+        case "property" | "field":
             return {key: {**_given(body), "includeEmpty": include_empty(body, object_type)}}
+        case "source" | "inSegment" | "inWorkflow":
+            return {key: {**SPELLED[key], **_given(body)}}
         case _:
             spelled = {**_given(body), "includeEmpty": include_empty(body, object_type)}
             if spelled.get("where") is not None:
@@ -61,8 +84,17 @@ def explicit(definition: Mapping[str, Any], object_type: ObjectTypeRow) -> dict[
             return {key: {"quantifier": "ANY", **spelled}}
 
 
+def problems(definition: Any, object_type: ObjectTypeRow, catalogue: Catalogue) -> list[Problem]:
+    """What is wrong with a definition, stored ones included: what they named may be gone since. Empty: nothing."""
+    try:
+        bind(definition, object_type, catalogue)
+    except Refused as refused:
+        return refused.problems
+    return []
+
+
 def leaves(definition: Any) -> int:
-    """The number of property and associated leaves, nested ones included, in any definition, valid or not."""
+    """The number of leaves, nested ones included, in any definition, valid or not."""
     count, rest = 0, [definition]
     while rest:
         one = rest.pop()
@@ -73,7 +105,7 @@ def leaves(definition: Any) -> int:
                 rest.extend(body)
             elif key == "not":
                 rest.append(body)
-            elif key in ("property", "associated") and body is not None:
+            elif (key == "associated" or key in LEAVES) and body is not None:
                 count += 1
                 if key == "associated" and isinstance(body, Mapping):
                     rest.append(body.get("where"))
@@ -108,9 +140,7 @@ def _bind(
                 return And(parts) if key == "and" else Or(parts)
             case "not":
                 return Not(_bind(binding, body, object_type, (*path, key), depth + 1))
-            case "property":
-                return bind_property(body, object_type, binding)
-            case _:
+            case "associated":
                 below = (*path, key, "where")
                 return bind_associated(
                     body,
@@ -118,6 +148,8 @@ def _bind(
                     binding,
                     lambda where, to: _bind(binding, where, to, below, depth + 1),
                 )
+            case _:
+                return LEAVES[key](body, object_type, binding)
     except Problem as problem:
         binding.problems.append(problem.at(*path))
         return NOTHING
@@ -131,7 +163,7 @@ def _one_key(definition: Any) -> tuple[str, Any]:
         named = ", ".join(shown(key) for key, _ in given)
         raise MalformedFilter(reason=f"this has {named}" if given else "this has none")
     ((key, body),) = given
-    if key not in ("and", "or", "not", "property", "associated"):
+    if key not in ("and", "or", "not", "associated") and key not in LEAVES:
         raise MalformedFilter(reason=f"this has {shown(key)}")
     return key, body
 

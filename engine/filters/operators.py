@@ -28,10 +28,45 @@ class Operator(enum.StrEnum):
     BEFORE = "BEFORE"
     AFTER = "AFTER"
     ON = "ON"
+    LESS_THAN_AGO = "LESS_THAN_AGO"
+    MORE_THAN_AGO = "MORE_THAN_AGO"
+    LESS_THAN_FROM_NOW = "LESS_THAN_FROM_NOW"
+    MORE_THAN_FROM_NOW = "MORE_THAN_FROM_NOW"
+    IN_THIS = "IN_THIS"
+    IN_LAST = "IN_LAST"
+    IN_NEXT = "IN_NEXT"
+    HAS_EVER_BEEN = "HAS_EVER_BEEN"
+    HAS_NEVER_BEEN = "HAS_NEVER_BEEN"
+    HAS_EVER_CONTAINED = "HAS_EVER_CONTAINED"
+    HAS_NEVER_CONTAINED = "HAS_NEVER_CONTAINED"
+    UPDATED_IN_LAST = "UPDATED_IN_LAST"
+    NOT_UPDATED_IN_LAST = "NOT_UPDATED_IN_LAST"
 
 
 # Those that ask for what a value is not.
-NEGATIVE = frozenset({Operator.NOT_EQUALS, Operator.NONE_OF, Operator.NOT_CONTAINS})
+NEGATIVE = frozenset(
+    {
+        Operator.NOT_EQUALS,
+        Operator.NONE_OF,
+        Operator.NOT_CONTAINS,
+        Operator.HAS_NEVER_BEEN,
+        Operator.HAS_NEVER_CONTAINED,
+        Operator.NOT_UPDATED_IN_LAST,
+    }
+)
+
+# Those of times that move with the clock: a number of units from now, and units of the calendar.
+FROM_NOW = (
+    Operator.LESS_THAN_AGO,
+    Operator.MORE_THAN_AGO,
+    Operator.LESS_THAN_FROM_NOW,
+    Operator.MORE_THAN_FROM_NOW,
+)
+CALENDAR = (Operator.IN_THIS, Operator.IN_LAST, Operator.IN_NEXT)
+# Those of the property's history: of its values, and of when it changed.
+EVER = (Operator.HAS_EVER_BEEN, Operator.HAS_NEVER_BEEN)
+EVER_CONTAINED = (Operator.HAS_EVER_CONTAINED, Operator.HAS_NEVER_CONTAINED)
+UPDATED = (Operator.UPDATED_IN_LAST, Operator.NOT_UPDATED_IN_LAST)
 
 # Those that compare two numbers; the number of associated records is one, too.
 COMPARING = (
@@ -54,8 +89,9 @@ _TEXT = (
     Operator.NOT_CONTAINS,
     Operator.STARTS_WITH,
     Operator.ENDS_WITH,
+    *EVER_CONTAINED,
 )
-_TIME = (*_PRESENCE, Operator.BEFORE, Operator.AFTER, Operator.ON, Operator.BETWEEN)
+TIME = (*_PRESENCE, Operator.BEFORE, Operator.AFTER, Operator.ON, Operator.BETWEEN, *FROM_NOW, *CALENDAR)
 _CHOICES = (*_PRESENCE, *_MEMBERSHIP, Operator.EXACTLY, Operator.CONTAINS_ALL)
 
 _FITTING: dict[str, tuple[Operator, ...]] = {
@@ -63,8 +99,8 @@ _FITTING: dict[str, tuple[Operator, ...]] = {
     "PHONE": _TEXT,
     "NUMBER": (*_PRESENCE, *COMPARING, *_MEMBERSHIP, Operator.BETWEEN),
     "BOOLEAN": (*_PRESENCE, *_EQUALITY),
-    "DATE": _TIME,
-    "DATETIME": _TIME,
+    "DATE": TIME,
+    "DATETIME": TIME,
     "ENUMERATION": (*_CHOICES, *_EQUALITY),
     "JSON": _PRESENCE,
 }
@@ -77,13 +113,16 @@ _COMPARABLE: dict[str, tuple[Operator, ...]] = {
     "BOOLEAN": _EQUALITY,
     "DATE": (Operator.BEFORE, Operator.AFTER, Operator.ON),
     "DATETIME": (Operator.BEFORE, Operator.AFTER),
+    "ENUMERATION": _EQUALITY,
 }
-_FAMILIES = {"PHONE": "STRING"}
+_FAMILIES = {"PHONE": "STRING", "ENUMERATION": "STRING"}
 
 
 def fitting(prop: PropertyRow) -> tuple[Operator, ...]:
     """The operators that fit a property."""
-    return _CHOICES if prop.multiple else _FITTING[prop.type]
+    if prop.multiple:
+        return (*_CHOICES, *EVER, *EVER_CONTAINED, *UPDATED)
+    return (*_FITTING[prop.type], *(EVER if prop.type != "JSON" else ()), *UPDATED)
 
 
 def comparable(prop: PropertyRow) -> tuple[Operator, ...]:

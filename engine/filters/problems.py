@@ -8,7 +8,8 @@ __all__ = ["InvalidValue", "UnknownProperty"]
 
 
 class MalformedFilter(Problem):
-    """A filter is an object with exactly one of the keys and, or, not, property and associated; {reason}."""
+    """A filter is an object with exactly one of the keys and, or, not, property, field, source, associated, inSegment
+    and inWorkflow; {reason}."""
 
 
 class MalformedLeaf(Problem):
@@ -37,6 +38,30 @@ class UnknownOperator(Problem):
 
 class ValuesMissing(Problem):
     """The operator {operator} needs {expected}; {count} given."""
+
+
+class UnknownUnit(Problem):
+    """There is no unit {unit} here; there are: {known}."""
+
+
+class UnknownField(Problem):
+    """Records have no field {field} to filter by; they have: {known}."""
+
+
+class UnknownSegment(Problem):
+    """There is no segment "{segment}"."""
+
+
+class SegmentOfAnotherType(Problem):
+    """The segment "{segment}" has {of}; {object_type} cannot be in it."""
+
+
+class UnknownWorkflow(Problem):
+    """There is no workflow "{workflow}"."""
+
+
+class WorkflowOfAnotherType(Problem):
+    """The workflow "{workflow}" enrolls {of}; {object_type} cannot be in it."""
 
 
 class TooManyValues(Problem):

@@ -2,23 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any, TypeAlias
+from datetime import tzinfo
+from typing import Any
 
-from engine.filters import operators
+from engine.filters import operators, relative
 from engine.filters.binding import Binding, include_empty, leaf_body, operator_at, text_at
+from engine.filters.moments import Given, between, moment, moments, stored
 from engine.filters.operators import NEGATIVE, Operator
 from engine.filters.problems import (
     MalformedLeaf,
     OperatorDoesNotFit,
     PropertiesNotComparable,
-    RangeReversed,
     TooManyValues,
     UnknownProperty,
     ValuesMissing,
 )
-from engine.problems import PathPart
-from engine.values import DATE, InvalidValue, normalize, shown, tidy
+from engine.values import InvalidValue, shown, tidy
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.filters.tree import (
     Between,
@@ -27,23 +26,23 @@ from storage.filters.tree import (
     Compared,
     ComparedWith,
     Comparison,
+    HistoryLeaf,
     Holds,
     Index,
     Known,
+    Leaf,
     OneOf,
     Place,
     Property,
     PropertyLeaf,
     Test,
+    UpdatedLeaf,
 )
 from storage.property_values import TEXT_KEPT
 
 PROPERTY = "property"
-KEYS = ("name", "operator", "value", "values", "other", "includeEmpty")
+KEYS = ("name", "operator", "value", "values", "other", "offset", "unit", "includeEmpty")
 VALUES_LIMIT = 1_000
-
-# A value with the path at which it was given.
-Given: TypeAlias = tuple[Any, tuple[PathPart, ...]]
 
 COMPARISONS = {
     Operator.EQUALS: Comparison.EQUAL,
@@ -70,33 +69,47 @@ CHOICES = {
 }
 # Those that take one value; BETWEEN takes two, the presence operators none, the rest one or more.
 SINGLE = frozenset(
-    {*operators.COMPARING, Operator.BEFORE, Operator.AFTER, Operator.ON},
+    {
+        *operators.COMPARING,
+        *operators.FROM_NOW,
+        *operators.UPDATED,
+        Operator.BEFORE,
+        Operator.AFTER,
+        Operator.ON,
+    }
 )
 
-FIRST_MOMENT = "0001-01-01T00:00:00.000Z"
-LAST_MOMENT = "9999-12-31T23:59:59.999Z"
 
-
-def bind_property(body: Any, object_type: ObjectTypeRow, binding: Binding) -> PropertyLeaf:
+def bind_property(body: Any, object_type: ObjectTypeRow, binding: Binding) -> Leaf:
     """The leaf that `body` describes for records of `object_type`. Raises the problem at its path."""
     given = leaf_body(PROPERTY, body, KEYS)
     prop = _property(given, "name", object_type)
-    operator = operator_at(PROPERTY, given, operators.fitting(prop))
-    if operator not in operators.fitting(prop):
-        raise _unfit(operator, prop, operators.fitting(prop))
-    if "other" in given:
-        test: Test = _other(operator, prop, given, object_type)
-    else:
-        test = _test(operator, prop, _values(operator, given), binding.time_zone)
+    return bind_value(given, prop, _reference(prop), operators.fitting(prop), object_type, binding)
+
+
+def bind_value(
+    given: dict[str, Any],
+    prop: PropertyRow,
+    reference: Property,
+    fitting: tuple[Operator, ...],
+    object_type: ObjectTypeRow,
+    binding: Binding,
+) -> Leaf:
+    """The leaf that asks `given` of a property's values, with an operator that is one of `fitting`."""
+    operator = operator_at(PROPERTY, given, fitting)
+    if operator not in fitting:
+        raise _unfit(operator, prop, fitting)
     negated = operator in NEGATIVE or operator is Operator.UNKNOWN
     empty = include_empty(given, binding.definition_of)
-    return PropertyLeaf(
-        _reference(prop),
-        test,
-        negated,
-        empty,
-        None if negated or empty else _index(prop, test),
-    )
+    if operator in operators.UPDATED:
+        _values(operator, given)
+        return UpdatedLeaf(reference, relative.since(PROPERTY, given, binding.time_zone), negated, empty)
+    if operator in (*operators.EVER, *operators.EVER_CONTAINED):
+        relative.no_unit(PROPERTY, given)
+        return HistoryLeaf(reference, _ever(operator, prop, _values(operator, given)), negated, empty)
+    test = _test(operator, prop, given, object_type, binding.time_zone)
+    index = None if negated or empty or reference.column is not None else _index(prop, test)
+    return PropertyLeaf(reference, test, negated, empty, index)
 
 
 def _property(given: Mapping[str, Any], key: str, object_type: ObjectTypeRow) -> PropertyRow:
@@ -152,7 +165,7 @@ def _other(
             other_type=other.type,
             path=(PROPERTY, "other"),
         )
-    return ComparedWith(COMPARISONS[operator], _reference(other))
+    return ComparedWith(COMPARISONS[operator], _reference(other), relative.offset(PROPERTY, prop.type, given))
 
 
 def _values(operator: Operator, given: Mapping[str, Any]) -> list[Given]:
@@ -177,7 +190,7 @@ def _values(operator: Operator, given: Mapping[str, Any]) -> list[Given]:
 
 def _expected(operator: Operator, count: int) -> str | None:
     """How many values the operator takes, where `count` is not that many."""
-    if operator in (Operator.KNOWN, Operator.UNKNOWN):
+    if operator in (Operator.KNOWN, Operator.UNKNOWN, *operators.CALENDAR):
         return None if count == 0 else "no value"
     if operator is Operator.BETWEEN:
         return None if count == 2 else 'two "values", the lowest and the highest'
@@ -186,64 +199,73 @@ def _expected(operator: Operator, count: int) -> str | None:
     return None if count else 'at least one of "values"'
 
 
-def _test(operator: Operator, prop: PropertyRow, values: list[Given], time_zone: tzinfo) -> Test:
+def _test(
+    operator: Operator,
+    prop: PropertyRow,
+    given: Mapping[str, Any],
+    object_type: ObjectTypeRow,
+    time_zone: tzinfo,
+) -> Test:
+    if "other" in given:
+        return _other(operator, prop, given, object_type)
+    values = _values(operator, given)
+    if operator in operators.FROM_NOW:
+        return relative.from_now(PROPERTY, operator, prop.type, given, time_zone)
+    if operator in operators.CALENDAR:
+        return relative.calendar(PROPERTY, operator, given, time_zone)
+    relative.no_unit(PROPERTY, given)
     if operator in (Operator.KNOWN, Operator.UNKNOWN):
         return Known()
     if operator in PLACES:
-        # A part of a phone number is no phone number, and a part of a text any text.
-        text = replace(prop, type="STRING")
-        return Holds(PLACES[operator], tuple(_stored(text, value) for value in values))
+        return _parts(PLACES[operator], prop, values)
     if prop.multiple:
-        return Chosen(CHOICES[operator], tuple(sorted({_choice(prop, value) for value in values})))
+        return _choices(CHOICES[operator], prop, values)
     if prop.type == "DATETIME":
-        return _moments(operator, [_moment(prop, value, time_zone) for value in values], values)
+        return moments(operator, [moment(prop, value, time_zone) for value in values], values)
     return _scalars(operator, prop, values)
 
 
+def _ever(operator: Operator, prop: PropertyRow, values: list[Given]) -> OneOf | Holds | Chosen:
+    if prop.multiple:
+        return _choices(Choice.EXACTLY if operator in operators.EVER else Choice.ANY, prop, values)
+    if operator in operators.EVER_CONTAINED:
+        return _parts(Place.ANYWHERE, prop, values)
+    return OneOf(tuple(sorted(set(_stored(prop, values)))))
+
+
+def _parts(place: Place, prop: PropertyRow, values: list[Given]) -> Holds:
+    # A part of a phone number is no phone number, and a part of a text any text.
+    text = replace(prop, type="STRING")
+    return Holds(place, tuple(stored(text, value) for value in values))
+
+
+def _choices(choice: Choice, prop: PropertyRow, values: list[Given]) -> Chosen:
+    return Chosen(choice, tuple(sorted({_choice(prop, value) for value in values})))
+
+
+def _stored(prop: PropertyRow, values: list[Given]) -> list[Any]:
+    keep = _choice if prop.type == "ENUMERATION" else stored
+    return [keep(prop, value) for value in values]
+
+
 def _scalars(operator: Operator, prop: PropertyRow, values: list[Given]) -> Test:
-    stored = [
-        _choice(prop, value) if prop.type == "ENUMERATION" else _stored(prop, value) for value in values
-    ]
+    given = _stored(prop, values)
     match operator:
         case Operator.EQUALS | Operator.NOT_EQUALS | Operator.ANY_OF | Operator.NONE_OF | Operator.ON:
-            return OneOf(tuple(sorted(set(stored))))
+            return OneOf(tuple(sorted(set(given))))
         case Operator.EXACTLY | Operator.CONTAINS_ALL:
-            if len(set(stored)) > 1:
+            if len(set(given)) > 1:
                 raise ValuesMissing(
                     operator=operator.value,
                     expected='one "value", since the property holds one choice',
                     count=len(values),
                     path=(PROPERTY, "values"),
                 )
-            return OneOf((stored[0],))
+            return OneOf((given[0],))
         case Operator.BETWEEN:
-            return _between(stored[0], stored[1], values)
+            return between(given[0], given[1], values)
         case _:
-            return Compared(COMPARISONS[operator], stored[0])
-
-
-def _between(low: Any, high: Any, values: list[Given]) -> Between:
-    if low > high:
-        raise RangeReversed(low=shown(values[0][0]), high=shown(values[1][0]), path=(PROPERTY, "values"))
-    return Between(low, high)
-
-
-def _stored(prop: PropertyRow, given: Given) -> Any:
-    """A value as records of the property keep it. Raises `InvalidValue` at the value's path."""
-    value, path = given
-    try:
-        found = normalize(prop, value)
-    except InvalidValue as problem:
-        problem.path = path
-        raise
-    if found is None:
-        raise InvalidValue(
-            property=prop.name,
-            value=shown(value),
-            expected="a value; KNOWN and UNKNOWN ask whether there is one",
-            path=path,
-        )
-    return found
+            return Compared(COMPARISONS[operator], given[0])
 
 
 def _choice(prop: PropertyRow, given: Given) -> str:
@@ -254,50 +276,3 @@ def _choice(prop: PropertyRow, given: Given) -> str:
         expected = f"one of {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"
         raise InvalidValue(property=prop.name, value=shown(value), expected=expected, path=path)
     return str(value)
-
-
-def _moments(operator: Operator, spans: list[tuple[str, str]], values: list[Given]) -> Test:
-    first, last = spans[0]
-    match operator:
-        case Operator.BEFORE:
-            return Compared(Comparison.LESS, first)
-        case Operator.AFTER:
-            return Compared(Comparison.GREATER, last)
-        case Operator.ON:
-            return Between(first, last)
-        case _:
-            return _between(first, spans[1][1], values)
-
-
-def _moment(prop: PropertyRow, given: Given, time_zone: tzinfo) -> tuple[str, str]:
-    """The first and the last millisecond that a value means: a day of the time zone, or one moment."""
-    value, path = given
-    if isinstance(value, str) and DATE.fullmatch(value):
-        day = date.fromisoformat(_stored(replace(prop, type="DATE"), given))
-        return _start(day, time_zone), _end(day, time_zone)
-    try:
-        stored = _stored(prop, given)
-    except InvalidValue as problem:
-        expected = f'{problem.details["expected"]}, or a day such as "2026-01-31"'
-        raise InvalidValue(property=prop.name, value=shown(value), expected=expected, path=path) from None
-    return stored, stored
-
-
-def _start(day: date, time_zone: tzinfo) -> str:
-    try:
-        # A midnight that daylight saving skips is told by the offset before it: the first moment after the gap.
-        return _text(datetime.combine(day, time(), time_zone).astimezone(UTC))
-    except OverflowError:
-        return FIRST_MOMENT
-
-
-def _end(day: date, time_zone: tzinfo) -> str:
-    try:
-        following = datetime.combine(day + timedelta(days=1), time(), time_zone)
-        return _text(following.astimezone(UTC) - timedelta(milliseconds=1))
-    except OverflowError:
-        return LAST_MOMENT
-
-
-def _text(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

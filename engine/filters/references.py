@@ -9,6 +9,7 @@ from storage.filters.tree import (
     And,
     AssociatedLeaf,
     Authorship,
+    Beside,
     ComparedWith,
     Filter,
     HistoryLeaf,
@@ -62,6 +63,14 @@ def _references(filter_: Filter, path: tuple[int, ...], catalogue: Catalogue) ->
                 yield Reference("ASSOCIATION", type_id, path)
             if where is not None:
                 yield from _references(where, (_back(reach, catalogue), *path), catalogue)
+        case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
+            yield from _of_beside(filter_, path)
+        case _:
+            assert_never(filter_)
+
+
+def _of_beside(leaf: Beside, path: tuple[int, ...]) -> Iterator[Reference]:
+    match leaf:
         case HistoryLeaf(prop) | UpdatedLeaf(prop):
             yield Reference("PROPERTY", prop.id, path)
         case SourceLeaf(object_type_id, authorship):
@@ -73,7 +82,7 @@ def _references(filter_: Filter, path: tuple[int, ...], catalogue: Catalogue) ->
         case WorkflowLeaf(workflow_id):
             yield Reference("WORKFLOW", workflow_id, path)
         case _:
-            assert_never(filter_)
+            assert_never(leaf)
 
 
 def _of_property(prop: Property, path: tuple[int, ...]) -> Iterator[Reference]:

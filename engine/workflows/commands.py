@@ -40,10 +40,13 @@ async def create(tx: Transaction, name: str, object_type: str, definition: Mappi
     found = tx.catalogue.by_name.get(object_type)
     if found is None:
         raise UnknownObjectType(name=object_type, path=("objectType",))
+    # Filters name workflows: the catalogue has them.
+    await tx.redefine()
     draft = definitions.checked(definition, found, tx.catalogue)
     (workflow_id,) = await tx.new_ids(1)
     if not await stored.insert(tx, workflow_id, name, found.id, draft):
         raise WorkflowNameTaken(name=name, path=("name",))
+    await tx.reload()
     _tell(tx, EventKind.WORKFLOW_CREATED, workflow_id, found.id, {"name": name})
     return await _read(tx, workflow_id)
 
