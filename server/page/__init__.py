@@ -1,7 +1,8 @@
 """What a browser sees at /graphql: GraphiQL with examples that work on the demo data, and nothing from elsewhere.
 
-GraphiQL and React come from the wheel `graphene-django-graphiql-static`, of which only the browser files are read
-(docs/decisions/graphiql.md says why that one). Files are addressed by what is in them, so they are kept for good.
+GraphiQL and React come from the wheel `graphene-django-graphiql-static`, of which only browser files are read
+(docs/decisions/0011-graphiql-offline.md says why that one). Files are addressed by what is in them, so browsers
+keep them for good.
 """
 
 import gzip
