@@ -27,7 +27,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import asyncpg
+import uvloop
 
 from engine import accounts, associations, labels
 from engine.associations import Pair
@@ -170,12 +170,11 @@ def fresh_pairs(place: Place, writer: int, side: str) -> Iterator[tuple[int, int
 
 
 class Writer:
-    """One process with one connection for each side; it carries out orders until there are no more."""
+    """One process with one connection; it carries out orders until there are no more."""
 
-    def __init__(self, number: int, db: Database, plain: Any) -> None:
+    def __init__(self, number: int, db: Database) -> None:
         self.number = number
         self.db = db
-        self.plain = plain
         self._pairs: dict[tuple[int, str], Iterator[tuple[int, int]]] = {}
 
     async def carry_out(self, order: Order) -> Done:
@@ -194,7 +193,10 @@ class Writer:
 
     async def _associate(self, place: Place, batch: list[tuple[int, int]]) -> None:
         asked = [Pair(contact, deal, (LABEL,)) for contact, deal in batch]
-        async with self.db.transaction(place.account_id, now=datetime.now(UTC), actor=ACTOR) as tx:
+        ends = [end for pair in batch for end in pair]
+        async with self.db.transaction(
+            place.account_id, now=datetime.now(UTC), actor=ACTOR, holding=ends
+        ) as tx:
             outcomes = await associations.associate(tx, asked, Mode.PER_ITEM)
         if not all(outcome.value is not None and len(outcome.value.added) == 2 for outcome in outcomes):
             raise SystemExit("a pair was refused, or was there already")
@@ -209,8 +211,8 @@ class Writer:
                 (deal, place.contact_type, contact, back),
             )
         ]
-        async with self.plain.transaction():
-            await self.plain.execute(
+        async with self.db.pool.acquire() as connection, connection.transaction():
+            await connection.execute(
                 PLAIN,
                 place.account_id,
                 *zip(*rows, strict=True),
@@ -226,16 +228,16 @@ def work(number: int, url: str, orders: "Connection[Done, Order | None]") -> Non
 
     async def run() -> None:
         async with connect(url, size=1) as db:
-            plain = await asyncpg.connect(url)
-            writer = Writer(number, db, plain)
+            writer = Writer(number, db)
             # As a server does once it has loaded everything.
             gc.collect()
             gc.freeze()
             while (order := await asyncio.to_thread(orders.recv)) is not None:
                 orders.send(await writer.carry_out(order))
-            await plain.close()
 
-    asyncio.run(run())
+    # The event loop that the server runs on.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 class Writers:

@@ -1,30 +1,13 @@
 """Associations: read, written and counted in both directions at once; a hub's neighbours never one by one."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from storage.changes import numbers
+from storage import holding
+from storage.arrays import lists, numbers
 from storage.database import Queryable, Transaction
+from storage.holding import Held
 from storage.statements import Statement
-
-# The record rows come first and in id order; whoever changes associations of a record holds its row, so
-# that archiving, merging and two opposite requests wait for each other instead of running into each other.
-# Survivors of merged ids are held in the same order. Told by kind: thousands of records are of a few.
-HOLD = Statement(
-    "associations.hold",
-    """
-    SELECT h.object_type_id, h.archived, h.merged_into_id, array_agg(h.id) AS ids
-      FROM (SELECT r.id, r.object_type_id, r.archived_at IS NOT NULL AS archived, r.merged_into_id
-              FROM record AS r
-             WHERE r.account_id = $1
-               AND r.id = ANY($2::bigint[] || ARRAY(
-                       SELECT m.merged_into_id FROM record AS m
-                        WHERE m.account_id = $1 AND m.id = ANY($2::bigint[]) AND m.merged_into_id IS NOT NULL))
-             ORDER BY r.id
-               FOR NO KEY UPDATE) AS h
-     GROUP BY h.object_type_id, h.archived, h.merged_into_id
-    """,
-)
 
 # A subselect for each pair is a probe of the primary key; a join could become a scan of the table.
 HELD = Statement(
@@ -81,12 +64,14 @@ FILLING = Statement(
 )
 
 # What a batch is decided on, in one look: the types that stand between pairs, and counters. Only what exists comes
-# back. Each is a fenced probe of its primary key; a join could become a scan of the table.
+# back. Each is a fenced probe of its primary key; a join could become a scan of the table. Arrays come as text: see
+# storage.arrays.
 LOOK = Statement(
     "associations.look",
     """
     SELECT p.from_id AS record_id, p.to_id, a.type_id, NULL::bigint AS n
-      FROM unnest($2::bigint[], $3::text[], $4::text[]) AS g(to_object_type_id, from_ids, to_ids)
+      FROM unnest((SELECT $2::text)::bigint[], (SELECT $3::text)::text[], (SELECT $4::text)::text[])
+                AS g(to_object_type_id, from_ids, to_ids)
            CROSS JOIN LATERAL unnest(g.from_ids::bigint[], g.to_ids::bigint[]) AS p(from_id, to_id)
            CROSS JOIN LATERAL (
                SELECT a.type_id FROM association AS a
@@ -95,65 +80,12 @@ LOOK = Statement(
                OFFSET 0) AS a
     UNION ALL
     SELECT k.record_id, NULL, g.type_id, c.n
-      FROM unnest($5::bigint[], $6::text[]) AS g(type_id, record_ids)
+      FROM unnest((SELECT $5::text)::bigint[], (SELECT $6::text)::text[]) AS g(type_id, record_ids)
            CROSS JOIN LATERAL unnest(g.record_ids::bigint[]) AS k(record_id)
            CROSS JOIN LATERAL (
                SELECT c.n FROM association_count AS c
                 WHERE c.account_id = $1 AND c.record_id = k.record_id AND c.type_id = g.type_id
                OFFSET 0) AS c
-    """,
-)
-
-# Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
-# neighbour in $9 is hidden and does not count), the history of what went, and the two ends. Facts that are alike
-# travel as two arrays of records. The parts touch different rows and see one snapshot. All records are held, so no
-# row moves underneath: what goes is found by a probe each and deleted where it lies, since a join could become a
-# scan of all the account's associations.
-WRITE = Statement(
-    "associations.write",
-    """
-    WITH edge AS MATERIALIZED (
-        SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id, s.added
-          FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::boolean[])
-               AS s(from_ids, to_ids, from_object_type_id, to_object_type_id, type_id, inverse_id, added)
-               CROSS JOIN LATERAL unnest(s.from_ids::bigint[], s.to_ids::bigint[]) AS f(from_id, to_id)
-               CROSS JOIN LATERAL (VALUES (f.from_id, s.to_object_type_id, f.to_id, s.type_id),
-                                          (f.to_id, s.from_object_type_id, f.from_id, s.inverse_id))
-               AS e(from_id, to_object_type_id, to_id, type_id)
-    ), gone AS (
-        DELETE FROM association AS a
-         WHERE a.account_id = $1
-           AND a.ctid = ANY(ARRAY(
-                   SELECT (SELECT g.ctid FROM association AS g
-                            WHERE g.account_id = $1 AND g.from_id = e.from_id
-                              AND g.to_object_type_id = e.to_object_type_id AND g.to_id = e.to_id
-                              AND g.type_id = e.type_id)
-                     FROM edge AS e WHERE NOT e.added))
-        RETURNING a.from_id, a.to_object_type_id, a.to_id, a.type_id, a.created_at, a.source, a.source_id,
-                  a.user_id
-    ), told AS (
-        INSERT INTO association_history (account_id, from_id, to_object_type_id, to_id, type_id, id, created_at,
-                                         source, source_id, user_id, removed_at, removed_source,
-                                         removed_source_id, removed_user_id)
-        SELECT $1, g.from_id, g.to_object_type_id, g.to_id, g.type_id, $10, g.created_at, g.source, g.source_id,
-               g.user_id, greatest($11, g.created_at), $12, $13, $14
-          FROM gone AS g
-    ), come AS (
-        INSERT INTO association (account_id, from_id, to_object_type_id, to_id, type_id, created_at, source,
-                                 source_id, user_id)
-        SELECT $1, e.from_id, e.to_object_type_id, e.to_id, e.type_id, $11, $12, $13, $14
-          FROM edge AS e WHERE e.added
-         ORDER BY e.from_id, e.to_object_type_id, e.to_id, e.type_id
-    ), counted AS (
-        INSERT INTO association_count AS c (account_id, record_id, type_id, n)
-        SELECT $1, e.from_id, e.type_id, sum(CASE WHEN e.added THEN 1 ELSE -1 END)
-          FROM edge AS e WHERE NOT e.to_id = ANY($9::bigint[])
-         GROUP BY e.from_id, e.type_id HAVING sum(CASE WHEN e.added THEN 1 ELSE -1 END) <> 0
-         ORDER BY e.from_id, e.type_id
-        ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
-    )
-    UPDATE record AS r SET last_association_change_at = $11
-     WHERE r.account_id = $1 AND r.id = ANY(ARRAY(SELECT e.from_id FROM edge AS e))
     """,
 )
 
@@ -245,31 +177,6 @@ NEIGHBOURS = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """Records as far as associating is concerned; those that are alike share one."""
-
-    object_type_id: int
-    archived: bool
-    merged_into_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Associations or labels under one type that come or go, told from their first records; inverses are understood.
-
-    `from_ids[i]` with `to_ids[i]`. `type_id` stands at the first records, `inverse_id` at the others.
-    """
-
-    from_object_type_id: int
-    to_object_type_id: int
-    type_id: int
-    inverse_id: int
-    added: bool
-    from_ids: list[int] = field(default_factory=list)
-    to_ids: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
 class Neighbour:
     """A record with the types under which it is associated."""
 
@@ -280,11 +187,14 @@ class Neighbour:
 
 
 async def hold(tx: Transaction, ids: Iterable[int]) -> dict[int, Held]:
-    """Lock records and their survivors, in id order, until the commit; unknown ones are missing."""
-    records: dict[int, Held] = {}
-    for row in await tx.fetch(HOLD, sorted(set(ids))):
-        records |= dict.fromkeys(row[3], Held(row[0], row[1], row[2]))
-    return records
+    """Lock records and their survivors, in id order, until the commit; unknown ones are missing.
+
+    What the transaction holds from its beginning is not asked for again.
+    """
+    wanted = set(ids)
+    if (held := tx.take_held(wanted)) is not None:
+        return held
+    return holding.found(await tx.fetch(holding.HOLD, holding.argument(wanted)))
 
 
 async def look(
@@ -296,11 +206,11 @@ async def look(
     """
     rows = await reader.fetch(
         LOOK,
-        list(pairs),
-        [numbers(low for low, _ in group) for group in pairs.values()],
-        [numbers(high for _, high in group) for group in pairs.values()],
-        list(counters),
-        [numbers(records) for records in counters.values()],
+        numbers(pairs),
+        lists([low for low, _ in group] for group in pairs.values()),
+        lists([high for _, high in group] for group in pairs.values()),
+        numbers(counters),
+        lists(counters.values()),
     )
     held: dict[tuple[int, int], set[int]] = {pair: set() for group in pairs.values() for pair in group}
     counts: dict[tuple[int, int], int] = {}
@@ -343,31 +253,6 @@ async def filling(reader: Queryable, keys: Sequence[tuple[int, int, int]], most:
         return []
     records, object_types, types = zip(*keys, strict=True)
     return [row[0] for row in await reader.fetch(FILLING, records, object_types, types, most)]
-
-
-async def write(tx: Transaction, facts: Sequence[Facts], hidden: Collection[int] = ()) -> None:
-    """Write what comes and goes, with counters, history and the moment at both ends.
-
-    All records must be held. Neighbours in `hidden` (archived) are not counted.
-    """
-    [span] = await tx.new_ids(1)
-    actor = tx.actor
-    await tx.execute(
-        WRITE,
-        [numbers(one.from_ids) for one in facts],
-        [numbers(one.to_ids) for one in facts],
-        [one.from_object_type_id for one in facts],
-        [one.to_object_type_id for one in facts],
-        [one.type_id for one in facts],
-        [one.inverse_id for one in facts],
-        [one.added for one in facts],
-        list(hidden),
-        span,
-        tx.now,
-        actor.source,
-        actor.source_id,
-        actor.user_id,
-    )
 
 
 async def hide(tx: Transaction, ids: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
@@ -11,8 +11,10 @@ import asyncpg
 import orjson
 
 from storage import catalogue as catalogues
+from storage import holding as holds
 from storage.catalogue import Catalogue
 from storage.changes import AssociationChanges, AssociationEvents, Change, Event, append
+from storage.holding import Held
 from storage.ids import Ids
 from storage.statements import Statement
 from storage.wake import InProcess, Wake
@@ -88,13 +90,18 @@ class Reader(_Session):
     __slots__ = ()
 
 
+# A write that waits. It is told whether it is the transaction's last, and then answers whether it has appended what
+# the transaction noted.
+Pending: TypeAlias = Callable[[bool], Awaitable[bool]]
+
+
 class Transaction(_Session):
     """One transaction of one account, owned by whoever opened it. Nobody below commits.
 
-    What it did is noted with `changed` and `happened`, and written as its last statements.
+    What it did is noted with `changed` and `happened`, and written with its last statement.
     """
 
-    __slots__ = ("_database", "_ids", "actor", "catalogue", "changes", "events", "now")
+    __slots__ = ("_database", "_held", "_pending", "actor", "catalogue", "changes", "events", "now")
 
     def __init__(
         self, database: "Database", connection: Any, account_id: int, now: datetime, actor: Actor
@@ -106,6 +113,61 @@ class Transaction(_Session):
         self.catalogue: Catalogue
         self.changes: list[Change | AssociationChanges] = []
         self.events: list[Event | AssociationEvents] = []
+        self._pending: Pending | None = None
+        self._held: tuple[frozenset[int], dict[int, Held]] | None = None
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """All rows of `sql`; `$1` is the account, `$2 …` are `args`."""
+        if self._pending is not None:
+            await self._settle()
+        return await super().fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        """The first row of `sql`, if any."""
+        if self._pending is not None:
+            await self._settle()
+        return await super().fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first value of the first row of `sql`."""
+        if self._pending is not None:
+            await self._settle()
+        return await super().fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        """Run `sql`; the number of rows that it touched."""
+        if self._pending is not None:
+            await self._settle()
+        return await super().execute(sql, *args)
+
+    async def later(self, write: Pending) -> None:
+        """Do `write` before anything else is run, or with the transaction's last statement: a round trip less."""
+        await self._settle()
+        self._pending = write
+
+    def take_pending(self) -> Pending | None:
+        """What is still to be done; the caller does it."""
+        pending, self._pending = self._pending, None
+        return pending
+
+    async def _settle(self) -> None:
+        pending = self.take_pending()
+        if pending is not None:
+            await pending(False)
+
+    async def hold(self, ids: frozenset[int]) -> int | None:
+        """Hold the definitions and these records; the definitions' version. For the transaction's beginning."""
+        rows = await self.fetch(holds.HOLD_WITH_DEFINITIONS, holds.argument(ids))
+        if not rows:
+            return None
+        self._held = ids, holds.found(rows)
+        version: int = rows[0]["version"]
+        return version
+
+    def take_held(self, ids: Set[int]) -> dict[int, Held] | None:
+        """The records that are held from the beginning, if all of `ids` were asked for then; to be had once."""
+        held, self._held = self._held, None
+        return held[1] if held is not None and ids <= held[0] else None
 
     async def new_ids(self, n: int) -> Sequence[int]:
         """`n` ids that nobody else in this account has, rising."""
@@ -123,15 +185,19 @@ class Transaction(_Session):
     async def attempt(self) -> AsyncIterator[None]:
         """A part that can be undone alone: an error in the block undoes it, its locks included, and passes on."""
         noted = len(self.changes), len(self.events)
+        await self._settle()
         try:
             async with self._connection.transaction():
                 yield
+                await self._settle()
         except BaseException:
+            self._pending = None
             del self.changes[noted[0] :], self.events[noted[1] :]
             raise
 
     async def copy(self, table: str, columns: Sequence[str], records: Sequence[tuple[Any, ...]]) -> None:
         """COPY rows into a table; `account_id` is put in front of each."""
+        await self._settle()
         await self._connection.copy_records_to_table(
             table, columns=["account_id", *columns], records=[(self.account_id, *row) for row in records]
         )
@@ -150,6 +216,22 @@ class Transaction(_Session):
         return self.catalogue
 
 
+class _Reading:
+    """A connection for as long as the block lasts. Every query passes here: a generator would cost it more."""
+
+    __slots__ = ("_account_id", "_acquired")
+
+    def __init__(self, pool: Any, account_id: int) -> None:
+        self._acquired = pool.acquire()
+        self._account_id = account_id
+
+    async def __aenter__(self) -> Reader:
+        return Reader(await self._acquired.__aenter__(), self._account_id)
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._acquired.__aexit__(*error)
+
+
 def _told(sql: str) -> str:
     """The text as asyncpg takes it (a plain str), once the listeners have heard of it."""
     for listener in on_statement:
@@ -166,11 +248,9 @@ class Database:
     wake: Wake
     _catalogues: OrderedDict[int, Catalogue] = field(default_factory=OrderedDict)
 
-    @contextlib.asynccontextmanager
-    async def read(self, account_id: int) -> AsyncIterator[Reader]:
-        """A connection to read with; one statement sees one snapshot."""
-        async with self.pool.acquire() as connection:
-            yield Reader(connection, account_id)
+    def read(self, account_id: int) -> "_Reading":
+        """`async with` it: a connection to read with; one statement sees one snapshot."""
+        return _Reading(self.pool, account_id)
 
     @contextlib.asynccontextmanager
     async def snapshot(self, account_id: int) -> AsyncIterator[Reader]:
@@ -183,18 +263,27 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(
-        self, account_id: int, *, now: datetime, actor: Actor, defining: bool = False
+        self,
+        account_id: int,
+        *,
+        now: datetime,
+        actor: Actor,
+        defining: bool = False,
+        holding: Iterable[int] = (),
     ) -> AsyncIterator[Transaction]:
         """A writing transaction. Commits at the end of the block, after its changes and events.
 
         Holds the account's definitions still: `tx.catalogue` is what stands until the commit. `defining` holds
         them alone from the start, for transactions that will call `redefine`: two that both began by sharing
-        would wait for each other.
+        would wait for each other. `holding` are records that the first command will hold: they are held at once.
         """
         async with self.pool.acquire() as connection:
             async with connection.transaction():
                 tx = Transaction(self, connection, account_id, now, actor)
-                version = await tx.fetchval(catalogues.HOLD_ALONE if defining else catalogues.HOLD)
+                if records := frozenset(holding):
+                    version = await tx.hold(records)
+                else:
+                    version = await tx.fetchval(catalogues.HOLD_ALONE if defining else catalogues.HOLD)
                 if version is None:
                     raise AccountMissing(account_id)
                 tx.catalogue = self._remembered(account_id, version) or await catalogues.load(tx)

@@ -15,7 +15,7 @@ from engine.associations.problems import (
 )
 from engine.ids import encode
 from engine.problems import Problem
-from storage.associations import Held
+from storage.holding import Held
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from engine.associations.writing import write
 from engine.batches import Mode, Outcome, settle
 from engine.problems import Problem
 from storage import associations
-from storage.associations import Held
 from storage.database import Transaction
+from storage.holding import Held
 
 Outcomes = list[Outcome[AssociationResult]]
 

@@ -1,19 +1,18 @@
-"""What a decided batch does: rows and counters, and what evaluators and watchers are told."""
+"""What a decided batch does: the facts that came and went, those that are alike together."""
 
 from collections.abc import Collection, Mapping
 
 from engine.associations.kinds import Kind
-from storage import associations
-from storage.associations import Facts
-from storage.changes import AssociationChanges, AssociationEvents, ChangeKind, EventKind
+from storage import facts as stored
 from storage.database import Transaction
+from storage.facts import Facts
 
 # (lower record, higher record, type at the lower) → (that type, told from the higher, comes or goes)
 Entries = Mapping[tuple[int, int, int], tuple[Kind, bool, bool]]
 
 
 async def write(tx: Transaction, entries: Entries, hidden: Collection[int] = ()) -> None:
-    """Write facts in one statement, queue a change for each end, log an event for each fact.
+    """Write entries in one statement, a change for each end and an event for each among it.
 
     All records must be held. Those in `hidden` are archived and do not count as neighbours.
     """
@@ -24,33 +23,14 @@ async def write(tx: Transaction, entries: Entries, hidden: Collection[int] = ())
         facts = alike.get((type_id, flipped, added))
         if facts is None:
             facts = alike[type_id, flipped, added] = _facts(kind, flipped, added)
-            _tell(tx, facts, kind.inverse_name if flipped else kind.name)
         facts.from_ids.append(high if flipped else low)
         facts.to_ids.append(low if flipped else high)
-    await associations.write(tx, list(alike.values()), hidden)
+    await stored.write(tx, list(alike.values()), hidden)
 
 
 def _facts(kind: Kind, flipped: bool, added: bool) -> Facts:
     """Facts under `kind`, told from the other end where `flipped`; none yet."""
+    near, far = kind.from_object_type_id, kind.to_object_type_id
     if flipped:
-        return Facts(kind.to_object_type_id, kind.from_object_type_id, kind.inverse_id, kind.id, added)
-    return Facts(kind.from_object_type_id, kind.to_object_type_id, kind.id, kind.inverse_id, added)
-
-
-def _tell(tx: Transaction, facts: Facts, label: str | None) -> None:
-    """Note what is told of facts; of those, too, that are yet to be entered."""
-    change = ChangeKind.ASSOCIATED if facts.added else ChangeKind.DISSOCIATED
-    near, far = facts.from_object_type_id, facts.to_object_type_id
-    tx.changed(AssociationChanges(change, near, facts.type_id, facts.from_ids, facts.to_ids))
-    tx.changed(AssociationChanges(change, far, facts.inverse_id, facts.to_ids, facts.from_ids))
-    if label is None:
-        event = EventKind.ASSOCIATION_ADDED if facts.added else EventKind.ASSOCIATION_REMOVED
-    else:
-        event = EventKind.LABEL_ADDED if facts.added else EventKind.LABEL_REMOVED
-    payload = {
-        "to_object_type_id": far,
-        "type_id": facts.type_id,
-        "inverse_type_id": facts.inverse_id,
-        "label": label,
-    }
-    tx.happened(AssociationEvents(event, near, facts.from_ids, facts.to_ids, payload))
+        return Facts(far, near, kind.inverse_id, kind.id, added, kind.inverse_name)
+    return Facts(near, far, kind.id, kind.inverse_id, added, kind.name)

@@ -1,0 +1,146 @@
+"""Rows of the queue and the log: several changes, or events, that are alike share one, and are taken apart again."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from storage.arrays import numbers, texts
+from storage.notes import (
+    AssociationChanges,
+    AssociationEvents,
+    Change,
+    ChangeKind,
+    Event,
+    EventKind,
+    LoggedEvent,
+    QueuedChange,
+)
+
+# So many fit a row that PostgreSQL keeps in one piece, uncompressed.
+PACKED = 64
+
+# A row of the queue: object type, kind, properties, before, records, types, others; arrays in PostgreSQL's words.
+_QueueRow: TypeAlias = tuple[int, str, str, dict[str, Any], str, str, str]
+
+# A row of the log: number of its last event in this transaction, kind, object type, records, to, subject, payload.
+_LogRow: TypeAlias = tuple[int, str, int | None, str, str, int | None, dict[str, Any]]
+
+
+def queued(noted: Iterable[Change | AssociationChanges]) -> Iterator[_QueueRow]:
+    """Changes as rows; those that follow each other and differ in the record alone share them."""
+    alike: list[int] = []
+    last: Change | None = None
+    for one in noted:
+        if isinstance(one, Change) and last is not None and len(alike) < PACKED and _alike(one, last):
+            alike.append(one.record_id)
+            continue
+        if last is not None:
+            yield _queue_row(last, alike)
+        last = None
+        if isinstance(one, Change):
+            last, alike = one, [one.record_id] * max(len(one.type_ids), 1)
+            continue
+        for records, others in zip(_parts(one.record_ids), _parts(one.other_ids), strict=True):
+            yield (
+                one.object_type_id,
+                one.kind,
+                "{}",
+                {},
+                numbers(records),
+                f"{{{one.type_id}}}",
+                numbers(others),
+            )
+    if last is not None:
+        yield _queue_row(last, alike)
+
+
+def _alike(one: Change, other: Change) -> bool:
+    return (
+        one.kind == other.kind
+        and one.object_type_id == other.object_type_id
+        and one.properties == other.properties
+        and not (one.before or other.before or one.type_ids or other.type_ids)
+    )
+
+
+def _queue_row(change: Change, record_ids: Sequence[int]) -> _QueueRow:
+    return (
+        change.object_type_id,
+        change.kind,
+        texts(change.properties),
+        change.before,
+        numbers(record_ids),
+        numbers(change.type_ids),
+        numbers(change.other_ids),
+    )
+
+
+def logged(noted: Iterable[Event | AssociationEvents]) -> Iterator[_LogRow]:
+    n = 0
+    for one in noted:
+        if isinstance(one, Event):
+            n += 1
+            record = "NULL" if one.record_id is None else one.record_id
+            yield n, one.kind, one.object_type_id, f"{{{record}}}", "{}", one.subject_id, one.payload
+            continue
+        for records, others in zip(_parts(one.record_ids), _parts(one.to_ids), strict=True):
+            n += len(records)
+            yield n, one.kind, one.object_type_id, numbers(records), numbers(others), None, one.payload
+
+
+def changes(row: Any) -> Iterator[QueuedChange]:
+    """The changes that a row of the queue tells of."""
+    records, types, others = row["record_ids"], row["type_ids"], row["other_ids"]
+    told: Iterable[tuple[int, tuple[int, ...], tuple[int, ...]]]
+    if not types:
+        told = ((record_id, (), ()) for record_id in records)
+    else:
+        ends: dict[int, tuple[list[int], list[int]]] = {}
+        for n, record_id in enumerate(records):
+            mine = ends.setdefault(record_id, ([], []))
+            mine[0].append(types[0] if len(types) == 1 else types[n])
+            mine[1].append(others[n])
+        told = ((record_id, tuple(mine[0]), tuple(mine[1])) for record_id, mine in ends.items())
+    for record_id, type_ids, other_ids in told:
+        yield QueuedChange(
+            record_id=record_id,
+            object_type_id=row["object_type_id"],
+            kind=ChangeKind(row["kind"]),
+            properties=tuple(row["properties"]),
+            before=row["before"],
+            type_ids=type_ids,
+            other_ids=other_ids,
+            at=row["at"],
+            source=row["source"],
+            source_id=row["source_id"],
+            depth=row["depth"],
+            version=row["version"],
+        )
+
+
+def together(one: QueuedChange, other: QueuedChange) -> QueuedChange:
+    return replace(one, type_ids=one.type_ids + other.type_ids, other_ids=one.other_ids + other.other_ids)
+
+
+def events(row: Any) -> Iterator[LoggedEvent]:
+    """The events that a row of the log tells of."""
+    records, others = row["record_ids"], row["to_ids"]
+    first = row["seq"] - len(records) + 1
+    for n, record_id in enumerate(records):
+        yield LoggedEvent(
+            kind=EventKind(row["kind"]),
+            object_type_id=row["object_type_id"],
+            record_id=record_id,
+            subject_id=row["subject_id"],
+            payload={"to_id": others[n], **row["payload"]} if others else row["payload"],
+            seq=first + n,
+            at=row["at"],
+            source=row["source"],
+            source_id=row["source_id"],
+            user_id=row["user_id"],
+        )
+
+
+def _parts(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The numbers, as many at a time as fit a row."""
+    return (numbers[start : start + PACKED] for start in range(0, len(numbers), PACKED))

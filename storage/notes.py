@@ -1,0 +1,136 @@
+"""What a transaction notes for those who evaluate and those who watch, and what they are told."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+class ChangeKind(enum.StrEnum):
+    """What can happen to a record that an evaluator may care about."""
+
+    CREATED = "CREATED"
+    UPDATED = "UPDATED"
+    ARCHIVED = "ARCHIVED"
+    RESTORED = "RESTORED"
+    MERGED = "MERGED"
+    # Associations or labels of the record came or went; told once for each end.
+    ASSOCIATED = "ASSOCIATED"
+    DISSOCIATED = "DISSOCIATED"
+    # The record joined or left a segment to which a listener refers; the segment stands as the type.
+    SEGMENT_JOINED = "SEGMENT_JOINED"
+    SEGMENT_LEFT = "SEGMENT_LEFT"
+    # A workflow to which a listener refers enrolled the record, or came to an end with it; it stands as the type.
+    ENROLLMENT_MOVED = "ENROLLMENT_MOVED"
+
+
+class EventKind(enum.StrEnum):
+    """What watchers are told."""
+
+    RECORD_CREATED = "RECORD_CREATED"
+    RECORD_UPDATED = "RECORD_UPDATED"
+    RECORD_ARCHIVED = "RECORD_ARCHIVED"
+    RECORD_RESTORED = "RECORD_RESTORED"
+    RECORD_MERGED = "RECORD_MERGED"
+    ASSOCIATION_ADDED = "ASSOCIATION_ADDED"
+    ASSOCIATION_REMOVED = "ASSOCIATION_REMOVED"
+    LABEL_ADDED = "LABEL_ADDED"
+    LABEL_REMOVED = "LABEL_REMOVED"
+    # Definitions: one label took another's place everywhere; a label was deleted.
+    LABEL_REPLACED = "LABEL_REPLACED"
+    LABEL_DELETED = "LABEL_DELETED"
+    ENROLLED = "ENROLLED"
+    STEP_DONE = "STEP_DONE"
+    STEP_SKIPPED = "STEP_SKIPPED"
+    STEP_FAILED = "STEP_FAILED"
+    ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
+    ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
+    UNENROLLED = "UNENROLLED"
+    SEGMENT_JOINED = "SEGMENT_JOINED"
+    SEGMENT_LEFT = "SEGMENT_LEFT"
+    SEGMENT_CREATED = "SEGMENT_CREATED"
+    SEGMENT_UPDATED = "SEGMENT_UPDATED"
+    SEGMENT_DELETED = "SEGMENT_DELETED"
+    WORKFLOW_CREATED = "WORKFLOW_CREATED"
+    WORKFLOW_UPDATED = "WORKFLOW_UPDATED"
+    WORKFLOW_PUBLISHED = "WORKFLOW_PUBLISHED"
+    WORKFLOW_TURNED_ON = "WORKFLOW_TURNED_ON"
+    WORKFLOW_TURNED_OFF = "WORKFLOW_TURNED_OFF"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of one record, for the evaluators.
+
+    `properties` and `before` name what changed and what it was; `type_ids[i]` with `other_ids[i]` is an
+    association type (standing at the record) that came or went, and its other end.
+    """
+
+    record_id: int
+    object_type_id: int
+    kind: ChangeKind
+    properties: tuple[str, ...] = ()
+    before: dict[str, Any] = field(default_factory=dict)
+    type_ids: tuple[int, ...] = ()
+    other_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationChanges:
+    """Changes (`ChangeKind.ASSOCIATED` or `DISSOCIATED`) under one association type, noted together.
+
+    `record_ids[i]`, at which the type stands, with `other_ids[i]`; a record may come several times. Joins and
+    leaves of one segment are noted likewise: it is the type, and the other end.
+    """
+
+    kind: ChangeKind
+    object_type_id: int
+    type_id: int
+    record_ids: Sequence[int]
+    other_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedChange(Change):
+    """A change as it was claimed from the queue, with who made it and when."""
+
+    at: datetime = field(kw_only=True)
+    source: str = ""
+    source_id: str | None = None
+    depth: int = 0
+    # The version of the account's definitions under which it was made.
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that watchers see. `subject_id` is the workflow, segment, sync or import, if any."""
+
+    kind: EventKind
+    object_type_id: int | None = None
+    record_id: int | None = None
+    subject_id: int | None = None
+    payload: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationEvents:
+    """Events that differ in their two ends alone; `payload` is told of each, with its `to_id`."""
+
+    kind: EventKind
+    object_type_id: int
+    record_ids: Sequence[int]
+    to_ids: Sequence[int]
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent(Event):
+    """An event as it stands in the log. `seq` rises in commit order within the account."""
+
+    seq: int = 0
+    at: datetime = field(kw_only=True)
+    source: str = ""
+    source_id: str | None = None
+    user_id: int | None = None
