@@ -160,7 +160,7 @@ class Operations:
         except RecursionError:
             raise Invalid([_too_deep()]) from None
         if found:
-            raise Invalid(errors.formatted(found, valid=False))
+            raise Invalid([_worded(entry) for entry in errors.formatted(found, valid=False)])
         known = Known(document)
         if len(text) <= self.kept_characters:
             self._known[text] = known
@@ -255,10 +255,12 @@ class Operations:
                 raise Invalid(errors.formatted(source.errors or []))
             async with contextlib.aclosing(source):
                 async for event in source:
-                    # Every event is told as of its own moment: fresh definitions, nothing cached from the last.
-                    executor.context_value = await self.context(principal)
-                    told: Any = executor.build_per_event_executor(event).execute_operation(False)
-                    answer = _answer(told if isinstance(told, ExecutionResult) else await told)
+                    # A stream may last; telling one event of it has the time of a query.
+                    async with asyncio.timeout(self.limits.seconds):
+                        # As of its own moment: fresh definitions, nothing cached from the last.
+                        executor.context_value = await self.context(principal)
+                        told: Any = executor.build_per_event_executor(event).execute_operation(False)
+                        answer = _answer(told if isinstance(told, ExecutionResult) else await told)
                     yield answer | {"extensions": extensions}
         except (Invalid, GeneratorExit, asyncio.CancelledError):
             raise
@@ -301,6 +303,14 @@ def _nested(text: str) -> int:
         elif mark in ")]}":
             level -= 1
     return deepest
+
+
+def _worded(entry: dict[str, Any]) -> dict[str, Any]:
+    """What is wrong with a document; where the library gives up, with the reason that it does not give."""
+    if entry["message"] != "Validation aborted.":
+        return entry
+    told = "The document's fragments are too many, or too entangled, to be validated. Ask for less in one request."
+    return entry | {"message": told}
 
 
 def _too_deep() -> dict[str, Any]:

@@ -140,6 +140,16 @@ async def test_sockets_and_streams_keep_the_same_limits(db: Database) -> None:
             assert json.loads(line)["errors"][0]["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
 
 
+async def test_what_is_too_entangled_to_be_validated_is_told_so(db: Database) -> None:
+    names = range(400)
+    spreads = " ".join(f"...F{n}" for n in names)
+    text = f"{{ {spreads} }} " + " ".join(f"fragment F{n} on Query {{ account {{ id }} }}" for n in names)
+    async with opened(db) as client:
+        (error,) = (await client.ask(text))["errors"]
+        assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        assert "too many" in error["message"]
+
+
 SLEEPING = """SELECT count(*) FROM pg_stat_activity AS s
   WHERE s.query LIKE '%pg_sleep(60)%' AND s.state = 'active' AND s.pid <> pg_backend_pid()
     AND s.datname = current_database()"""

@@ -38,7 +38,7 @@ ONE = Size()
 # Beyond it, a number with a fraction is no whole number any more; and no size either.
 EXACT = 2**53
 # Members that are conditions of a filter.
-LEAVES = frozenset({"property", "associated"})
+LEAVES = ("property", "associated")
 
 
 def measure(value: Any) -> Measure:
@@ -48,12 +48,39 @@ def measure(value: Any) -> Measure:
             return value
         case float() if value.is_integer() and abs(value) < EXACT:
             return int(value)
-        case list():
-            return _of_list([measure(part) for part in value])
-        case dict():
-            return _of_object({name: measure(part) for name, part in value.items()}, value.get)
+        case list() | dict():
+            elements, leaves = _counted(value)
+            return Size(_items(value), elements, leaves, _plain(value))
         case _:
             return ONE
+
+
+def _counted(value: Any) -> tuple[int, int]:
+    """Elements and conditions. One loop: a batch has tens of thousands of values, and each is looked at."""
+    elements = leaves = 0
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if type(part) is list:
+            elements += len(part)
+            inner = part
+        else:
+            leaves += sum([part.get(name) is not None for name in LEAVES])
+            inner = part.values()
+        waiting += [each for each in inner if type(each) is dict or type(each) is list]
+    return elements, leaves
+
+
+def _items(value: Any) -> int:
+    if type(value) is list:
+        return len(value)
+    return max([1, *(_items(part) for part in value.values() if isinstance(part, list | dict))])
+
+
+def _plain(value: Any) -> bool:
+    if type(value) is list:
+        return not value or _plain(value[0])
+    return type(value) is dict and value.get("field") == "ID"
 
 
 def measure_node(node: ValueNode, variables: Mapping[str, Measure]) -> Measure:
