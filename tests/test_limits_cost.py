@@ -55,6 +55,14 @@ def test_pages_within_pages_multiply() -> None:
     assert cost(nested(50, 50, 50)) < Limits().cost < cost(nested(500, 500))
 
 
+def test_a_newcomers_first_query_runs() -> None:
+    """Three kinds of records, no sizes given, everything asked of each."""
+    record = "id displayName properties"
+    text = f'associations(to: "deals") {{ edges {{ labels {{ name }} node {{ {record} }} }} }}'
+    text = f'associations(to: "companies") {{ edges {{ labels {{ name }} node {{ {record} {text} }} }} }}'
+    assert cost(records("", f"nodes {{ {record} {text} }}")) < Limits().cost
+
+
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=5), st.data())
 def test_asking_for_more_never_costs_less(sizes: list[int], data: st.DataObject) -> None:

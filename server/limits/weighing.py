@@ -36,7 +36,7 @@ SIZED_BY = frozenset({*PAGE_SIZES, "if", "where", "orderBy", "labels", "names", 
 LEAF = 1
 RECORD = 10
 LIST = 10
-ALL_PROPERTIES = 10
+ALL_PROPERTIES = 5
 WRITE = 100
 # What may look at all records of an object type: their count, another order, a filter; and each condition in it.
 ALL_RECORDS, ALL_RECORDS_CONDITION = 10_000, 1_000
