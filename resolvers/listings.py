@@ -10,11 +10,12 @@ from typing import Any
 import orjson
 
 from engine.filters import bind
+from engine.filters.definition import LEAVES
 from engine.filters.problems import UnknownLabel
 from engine.problems import Problem, Refused, UnknownObjectType
 from engine.records.problems import UnknownProperty
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow, PropertyRow
-from storage.filters.tree import Filter
+from storage.filters.tree import And, Filter, SegmentLeaf
 from storage.selection.orders import CursorMalformed, CursorOfAnotherQuery, position
 from storage.selection.tree import (
     Associated,
@@ -97,7 +98,7 @@ def definition(where: Mapping[str, Any] | None) -> dict[str, Any] | None:
             told[name] = [definition(each) for each in part]
         elif name in ("not", "where", "associated"):
             told[name] = definition(part)
-        elif name == "property":
+        elif name in LEAVES:
             told[name] = {member: value for member, value in part.items() if value is not None}
         else:
             told[name] = part
@@ -144,6 +145,14 @@ def records(catalogue: Catalogue, of: ObjectTypeRow, asked: Asked) -> Listing:
     """Records of one object type."""
     where = condition(catalogue, of, asked)
     return _listing(Records(of.id, where), of, asked, ["records", of.id])
+
+
+def members(catalogue: Catalogue, of: ObjectTypeRow, segment_id: int, asked: Asked) -> Listing:
+    """Records of one object type that are in a segment."""
+    where = condition(catalogue, of, asked)
+    inside = SegmentLeaf(segment_id)
+    source = Records(of.id, inside if where is None else And((inside, where)))
+    return _listing(source, of, asked, ["members", segment_id])
 
 
 def associated(

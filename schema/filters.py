@@ -11,7 +11,8 @@ from engine.filters.operators import Operator
 from resolvers.listings import Asked, Direction, OrderField, definition
 from schema.documentation import enum
 from schema.scalars import JSON
-from storage.filters.tree import Quantifier
+from storage.filters.times import Unit
+from storage.filters.tree import Authorship, Quantifier
 
 enum(
     Operator,
@@ -38,8 +39,77 @@ enum(
         "BEFORE": "A date or moment before `value`.",
         "AFTER": "A date or moment after `value`.",
         "ON": "A date or moment on the day `value`.",
+        "LESS_THAN_AGO": "In the last `value` units (`unit`), up to now; of a date, up to today.",
+        "MORE_THAN_AGO": "Longer ago than `value` units.",
+        "LESS_THAN_FROM_NOW": "In the next `value` units, from now on; of a date, from today on.",
+        "MORE_THAN_FROM_NOW": "Later than `value` units from now.",
+        "IN_THIS": "In the present day, week, month, quarter or year (`unit`).",
+        "IN_LAST": "In the day, week, month, quarter or year before the present one.",
+        "IN_NEXT": "In the day, week, month, quarter or year after the present one.",
+        "HAS_EVER_BEEN": "Is, or once was, one of `values`; of several choices: exactly these.",
+        "HAS_NEVER_BEEN": "Had a value, and never one of `values`.",
+        "HAS_EVER_CONTAINED": "Contains, or once contained, one of `values`; of several choices: held one of them.",
+        "HAS_NEVER_CONTAINED": "Had a value, and never one that contained one of `values`.",
+        "UPDATED_IN_LAST": "Was set or cleared in the last `value` units, whatever it holds.",
+        "NOT_UPDATED_IN_LAST": "Was set or cleared, and not in the last `value` units.",
     },
 )
+
+enum(
+    Unit,
+    "TimeUnit",
+    "A unit of time. Days and longer ones are those of the account's time zone; dates know no minutes and hours.",
+    {
+        "MINUTE": "60 seconds.",
+        "HOUR": "60 minutes.",
+        "DAY": "From midnight to midnight, or to the same time of the next day.",
+        "WEEK": "Seven days; a week of the calendar begins on Monday.",
+        "MONTH": "A month of the calendar, or to the same day of the next month.",
+        "QUARTER": "Three months, from January, April, July or October.",
+        "YEAR": "Twelve months, from January.",
+    },
+)
+
+enum(
+    Authorship,
+    "SourceChange",
+    "What somebody did to a record.",
+    {
+        "CREATED": "Made it.",
+        "UPDATED": "Changed a property after it was made.",
+        "EITHER": "Made or changed it.",
+    },
+)
+
+
+class RecordField(Enum):
+    """The record's own moments."""
+
+    CREATED_AT = "CREATED_AT"
+    UPDATED_AT = "UPDATED_AT"
+    LAST_ASSOCIATION_CHANGE_AT = "LAST_ASSOCIATION_CHANGE_AT"
+
+
+enum(
+    RecordField,
+    "RecordField",
+    "What a record's own moments are called.",
+    {
+        "CREATED_AT": "When it was made.",
+        "UPDATED_AT": "When it last changed.",
+        "LAST_ASSOCIATION_CHANGE_AT": "When an association or a label of it last changed.",
+    },
+)
+
+
+class WorkflowMembership(Enum):
+    """What a record has to do with a workflow."""
+
+    ENROLLED_EVER = "ENROLLED_EVER"
+    ACTIVE = "ACTIVE"
+    COMPLETED = "COMPLETED"
+    GOAL_MET = "GOAL_MET"
+
 
 enum(
     Quantifier,
@@ -50,6 +120,19 @@ enum(
         "ALL": "All of them, and there is at least one.",
         "NONE": "None of them, or there is none.",
         "COUNT": "So many that `operator` holds with `count`.",
+    },
+)
+
+
+enum(
+    WorkflowMembership,
+    "WorkflowMembership",
+    "What a record has to do with a workflow.",
+    {
+        "ENROLLED_EVER": "It is or was enrolled.",
+        "ACTIVE": "It is on its way through it.",
+        "COMPLETED": "It went through to the end.",
+        "GOAL_MET": "It left since it met the goal.",
     },
 )
 
@@ -65,11 +148,69 @@ class PropertyFilterInput:
     other: str | None = strawberry.field(
         default=None, description="Compare with this other property of the same record, in place of a value."
     )
+    offset: int | None = strawberry.field(
+        default=None,
+        description="With `other`, of dates and moments: so many units (`unit`) are added to it; negative: taken off.",
+    )
+    unit: Unit | None = strawberry.field(
+        default=None, description="The unit of time of `value` or `offset`, or the one of the calendar."
+    )
     include_empty: bool | None = strawberry.field(
         default=None,
         description="Whether a record without a value meets the condition; null: it does so for negative "
         "operators on contacts only.",
     )
+
+
+@strawberry.input
+class FieldFilterInput:
+    """A condition on one of the record's own moments."""
+
+    name: RecordField = strawberry.field(description="Which one.")
+    operator: Operator = strawberry.field(description="What is asked of it: what can be asked of a moment.")
+    value: JSON | None = strawberry.field(
+        default=None, description="The value to compare with, or a number of units."
+    )
+    values: list[JSON] | None = strawberry.field(default=None, description="Several values.")
+    unit: Unit | None = strawberry.field(default=None, description="The unit of time.")
+    include_empty: bool | None = strawberry.field(
+        default=None, description="Whether a record that has no such moment meets the condition."
+    )
+
+
+@strawberry.input
+class SourceFilterInput:
+    """A condition on who made or changed the record: `sources`, or an `import`."""
+
+    change: Authorship = strawberry.field(default=Authorship.EITHER, description="What it did to the record.")
+    sources: list[str] | None = strawberry.field(
+        default=None, description="Kinds of source, such as API, IMPORT, WORKFLOW or MERGE: any one of them."
+    )
+    import_: strawberry.ID | None = strawberry.field(
+        default=None, name="import", description="The id of an import."
+    )
+    negated: bool = strawberry.field(default=False, description="Whether it must not have.")
+
+
+@strawberry.input
+class SegmentFilterInput:
+    """A condition on the record's segments."""
+
+    segment: strawberry.ID = strawberry.field(description="The id of a segment of the record's object type.")
+    negated: bool = strawberry.field(default=False, description="Whether the record must not be in it.")
+
+
+@strawberry.input
+class WorkflowFilterInput:
+    """A condition on the record's enrollments."""
+
+    workflow: strawberry.ID = strawberry.field(
+        description="The id of a workflow of the record's object type."
+    )
+    status: WorkflowMembership = strawberry.field(
+        default=WorkflowMembership.ENROLLED_EVER, description="What the record has to do with it."
+    )
+    negated: bool = strawberry.field(default=False, description="Whether it must not be so.")
 
 
 @strawberry.input
@@ -115,6 +256,18 @@ class FilterInput:
     )
     associated: AssociatedFilterInput | None = strawberry.field(
         default=strawberry.UNSET, description="A condition on associated records."
+    )
+    field: FieldFilterInput | None = strawberry.field(
+        default=strawberry.UNSET, description="A condition on one of the record's own moments."
+    )
+    source: SourceFilterInput | None = strawberry.field(
+        default=strawberry.UNSET, description="A condition on who made or changed the record."
+    )
+    in_segment: SegmentFilterInput | None = strawberry.field(
+        default=strawberry.UNSET, description="A condition on the record's segments."
+    )
+    in_workflow: WorkflowFilterInput | None = strawberry.field(
+        default=strawberry.UNSET, description="A condition on the record's enrollments."
     )
 
 

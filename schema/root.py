@@ -9,6 +9,7 @@ from schema.associations import AssociationMutation
 from schema.documentation import document
 from schema.enrollments import EnrollmentQuery
 from schema.events import EventSubscription
+from schema.explanations import ExplanationQuery
 from schema.keys import KeyMutation, KeyQuery
 from schema.label_removal import LabelRemovalMutation
 from schema.label_usage import LabelUsageQuery
@@ -18,6 +19,9 @@ from schema.properties import PropertyMutation
 from schema.record_mutations import RecordMutation
 from schema.records import RecordQuery
 from schema.scalars import SCALARS
+from schema.segment_events import SegmentEventSubscription
+from schema.segment_mutations import SegmentMutation
+from schema.segments import SegmentQuery
 from schema.users import UserMutation, UserQuery
 from schema.workflows import WorkflowMutation, WorkflowQuery
 
@@ -26,11 +30,13 @@ from schema.workflows import WorkflowMutation, WorkflowQuery
 class Query(
     AccountQuery,
     EnrollmentQuery,
+    ExplanationQuery,
     KeyQuery,
     LabelQuery,
     LabelUsageQuery,
     ObjectTypeQuery,
     RecordQuery,
+    SegmentQuery,
     UserQuery,
     WorkflowQuery,
 ):
@@ -47,6 +53,7 @@ class Mutation(
     ObjectTypeMutation,
     PropertyMutation,
     RecordMutation,
+    SegmentMutation,
     UserMutation,
     WorkflowMutation,
 ):
@@ -54,7 +61,7 @@ class Mutation(
 
 
 @strawberry.type
-class Subscription(EventSubscription):
+class Subscription(EventSubscription, SegmentEventSubscription):
     """Everything that can be watched. Streams take the cursor of the last event that one has, and miss nothing."""
 
 
