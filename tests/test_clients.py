@@ -92,6 +92,7 @@ def test_the_page_works_in_a_browser_and_asks_nothing_from_elsewhere(demo: Demo)
     assert "opens nothing here" in seen["refused"]
     assert seen["account"] == seen["remembered"] == "Account demo"
     assert seen["askedElsewhere"] is True
+    assert seen["keyShown"] == ""
     assert "How many there are on all pages" in seen["documentation"]
     assert seen["newTabs"] == 0
     assert seen["darkBar"][0] != seen["darkBar"][1]

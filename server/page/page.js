@@ -249,8 +249,9 @@ function openPane() {
   return kept === null ? plugin.title : undefined;
 }
 
-const WELCOME = `# Welcome to Relata. Choose an example on the left, or write your own:
-# ctrl-space completes, ctrl-enter runs, and the book icon opens the documentation.
+const WELCOME = `# Choose an example on the left,
+# or write your own: ctrl-space
+# completes, ctrl-enter runs.
 
 query Account {
   account {

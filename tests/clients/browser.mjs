@@ -87,6 +87,12 @@ seen.darkBar = [before, await bar()];
 await shot("settings");
 await page.keyboard.press("Escape");
 
+// The key can be changed, and the change can be thought better of.
+await page.click("#change-key");
+seen.keyShown = await page.inputValue("#key");
+await page.keyboard.press("Escape");
+await page.waitForFunction(() => !document.getElementById("change-key").hidden);
+
 // Another load of the page remembers the key, but only in this tab.
 await page.reload();
 await page.waitForFunction(() => document.getElementById("account").textContent);
