@@ -3,9 +3,11 @@
 import asyncio
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import hypothesis.strategies as st
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,6 +32,7 @@ from storage.selection.tree import (
 )
 from tests.crm import T0, Crm, crm, made
 from tests.filtering import POOLS, World, associated, leaf, some_values, world
+from tests.filtering_past import ZONES, clocks
 from tests.test_filters_folds import check, populated, trees
 
 # --- marking, online ----------------------------------------------------------------------------------------
@@ -234,9 +237,9 @@ async def test_the_folds_agree_in_every_state_of_an_index(
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    @given(trees("contacts", depth=2))
-    def agree(definition: Any) -> None:
-        asyncio.run_coroutine_threadsafe(check(found, "contacts", definition), loop).result()
+    @given(trees("contacts", depth=2), clocks(), st.sampled_from(ZONES))
+    def agree(definition: Any, now: datetime, zone: ZoneInfo) -> None:
+        asyncio.run_coroutine_threadsafe(check(found, "contacts", definition, now, zone), loop).result()
 
     await asyncio.to_thread(agree)
 
