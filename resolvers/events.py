@@ -21,6 +21,9 @@ ENROLLMENTS = frozenset(
     }
 )
 
+# Who comes and goes.
+SEGMENTS = frozenset({EventKind.SEGMENT_JOINED, EventKind.SEGMENT_LEFT})
+
 
 async def stream(
     context: Context, interest: Interest, after: str | None
@@ -40,6 +43,12 @@ def of_enrollments(workflow: str | None) -> Interest:
     """Interest in a workflow's enrollments, or in those of all; raises `MalformedId`."""
     number = None if workflow is None else ids.decode_at("workflow", workflow, "workflow")
     return Interest(ENROLLMENTS, number)
+
+
+def of_segments(segment: str | None) -> Interest:
+    """Interest in who joins and leaves a segment, or any; raises `MalformedId`."""
+    number = None if segment is None else ids.decode_at("segment", segment, "segment")
+    return Interest(SEGMENTS, number)
 
 
 def cursor(context: Context, event: LoggedEvent) -> str:

@@ -21,6 +21,7 @@ from schema.edge_labels import EdgeLabel
 from schema.enrolled import Enrolled
 from schema.filters import FilterInput, OrderInput, asked
 from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
+from schema.memberships import InSegments
 from schema.nodes import Node, PageInfo, page_info
 from schema.scalars import JSON
 from storage.selection.pages import EdgeRow
@@ -64,7 +65,7 @@ ObjectTypeName = Annotated[
 
 
 @strawberry.type
-class Record(Enrolled):
+class Record(Enrolled, InSegments):
     """A record of some object type: a contact, a company, a deal, or one of a kind of the account's own."""
 
     found: strawberry.Private[Found]
