@@ -44,7 +44,14 @@ async def carry_out(context: Context, batch: Batch[Ends], **options: bool) -> li
         ]
         return await command(tx, asked, batch.mode, **options)
 
-    return await run(context, batch, work, _understood, _value)
+    # A primary that moves changes a third record, which has to be held with the others and in order: it is looked up
+    # first.
+    moving = any("primary" in ends.labels for ends in batch.inputs)
+    return await run(context, batch, work, _understood, _value, (lambda _: ()) if moving else _held)
+
+
+def _held(ends: Ends) -> tuple[int, int]:
+    return ids.decode("record", ends.from_id), ids.decode("record", ends.to_id)
 
 
 def _understood(ends: Ends) -> Problem | None:

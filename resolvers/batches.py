@@ -1,6 +1,6 @@
 """Batches: inputs that cannot even be understood are told with the others, and a key does its work once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Generic, TypeVar
 
@@ -56,10 +56,12 @@ async def run(
     work: Callable[[Transaction, list[T]], Awaitable[list[Outcome[V]]]],
     understand: Callable[[T], Problem | None] = lambda _: None,
     value: Callable[[V], Any] = lambda value: value,
+    holding: Callable[[T], Iterable[int]] = lambda _: (),
 ) -> list[Item[Any]]:
     """Do `work` on the inputs that can be understood, in one transaction; every input's outcome, in order.
 
-    `value` turns what a command answers into JSON, which is what an idempotency key keeps. Raises `Refused` (in
+    `value` turns what a command answers into JSON, which is what an idempotency key keeps; `holding` names the records
+    that the work will hold for an input before anything else. Raises `Refused` (in
     atomic mode), `BatchTooLarge` and what `once` raises.
     """
     check_size(batch.inputs, context.batch_limit)
@@ -86,7 +88,8 @@ async def run(
         answer: list[Any] = await once(tx, batch.key, batch.operation, request, lambda: done(tx))
         return answer
 
-    answers = await write(context, once_done)
+    held = {record_id for one in good for record_id in holding(one)}
+    answers = await write(context, once_done, holding=held)
     return [Item(one["value"], [Told(**problem) for problem in one["problems"]]) for one in answers]
 
 

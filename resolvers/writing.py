@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from resolvers.context import Context
@@ -17,9 +17,15 @@ PAUSE_SECONDS = 0.01
 
 
 async def write(
-    context: Context, work: Callable[[Transaction], Awaitable[T]], *, defining: bool = False
+    context: Context,
+    work: Callable[[Transaction], Awaitable[T]],
+    *,
+    defining: bool = False,
+    holding: Iterable[int] = (),
 ) -> T:
     """Do `work` in a transaction of the account, and commit; `defining` holds the definitions alone.
+
+    `holding` are the records that the work will hold first of all.
 
     After a deadlock or a serialization failure everything is done again, at most `ATTEMPTS` times. What the
     request remembers is brought up to date, so that the answer shows what was written.
@@ -27,7 +33,11 @@ async def write(
     for attempt in range(ATTEMPTS):
         try:
             async with context.db.transaction(
-                context.account_id, now=context.now, actor=context.principal.actor, defining=defining
+                context.account_id,
+                now=context.now,
+                actor=context.principal.actor,
+                defining=defining,
+                holding=holding,
             ) as tx:
                 answer = await work(tx)
         except Exception as error:
