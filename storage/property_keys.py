@@ -62,14 +62,15 @@ PAGE = Statement(
     """,
 )
 
-# A part of the range of the primary key that is a property.
+# A part of the range of the primary key that is a property; sorted for the same reason as searchable values.
 CLEAR = Statement(
     "property_keys.clear",
     """
     DELETE FROM property_key AS k
      WHERE k.account_id = $1 AND k.property_id = $2
        AND k.ctid = ANY(ARRAY(SELECT g.ctid FROM property_key AS g
-                               WHERE g.account_id = $1 AND g.property_id = $2 LIMIT $3))
+                               WHERE g.account_id = $1 AND g.property_id = $2
+                               ORDER BY g.value_hash LIMIT $3))
     """,
 )
 

@@ -65,7 +65,8 @@ FILL = Statement(
     """,
 )
 
-# A part of the property's range of either index: its values are in one of them, whatever its type.
+# A part of the property's range of either index: its values are in one of them, whatever its type. Sorted, so that
+# it is the index that is read: whoever begins at the table's start each time reads again what was removed.
 CLEAR = Statement(
     "property_values.clear",
     """
@@ -73,10 +74,10 @@ CLEAR = Statement(
      WHERE v.account_id = $1 AND v.property_id = $2
        AND v.ctid = ANY(ARRAY(SELECT g.ctid FROM property_value AS g
                                WHERE g.account_id = $1 AND g.property_id = $2 AND g.text_value IS NOT NULL
-                               LIMIT $3)
+                               ORDER BY g.text_value LIMIT $3)
                      || ARRAY(SELECT g.ctid FROM property_value AS g
                                WHERE g.account_id = $1 AND g.property_id = $2 AND g.number_value IS NOT NULL
-                               LIMIT $3))
+                               ORDER BY g.number_value LIMIT $3))
     """,
 )
 
@@ -104,7 +105,9 @@ async def replace(
 
 async def fill(tx: Transaction, prop: PropertyRow, after: int, limit: int) -> tuple[int, int]:
     """Write the values of the next `limit` records of the property's object type: (the last one's id, their number)."""
-    row = await tx.fetchrow(FILL, prop.object_type_id, after, limit, prop.id, prop.name, TEXT_KEPT, prop.multiple)
+    row = await tx.fetchrow(
+        FILL, prop.object_type_id, after, limit, prop.id, prop.name, TEXT_KEPT, prop.multiple
+    )
     assert row is not None  # an aggregate without groups has one row
     return row["last"] or after, int(row["n"])
 

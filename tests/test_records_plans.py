@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from storage import property_values, records, unique_values
+from storage import property_keys, property_values, records, unique_values
 from storage.database import Database
 from tests.crm import T0, crm
 
@@ -27,6 +27,10 @@ FILL = (
     INSERT INTO property_value (account_id, record_id, property_id, position, text_value)
     SELECT $1, n, 2, 0, n || '@example.com' FROM generate_series(1, $2::int) AS n WHERE $3::timestamptz IS NOT NULL
     """,
+    """
+    INSERT INTO property_key (account_id, property_id, value_hash, record_id)
+    SELECT $1, 2, n % 1000, n FROM generate_series(1, $2::int) AS n WHERE $3::timestamptz IS NOT NULL
+    """,
 )
 
 CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -40,6 +44,9 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "release": (unique_values.RELEASE, ([2], VALUES, {f"2 {value}": None for value in VALUES})),
     "move": (unique_values.MOVE, ([2], VALUES, {f"2 {value}": 1 for value in VALUES})),
     "delete searchable": (property_values.DELETE, (BATCH, {str(n): ["2"] for n in BATCH})),
+    "delete keys": (property_keys.DELETE, ([2] * len(BATCH), [n % 1000 for n in BATCH], BATCH)),
+    "clear searchable": (property_values.CLEAR, (2, 1_000)),
+    "clear keys": (property_keys.CLEAR, (2, 1_000)),
 }
 
 
