@@ -62,7 +62,8 @@ export async function readsWritesAndWatches({ ask, watch }) {
   const seen = events.slice();
   const { record: one } = seen.find(({ kind, record }) => kind === "ENROLLMENT_COMPLETED" && people.has(record.id));
   const kinds = seen.filter(({ record }) => record.id === one.id).map(({ kind }) => kind);
-  assert.deepEqual(kinds, ["ENROLLED", "STEP_DONE", "ENROLLMENT_COMPLETED"]);
+  // In order; the first one may have been under way when the stream began.
+  assert.deepEqual(kinds, ["ENROLLED", "STEP_DONE", "ENROLLMENT_COMPLETED"].slice(-kinds.length));
 
   const again = [];
   end = watch(seen[0].cursor, (event) => again.push(event));
