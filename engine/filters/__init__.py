@@ -4,6 +4,7 @@ A definition (JSON, by name) is bound to an account's definitions; the bound tre
 two folds, SQL and Python, which a differential test holds together.
 """
 
+from engine.filters.deciding import Deciders, deciders, matters
 from engine.filters.definition import LEAVES_LIMIT, bind, explicit, leaves, problems
 from engine.filters.foreseeing import Foreseen, moving, next_change
 from engine.filters.matching import foreseen, matches, matches_many
@@ -11,14 +12,17 @@ from engine.filters.references import Reference, references
 
 __all__ = [
     "LEAVES_LIMIT",
+    "Deciders",
     "Foreseen",
     "Reference",
     "bind",
+    "deciders",
     "explicit",
     "foreseen",
     "leaves",
     "matches",
     "matches_many",
+    "matters",
     "moving",
     "next_change",
     "problems",

@@ -47,7 +47,7 @@ class Needs:
 
 
 def needs(filter_: Filter, noted: Needs | None = None, *, shown: bool = False) -> Needs:
-    """What `filter_` asks for, added to what was noted before; to be `shown`, also what counters stand for."""
+    """What `filter_` asks for, added to what was noted before; `shown`: also whom counters stand for, and all labels."""
     noted = Needs() if noted is None else noted
     match filter_:
         case And(parts) | Or(parts):
@@ -79,7 +79,8 @@ def _reaches(leaf: AssociatedLeaf, noted: Needs, shown: bool) -> None:
     if counted(leaf) and not shown:
         return
     known = noted.edges.get(reach.to_object_type_id, set())
-    noted.edges[reach.to_object_type_id] = None if reach.only or known is None else known | {*reach.type_ids}
+    whole = shown or reach.only or known is None
+    noted.edges[reach.to_object_type_id] = None if whole or known is None else known | {*reach.type_ids}
     below = noted.below.setdefault(reach, Needs())
     if leaf.where is not None:
         needs(leaf.where, below, shown=shown)

@@ -62,7 +62,7 @@ def _references(filter_: Filter, path: tuple[int, ...], catalogue: Catalogue) ->
             for type_id in _types(reach, catalogue):
                 yield Reference("ASSOCIATION", type_id, path)
             if where is not None:
-                yield from _references(where, (_back(reach, catalogue), *path), catalogue)
+                yield from _references(where, (back(reach, catalogue), *path), catalogue)
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
             yield from _of_beside(filter_, path)
         case _:
@@ -104,7 +104,7 @@ def _types(reach: Reach, catalogue: Catalogue) -> tuple[int, ...]:
     return tuple(row.id for row in pair)
 
 
-def _back(reach: Reach, catalogue: Catalogue) -> int:
+def back(reach: Reach, catalogue: Catalogue) -> int:
     """One type that leads back: where there are several labels, the unlabelled type, which stands beside each."""
     if len(reach.inverse_type_ids) == 1:
         return reach.inverse_type_ids[0]
