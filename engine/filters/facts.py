@@ -47,7 +47,7 @@ class Needs:
 
 
 def needs(filter_: Filter, noted: Needs | None = None, *, shown: bool = False) -> Needs:
-    """What `filter_` asks for, added to what was noted before; `shown`: also whom counters stand for, and all labels."""
+    """What `filter_` asks for, added to what was noted. `shown`: and whom counters stand for, with all labels."""
     noted = Needs() if noted is None else noted
     match filter_:
         case And(parts) | Or(parts):

@@ -153,12 +153,8 @@ def problems(definition: Definition, object_type: ObjectTypeRow, catalogue: Cata
         yield TriggerMissing(path=("triggers",))
     yield from _size_problems(definition)
     for n, trigger in enumerate(definition.triggers):
-        try:
-            bind_trigger(trigger, object_type, catalogue)
-        except Problem as problem:
+        for problem in filters.problems(trigger.where, object_type, catalogue):
             yield problem.at("triggers", n, "filterMet", "where")
-        except Refused as refused:
-            yield from (problem.at("triggers", n, "filterMet", "where") for problem in refused.problems)
     for n, action in enumerate(definition.actions):
         try:
             bind_action(action, object_type, catalogue)
