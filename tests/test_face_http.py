@@ -1,5 +1,6 @@
 """The endpoint over HTTP: what is no proper request is told so in JSON, with a code, and never as a stack trace."""
 
+import json
 from typing import Any
 
 import asyncpg
@@ -287,3 +288,15 @@ async def test_lost_connections_are_told_as_such_and_made_again(db: Database, da
         codes = {error["extensions"]["code"] for answer in answers for error in answer.get("errors", [])}
         assert codes <= {"UNAVAILABLE"}
         assert answers[-1]["data"]["account"]["name"] == "acme"
+
+
+async def test_a_document_that_cannot_run_is_told_as_the_one_event_of_its_stream(db: Database) -> None:
+    async with opened(db) as client:
+        headers = client.headers | {"Accept": "text/event-stream"}
+        for query in ("{", "{ account { nothing } }", "{ account { name } } { account { name } }"):
+            answer = await client.http.post("/graphql", json={"query": query}, headers=headers)
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            told, end = answer.text.strip("\n").split("\n\n")
+            assert json.loads(told.removeprefix("event: next\ndata: "))["errors"][0]["message"]
+            assert end == "event: complete\ndata: "

@@ -152,6 +152,14 @@ function Examples() {
   const active = editor.tabs[editor.activeTabIndex];
   const current = examples.find((example) => example.query === active?.query);
 
+  // What the editors hold is written beside them for the eyes only.
+  useEffect(() => {
+    const names = { queryEditor: "Operation", variableEditor: "Variables", responseEditor: "Answer" };
+    for (const [name, label] of Object.entries(names)) {
+      editor[name]?.getInputField().setAttribute("aria-label", label);
+    }
+  }, [editor.queryEditor, editor.variableEditor, editor.responseEditor]);
+
   useEffect(() => {
     if (!waiting || !execution || !editor.queryEditor) {
       return undefined;
