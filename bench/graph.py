@@ -110,7 +110,14 @@ async def build(db: Database, name: str, size: Size) -> Graph:
             rows = [(number, properties(n, chance)) for n, number in enumerate(graph.ids[object_type])]
             await _write_records(tx, tx.catalogue.by_name[object_type], rows)
         await _write_associations(tx, _pairs(graph, chance))
-    for table in ("record", "association", "association_count", "property_value", "property_key", "unique_value"):
+    for table in (
+        "record",
+        "association",
+        "association_count",
+        "property_value",
+        "property_key",
+        "unique_value",
+    ):
         await db.pool.execute(f"VACUUM ANALYZE {table}")
     return graph
 
