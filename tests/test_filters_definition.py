@@ -9,7 +9,7 @@ from engine.filters import Reference
 from engine.problems import Refused
 from storage.catalogue import AssociationTypeRow
 from storage.database import Database
-from storage.filters import shape, tree
+from storage.filters import shape
 from tests.filtering import World, associated, leaf, world
 
 KNOWN = leaf("text", "KNOWN")
