@@ -47,6 +47,10 @@ class Ask:
     wish: Wish
 
 
+# How many combinations of labels are remembered for one catalogue and verb.
+WISHES_KEPT = 1_000
+
+
 class Wishes:
     """Turns label names into types, once for each combination."""
 
@@ -64,6 +68,8 @@ class Wishes:
         key = (from_object_type_id, to_object_type_id, labels, flipped)
         known = self._known.get(key)
         if known is None:
+            if len(self._known) >= WISHES_KEPT:
+                self._known.clear()
             known = self._known[key] = self._make(from_object_type_id, to_object_type_id, labels, flipped)
         return known
 
@@ -109,6 +115,17 @@ class Wishes:
             to_type=catalogue.object_types[far].name,
             known=known or "none",
         )
+
+
+def wishes_of(kinds: Kinds, verb: Verb, *, first_primary: bool, labels_needed: bool = False) -> Wishes:
+    """The wishes under a catalogue; the same ones as long as it is the same catalogue."""
+    key = (verb, first_primary, labels_needed)
+    known = kinds.wishes.get(key)
+    if known is None:
+        known = kinds.wishes[key] = Wishes(
+            kinds, verb, first_primary=first_primary, labels_needed=labels_needed
+        )
+    return known
 
 
 def understand(

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from engine.associations.asks import Ask, Wishes, understand
-from engine.associations.kinds import Kinds
+from engine.associations.asks import Ask, understand, wishes_of
+from engine.associations.kinds import Kinds, kinds_of
 from engine.associations.pairs import AssociationResult, Pair, Verb
 from engine.associations.plan import Book, Decision, PairKey, decide
 from engine.associations.refusals import explain
@@ -66,8 +66,8 @@ async def _carry_out(
     first_primary: bool = False,
     labels_needed: bool = False,
 ) -> Outcomes:
-    kinds = Kinds(tx.catalogue)
-    wishes = Wishes(kinds, verb, first_primary=first_primary, labels_needed=labels_needed)
+    kinds = kinds_of(tx.catalogue)
+    wishes = wishes_of(kinds, verb, first_primary=first_primary, labels_needed=labels_needed)
     moving = {end for pair in pairs if "primary" in pair.labels for end in (pair.from_id, pair.to_id)}
     records, survivors = await hold(
         tx, {end for pair in pairs for end in (pair.from_id, pair.to_id)}, moving, kinds

@@ -1,6 +1,8 @@
 """Association types as the rules look at them: with their limits both ways, and which end has one primary."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from storage.catalogue import AssociationTypeRow, Catalogue
 
@@ -28,12 +30,30 @@ class Kind:
     counted: bool
 
 
+# How many catalogues' types one process keeps prepared.
+KEPT = 256
+
+_prepared: "OrderedDict[int, Kinds]" = OrderedDict()
+
+
+def kinds_of(catalogue: Catalogue) -> "Kinds":
+    """The association types of a catalogue; the same ones as long as it is the same catalogue."""
+    known = _prepared.get(id(catalogue))
+    if known is None or known.catalogue is not catalogue:
+        known = _prepared[id(catalogue)] = Kinds(catalogue)
+        while len(_prepared) > KEPT:
+            _prepared.popitem(last=False)
+    return known
+
+
 class Kinds:
     """The association types of a catalogue, prepared as they are asked for."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._known: dict[int, Kind] = {}
+        # What requests have been understood to ask for, by whatever tells them apart (see asks.wishes_of).
+        self.wishes: dict[tuple[object, ...], Any] = {}
 
     def __getitem__(self, type_id: int) -> Kind:
         known = self._known.get(type_id)
