@@ -152,6 +152,8 @@ def passing(edge: Edge, form: Form, value: Any, *, beyond: bool, now: datetime) 
 
     `value` is a day or a moment. None: it has already, or it never will.
     """
+    if isinstance(edge, Shift) and edge.unit in EXACT and form is not Form.DAY:
+        return _reached(edge, value, beyond, _whole(now))
     place = day if form is Form.DAY else moment
 
     def passed(at: datetime) -> bool:
@@ -172,6 +174,18 @@ def passing(edge: Edge, form: Form, value: Any, *, beyond: bool, now: datetime) 
     except OverflowError:
         return None
     return _first(passed, low, high, MILLISECOND)
+
+
+def _reached(edge: Shift, value: datetime, beyond: bool, now: datetime) -> datetime | None:
+    """`passing` of an edge that is a fixed span from now, among moments."""
+    whole = _whole(value)
+    if beyond or whole < value:
+        whole += MILLISECOND
+    try:
+        found = whole - edge.amount * EXACT[edge.unit]
+    except OverflowError:
+        return None
+    return found if found > now else None
 
 
 def _first(holds: Callable[[datetime], bool], low: datetime, high: datetime, step: timedelta) -> datetime:
