@@ -4,7 +4,7 @@ Listeners are workflows and active segments. A candidate is only examined, so na
 time and one too few loses an enrollment or a member.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -41,6 +41,9 @@ class Cause:
 
 # {listener: {record: why it is examined}}
 Candidates: TypeAlias = dict[int, dict[int, Cause]]
+
+# Whether a change that a listener has heard of can make a difference to it.
+Matters: TypeAlias = Callable[[QueuedChange, Listener], bool]
 
 
 def refs(bound: Iterable[Filter], object_type_id: int, catalogue: Catalogue) -> list[Ref]:
@@ -89,9 +92,12 @@ def heard(change: QueuedChange, listener: Listener) -> bool:
 
 
 def candidates(
-    changes: Sequence[QueuedChange], listeners: Iterable[Listener], catalogue: Catalogue
+    changes: Sequence[QueuedChange],
+    listeners: Iterable[Listener],
+    catalogue: Catalogue,
+    matters: Matters = lambda _change, _listener: True,
 ) -> tuple[Candidates, list[WalkRow]]:
-    """The records to examine, and the walks that lead to further ones."""
+    """The records to examine, and the walks that lead to further ones; what does not matter is passed over."""
     by_key: dict[Key, list[Listener]] = {}
     for listener in listeners:
         by_key.setdefault((listener.ref.kind, listener.ref.ref_id), []).append(listener)
@@ -101,7 +107,7 @@ def candidates(
         cause = cause_of(change)
         for key in keys(change, catalogue):
             for listener in by_key.get(key, ()):
-                if not heard(change, listener):
+                if not heard(change, listener) or not matters(change, listener):
                     continue
                 if not listener.ref.path:
                     offer(near, listener.listener_id, change.record_id, cause)

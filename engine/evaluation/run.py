@@ -64,7 +64,9 @@ async def _listen(tx: Transaction, claimed: Sequence[QueuedChange]) -> tuple[Can
     keys = sorted({key for change in claimed for key in listening.keys(change, tx.catalogue)})
     if not keys:
         return {}, []
-    return listening.candidates(claimed, await listeners.listening(tx, keys), tx.catalogue)
+    heard = await listeners.listening(tx, keys)
+    matters = await segments.mattering(tx, claimed, heard)
+    return listening.candidates(claimed, heard, tx.catalogue, matters)
 
 
 async def _examine(db: Database, tx: Transaction, found: Candidates) -> None:

@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine import filters
+from engine.filters import Deciders
 from engine.problems import Problem, Refused
 from storage import segments as stored
 from storage.catalogue import Catalogue
@@ -26,6 +27,8 @@ class Bound:
     problems: tuple[Problem, ...] = ()
     # Whether the clock alone can change who meets the filter.
     moving: bool = False
+    # What its leaves say of values, so that changes which cannot matter are passed over.
+    deciders: Deciders = field(default_factory=dict)
 
 
 # A segment's filter changes with the version of the account's definitions, and so do the names in it.
@@ -53,7 +56,13 @@ def bind(catalogue: Catalogue, segment_id: int, definition: dict[str, Any] | Non
     object_type = catalogue.object_types[row.object_type_id]
     try:
         found = filters.bind(definition, object_type, catalogue)
-        return Bound(segment_id, row.object_type_id, found, moving=filters.moving(found))
+        return Bound(
+            segment_id,
+            row.object_type_id,
+            found,
+            moving=filters.moving(found),
+            deciders=filters.deciders(found, catalogue),
+        )
     except Problem as problem:
         return Bound(segment_id, row.object_type_id, None, (problem,))
     except Refused as refused:

@@ -1,15 +1,19 @@
 """Active segments follow changes: which candidates are to be examined, and who joins or leaves for the answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.evaluation.listening import Candidates
+from engine import filters
+from engine.evaluation.listening import PROPERTY, Candidates, Matters
 from engine.filters.foreseeing import Foreseen
 from engine.filters.matching import Asked
 from engine.segments import bound, moves
 from engine.segments.bound import Bound
 from storage import match_states, memberships
+from storage.changes import ChangeKind, QueuedChange
 from storage.database import Transaction
+from storage.filters import facts
+from storage.listeners import Listener
 from storage.memberships import Move
 
 
@@ -28,6 +32,38 @@ class Following:
             for segment in self.segments
             if segment.filter is not None
         ]
+
+
+async def mattering(
+    tx: Transaction, changes: Sequence[QueuedChange], listeners: Iterable[Listener]
+) -> Matters:
+    """Tells changes of properties that can let somebody join or leave a segment from those that cannot.
+
+    A change is compared with the value as it is now, not as it then became. That passes over nothing: between
+    the last look at a record and now, each change leads from a value to one that came later, and the last of them
+    to the present one; if each says the same as what it leads to, then so do the first and the present value.
+    """
+    following = {one.listener_id for one in listeners if one.loses and one.ref.kind == PROPERTY}
+    if not following:
+        return lambda _change, _listener: True
+    known = await bound.load(tx, tx.catalogue, following)
+    changed = {change.record_id for change in changes if change.kind is ChangeKind.UPDATED}
+    values = {row[0]: row[2] for row in await facts.visible(tx, changed)}
+    names = {
+        prop.id: prop.name for kind in tx.catalogue.object_types.values() for prop in kind.properties.values()
+    }
+
+    def matters(change: QueuedChange, listener: Listener) -> bool:
+        if not listener.loses or listener.ref.kind != PROPERTY:
+            return True
+        segment, held = known.get(listener.listener_id), values.get(change.record_id)
+        name = names[listener.ref.ref_id]
+        if segment is None or segment.filter is None or held is None or name not in change.before:
+            return True
+        says = segment.deciders.get((listener.ref.ref_id, listener.ref.path))
+        return filters.matters(says, change.before[name], held.get(name))
+
+    return matters
 
 
 async def prepare(tx: Transaction, found: Candidates) -> Following:
