@@ -48,6 +48,10 @@ class Model:
     def __init__(self, types: dict[int, str]) -> None:
         self.types = types
         self.edges: dict[Edge, set[str]] = {}
+        self.inverses = INVERSE
+        self.limits: dict[tuple[str, str, str | None], int] = dict(LIMITS)
+        # Labels by name: at most one of a group on a pair of records.
+        self.groups: dict[str, str] = {}
 
     def number(self, one: int, other_type: str, name: str | None) -> int:
         return sum(
@@ -57,7 +61,7 @@ class Model:
 
     def carry_out(self, command: str, a: int, b: int, labels: tuple[str, ...]) -> bool:
         """Do what is asked of one pair; False, and nothing done, where it is refused."""
-        known = INVERSE[self.types[a], self.types[b]]
+        known = self.inverses[self.types[a], self.types[b]]
         if a == b or not all(label in known for label in labels):
             return False
         if (command in ("add", "remove") and not labels) or (command == "dissociate" and labels):
@@ -77,7 +81,7 @@ class Model:
     def arrive(self, command: str, a: int, b: int, labels: tuple[str, ...]) -> bool:
         if (a, b) not in self.edges:
             holder, company = (b, a) if self.types[a] == "companies" else (a, b)
-            first = "primary" in INVERSE[self.types[a], self.types[b]] and not self.number(
+            first = "primary" in self.inverses[self.types[a], self.types[b]] and not self.number(
                 holder, self.types[company], None
             )
             if not (self.room(a, b, None) and self.room(b, a, None)):
@@ -95,20 +99,23 @@ class Model:
                 for one, other in list(self.edges):
                     if one == holder:
                         self.put(one, other, "primary", False)
-            elif not (self.room(a, b, label) and self.room(b, a, self.inverse(a, b, label))):
+            elif not (self.room(a, b, label) and self.room(b, a, self.inverse(a, b, label))) or (
+                label in self.groups
+                and any(self.groups.get(held) == self.groups[label] for held in self.edges[a, b])
+            ):
                 return False
             self.put(a, b, label, True)
         return True
 
     def inverse(self, a: int, b: int, label: str) -> str:
-        return INVERSE[self.types[a], self.types[b]][label]
+        return self.inverses[self.types[a], self.types[b]][label]
 
     def room(self, a: int, b: int, label: str | None) -> bool:
-        limit = LIMITS.get((self.types[a], self.types[b], label))
+        limit = self.limits.get((self.types[a], self.types[b], label))
         return limit is None or self.number(a, self.types[b], label) < limit
 
     def put(self, a: int, b: int, label: str, there: bool) -> None:
-        if (a, b) in self.edges and label in INVERSE[self.types[a], self.types[b]]:
+        if (a, b) in self.edges and label in self.inverses[self.types[a], self.types[b]]:
             for edge, name in (((a, b), label), ((b, a), self.inverse(a, b, label))):
                 (self.edges[edge].add if there else self.edges[edge].discard)(name)
 
