@@ -42,8 +42,8 @@ class Cause:
 # {listener: {record: why it is examined}}
 Candidates: TypeAlias = dict[int, dict[int, Cause]]
 
-# Whether a change that a listener has heard of can make a difference to it.
-Matters: TypeAlias = Callable[[QueuedChange, Listener], bool]
+# Those of the listeners to a key for whom a change can make a difference.
+Matters: TypeAlias = Callable[[QueuedChange, Key, Sequence[Listener]], Sequence[Listener]]
 
 
 def refs(bound: Iterable[Filter], object_type_id: int, catalogue: Catalogue) -> list[Ref]:
@@ -95,7 +95,7 @@ def candidates(
     changes: Sequence[QueuedChange],
     listeners: Iterable[Listener],
     catalogue: Catalogue,
-    matters: Matters = lambda _change, _listener: True,
+    matters: Matters = lambda _change, _key, listeners: listeners,
 ) -> tuple[Candidates, list[WalkRow]]:
     """The records to examine, and the walks that lead to further ones; what does not matter is passed over."""
     by_key: dict[Key, list[Listener]] = {}
@@ -106,8 +106,8 @@ def candidates(
     for change in changes:
         cause = cause_of(change)
         for key in keys(change, catalogue):
-            for listener in by_key.get(key, ()):
-                if not heard(change, listener) or not matters(change, listener):
+            for listener in matters(change, key, by_key.get(key, ())):
+                if not heard(change, listener):
                     continue
                 if not listener.ref.path:
                     offer(near, listener.listener_id, change.record_id, cause)

@@ -17,7 +17,7 @@ from storage.changes import QueuedChange
 from storage.database import Actor, Database, Transaction
 from storage.walks import WalkRow
 
-CHANGES_A_BATCH = 500
+CHANGES_A_BATCH = 1_000
 WALKS_A_BATCH = 200
 # How many associated records one transaction may look at; a hub takes as many transactions as it needs.
 NEIGHBOURS_A_BATCH = 2_000

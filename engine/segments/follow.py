@@ -1,10 +1,11 @@
 """Active segments follow changes: which candidates are to be examined, and who joins or leaves for the answers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from engine import filters
-from engine.evaluation.listening import PROPERTY, Candidates, Matters
+from engine.evaluation.listening import PROPERTY, Candidates, Key, Matters
 from engine.filters.foreseeing import Foreseen
 from engine.filters.matching import Asked
 from engine.segments import bound, moves
@@ -45,25 +46,48 @@ async def mattering(
     """
     following = {one.listener_id for one in listeners if one.loses and one.ref.kind == PROPERTY}
     if not following:
-        return lambda _change, _listener: True
+        return lambda _change, _key, listeners: listeners
     known = await bound.load(tx, tx.catalogue, following)
     changed = {change.record_id for change in changes if change.kind is ChangeKind.UPDATED}
     values = {row[0]: row[2] for row in await facts.visible(tx, changed)}
-    names = {
-        prop.id: prop.name for kind in tx.catalogue.object_types.values() for prop in kind.properties.values()
-    }
+    types = tx.catalogue.object_types.values()
+    names = {prop.id: prop.name for object_type in types for prop in object_type.properties.values()}
+    return _Difference(known, values, names).made
 
-    def matters(change: QueuedChange, listener: Listener) -> bool:
-        if not listener.loses or listener.ref.kind != PROPERTY:
-            return True
-        segment, held = known.get(listener.listener_id), values.get(change.record_id)
-        name = names[listener.ref.ref_id]
-        if segment is None or segment.filter is None or held is None or name not in change.before:
-            return True
-        says = segment.deciders.get((listener.ref.ref_id, listener.ref.path))
-        return filters.matters(says, change.before[name], held.get(name))
 
-    return matters
+@dataclass(slots=True)
+class _Difference:
+    """What changes of properties can make a difference to. `values` are the present ones, by record and name."""
+
+    known: Mapping[int, Bound]
+    values: Mapping[int, Mapping[str, Any]]
+    names: Mapping[int, str]
+    # Many changes lead from one value to another that others lead from and to as well.
+    same: dict[tuple[int, Any, Any], Sequence[Listener]] = field(default_factory=dict)
+
+    def made(self, change: QueuedChange, key: Key, listeners: Sequence[Listener]) -> Sequence[Listener]:
+        """Those to whom the change can matter."""
+        held, name = self.values.get(change.record_id), self.names.get(key[1])
+        if key[0] != PROPERTY or held is None or name not in change.before:
+            return listeners
+        before, now = change.before[name], held.get(name)
+        if isinstance(before, list | dict) or isinstance(now, list | dict):
+            return self._told_apart(listeners, before, now)
+        # Numbers and booleans can be equal and say different things.
+        values = (key[1], (type(before), before), (type(now), now))
+        found = self.same.get(values)
+        if found is None:
+            found = self.same[values] = self._told_apart(listeners, before, now)
+        return found
+
+    def _told_apart(self, listeners: Sequence[Listener], before: Any, now: Any) -> Sequence[Listener]:
+        return [one for one in listeners if self._tells_apart(one, before, now)]
+
+    def _tells_apart(self, listener: Listener, before: Any, now: Any) -> bool:
+        segment = self.known.get(listener.listener_id)
+        if not listener.loses or segment is None or segment.filter is None:
+            return True
+        return filters.matters(segment.deciders.get((listener.ref.ref_id, listener.ref.path)), before, now)
 
 
 async def prepare(tx: Transaction, found: Candidates) -> Following:
