@@ -60,6 +60,10 @@ def times(chance: random.Random) -> dict[str, Any]:
 async def live(found: World, names: list[str], chance: random.Random) -> None:
     """Let contacts change over the years, join segments and be enrolled; `found.ids` then has `NAMED` too."""
     start = found.now
+    for n, actor in enumerate(SOURCES):
+        found.actor = actor
+        await found.make(**{f"late{n}": some_values(chance) | times(chance)})
+    names = [*names, *(f"late{n}" for n in range(len(SOURCES)))]
     for at in sorted(near(chance, chance.choice(TURNS)) for _ in range(14)):
         found.now, found.actor = at, chance.choice(SOURCES)
         changed = chance.sample(names, 6)

@@ -252,6 +252,26 @@ async def test_the_folds_agree_on_random_trees_and_records(db: Database, kind: s
     await asyncio.to_thread(agree)
 
 
+@pytest.mark.parametrize("leaves", [moving_leaves(), past_leaves()], ids=["moving", "past"])
+async def test_the_folds_agree_on_each_leaf_alone(db: Database, leaves: Any) -> None:
+    """In trees most leaves are outvoted; alone, each one's answer is seen."""
+    found = await populated(db, seed=17)
+    loop = asyncio.get_running_loop()
+
+    @settings(
+        max_examples=250,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    @given(leaves, clocks(), st.sampled_from(ZONES))
+    def agree(definition: Any, now: datetime, zone: ZoneInfo) -> None:
+        asyncio.run_coroutine_threadsafe(check(found, "contacts", definition, now, zone), loop).result()
+
+    await asyncio.to_thread(agree)
+
+
 async def test_a_record_that_reaches_too_much_to_hold_is_answered_by_sql(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,31 @@ async def test_dates_so_many_units_ago_and_from_now(diary: World) -> None:
     assert await days(diary, "born", "MORE_THAN_FROM_NOW", 1, unit="MONTH") == {"05-01"}
 
 
+@pytest.mark.parametrize("now", [utc("2026-03-29T09:00"), utc("2024-02-29T12:00"), utc("2026-10-31T23:30")])
+async def test_exactly_so_long_is_neither_less_nor_more(db: Database, now: datetime) -> None:
+    found = await world(db)
+    found.now = now
+    steps = {"born": timedelta(days=1), "seen": timedelta(milliseconds=1)}
+    cases = [(unit, sign, name) for unit in Unit for sign in (-1, 1) for name in steps]
+    cases = [case for case in cases if case[2] == "seen" or case[0] not in (Unit.MINUTE, Unit.HOUR)]
+    for unit, sign, name in cases:
+        edge = Shift(unit, sign * 3, BERLIN)
+        at: Any = day(edge, now) if name == "born" else moment(edge, now)
+        before, exactly, after = (f"{unit} {sign} {name} {step}" for step in ("before", "exactly", "after"))
+        await found.make(
+            **{before: {name: (at - steps[name]).isoformat()}},
+            **{exactly: {name: at.isoformat()}, after: {name: (at + steps[name]).isoformat()}},
+        )
+        way = "AGO" if sign < 0 else "FROM_NOW"
+        less = await found.met(leaf(name, f"LESS_THAN_{way}", 3, unit=unit.value), time_zone=BERLIN)
+        more = await found.met(leaf(name, f"MORE_THAN_{way}", 3, unit=unit.value), time_zone=BERLIN)
+        nearer, farther = (after, before) if sign < 0 else (before, after)
+        assert nearer in less
+        assert farther in more
+        assert {exactly, farther}.isdisjoint(less)
+        assert {exactly, nearer}.isdisjoint(more)
+
+
 async def test_dates_in_this_last_and_next_units(diary: World) -> None:
     assert await days(diary, "born", "IN_THIS", unit="DAY") == {"03-31"}
     assert await days(diary, "born", "IN_LAST", unit="DAY") == {"03-30"}
