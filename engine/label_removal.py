@@ -88,10 +88,11 @@ def told(use: Use) -> dict[str, Any]:
     """A use as a problem's details tell it."""
     if use.kind is UseKind.ASSOCIATIONS:
         return {"kind": use.kind.value, "count": use.count}
-    assert use.subject_id is not None  # what is no association is a workflow's
+    assert use.subject is not None  # what is no association has a definition
+    assert use.subject_id is not None
     return {
         "kind": use.kind.value,
-        "id": ids.encode("workflow", use.subject_id),
+        "id": ids.encode(use.subject, use.subject_id),
         "name": use.name,
         "revision": use.revision,
         "path": list(use.path),
@@ -104,6 +105,8 @@ def _spoken(found: Sequence[Use]) -> str:
     for use in found:
         if use.kind is UseKind.ASSOCIATIONS:
             words.append("1 association" if use.count == 1 else f"{use.count} associations")
+        elif use.kind is UseKind.SEGMENT:
+            words.append(f'{".".join(map(str, use.path))} in the segment "{use.name}"')
         else:
             of = "the draft" if use.revision is None else f"revision {use.revision}"
             words.append(f'{".".join(map(str, use.path))} in {of} of the workflow "{use.name}"')

@@ -25,6 +25,7 @@ enum(
     "What uses a label.",
     {
         "ASSOCIATIONS": "Pairs of records that hold it.",
+        "SEGMENT": "The filter of a segment.",
         "WORKFLOW_TRIGGER": "A trigger of a workflow, or a filter in it.",
         "WORKFLOW_ACTION": "An action of a workflow, or a filter in it.",
     },
@@ -40,17 +41,19 @@ class LabelUse:
     count: int = strawberry.field(
         description="How many pairs of records hold it, archived records included; 1 for a place in a definition."
     )
-    name: str | None = strawberry.field(description="The workflow's name; null for associations.")
+    name: str | None = strawberry.field(
+        description="The name of the segment or workflow; null for associations."
+    )
     revision: int | None = strawberry.field(
         description="Which published definition of the workflow names it, published now or still under way; "
-        "null: the draft."
+        "null: the draft, or no workflow."
     )
 
     @strawberry.field
     def id(self) -> strawberry.ID | None:
-        """The workflow's id; null for associations."""
-        number = self.use.subject_id
-        return None if number is None else strawberry.ID(ids.encode("workflow", number))
+        """The id of the segment or workflow; null for associations."""
+        kind, number = self.use.subject, self.use.subject_id
+        return None if kind is None or number is None else strawberry.ID(ids.encode(kind, number))
 
     @strawberry.field
     def path(self) -> list[JSON]:
@@ -77,7 +80,12 @@ class LabelUsage:
     @strawberry.field
     def workflow_count(self) -> int:
         """How many workflows name it."""
-        return len({use.subject_id for use in self.found if use.subject_id is not None})
+        return self._subjects("workflow")
+
+    @strawberry.field
+    def segment_count(self) -> int:
+        """How many segments name it."""
+        return self._subjects("segment")
 
     @strawberry.field
     def in_use(self) -> bool:
@@ -88,6 +96,9 @@ class LabelUsage:
     def uses(self) -> list[LabelUse]:
         """Every use: associations as one, each place in a definition as one."""
         return [LabelUse.of(use) for use in self.found]
+
+    def _subjects(self, kind: str) -> int:
+        return len({use.subject_id for use in self.found if use.subject == kind})
 
 
 @strawberry.type

@@ -8,6 +8,8 @@ from engine import associations, label_removal, labels, records
 from engine.batches import Mode
 from engine.labels import Label
 from engine.problems import Problem, Refused
+from engine.segments import commands as segments
+from engine.segments import fill
 from engine.uses import UseKind, uses
 from engine.workflows import commands
 from storage import workflows
@@ -308,6 +310,46 @@ async def test_enrollments_under_way_on_older_revisions_go_on_with_the_new_label
     assert last is not None
     assert before.definition == last.definition
     assert "setProperty" in str(before.definition)
+
+
+async def test_segments_go_on_with_the_new_label_and_find_whom_it_brings(crm: Flows) -> None:
+    old, new = await crm.label("contacts", "deals", "Buyer"), await crm.label("contacts", "deals", "Payer")
+    async with crm.writing(defining=True) as tx:
+        made = await segments.create(tx, "Buyers", "contacts", segments.ACTIVE, having("buyer"))
+    ann, bob, deal = *await crm.records("contacts", 2), await crm.record("deals")
+    await crm.associate((ann, deal, "buyer"), (bob, deal, "payer"))
+    await settled(crm)
+    assert await members(crm, made.id) == [ann]
+    with pytest.raises(label_removal.LabelInUse) as told:
+        await delete(crm, old)
+    use = told.value.details["uses"][1]
+    assert (use["kind"], use["id"], use["path"]) == (
+        "SEGMENT",
+        f"seg_{made.id}",
+        ["associated", "labels", 0],
+    )
+    await replace(crm, old, new, delete=True)
+    await settled(crm)
+    assert await members(crm, made.id) == [ann, bob]
+    await crm.do(associations.remove_labels, (ann, deal, "payer"))
+    await settled(crm)
+    assert await members(crm, made.id) == [bob]
+
+
+async def settled(crm: Flows) -> None:
+    """Evaluate and fill until nothing is left to do."""
+    while True:
+        await crm.evaluate()
+        if not await fill.run_all(crm.db, now=crm.tick()):
+            return
+
+
+async def members(crm: Flows, segment: int) -> list[int]:
+    """Who is in a segment."""
+    rows = await crm.read(
+        "SELECT m.record_id FROM segment_member AS m WHERE m.account_id = $1 AND m.segment_id = $2", segment
+    )
+    return sorted(row[0] for row in rows)
 
 
 async def test_many_associations_move_in_parts_of_one_transaction(

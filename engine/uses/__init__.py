@@ -7,7 +7,7 @@ name labels joins `USERS`.
 from collections.abc import Sequence
 
 from engine.labels import Label
-from engine.uses import associations, workflows
+from engine.uses import associations, segments, workflows
 from engine.uses.kinds import Exchange, LabelUser, Use, UseKind, exchange
 from storage.catalogue import Catalogue
 from storage.database import Queryable, Transaction
@@ -15,7 +15,7 @@ from storage.database import Queryable, Transaction
 __all__ = ["USERS", "Exchange", "LabelUser", "Use", "UseKind", "exchange", "replace", "uses"]
 
 # In the order in which uses are told. Associations are moved first, since it is there that one may not fit.
-USERS: tuple[LabelUser, ...] = (associations, workflows)
+USERS: tuple[LabelUser, ...] = (associations, segments, workflows)
 
 
 async def uses(reader: Queryable, catalogue: Catalogue, labels: Sequence[Label]) -> dict[int, list[Use]]:

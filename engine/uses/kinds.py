@@ -15,6 +15,7 @@ class UseKind(enum.StrEnum):
     """What uses a label."""
 
     ASSOCIATIONS = "ASSOCIATIONS"
+    SEGMENT = "SEGMENT"
     WORKFLOW_TRIGGER = "WORKFLOW_TRIGGER"
     WORKFLOW_ACTION = "WORKFLOW_ACTION"
 
@@ -23,8 +24,8 @@ class UseKind(enum.StrEnum):
 class Use:
     """A use of the label `pair_id`: a number of associations, or a place in a definition.
 
-    `subject_id` is the workflow's, `revision` the published definition's that names the label (None: the draft's),
-    `path` the place in it.
+    `subject_id` is the segment's or workflow's, `path` the place in its definition, `revision` the published
+    definition of a workflow that names the label (None: its draft).
     """
 
     pair_id: int
@@ -34,6 +35,13 @@ class Use:
     name: str | None = None
     revision: int | None = None
     path: tuple[PathPart, ...] = ()
+
+    @property
+    def subject(self) -> str | None:
+        """What kind of thing it is that names the label; None for associations."""
+        if self.subject_id is None:
+            return None
+        return "segment" if self.kind is UseKind.SEGMENT else "workflow"
 
 
 @dataclass(frozen=True, slots=True)
