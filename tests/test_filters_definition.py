@@ -159,7 +159,10 @@ async def test_an_operator_that_does_not_fit_is_answered_with_those_that_do(acco
     with pytest.raises(Refused) as refused:
         await account.bind(leaf("active", "CONTAINS", "x"))
     (problem,) = refused.value.problems
-    assert problem.details["fitting"] == ["KNOWN", "UNKNOWN", "EQUALS", "NOT_EQUALS"]
+    assert problem.details["fitting"] == [
+        *("KNOWN", "UNKNOWN", "EQUALS", "NOT_EQUALS"),
+        *("HAS_EVER_BEEN", "HAS_NEVER_BEEN", "UPDATED_IN_LAST", "NOT_UPDATED_IN_LAST"),
+    ]
 
 
 async def test_at_most_250_leaves_and_20_levels(account: World) -> None:
