@@ -94,7 +94,7 @@ def _value(kind: Any) -> Any:
         case GraphQLEnumType():
             return next(iter(kind.values))
         case GraphQLInputObjectType():
-            if kind.is_one_of:
+            if kind.extensions["strawberry-definition"].is_one_of:
                 name = next(iter(kind.fields))
                 return {name: _value(get_nullable_type(kind.fields[name].type))}
             return {
