@@ -17,6 +17,7 @@ from engine import feed, imports
 from engine.evaluation import run as evaluate
 from engine.imports import Report
 from engine.imports.labels import split_labels
+from engine.segments import fill
 from engine.workflows import backfill, steps
 from server.app import create_app
 from storage import changes
@@ -133,6 +134,7 @@ async def test_the_real_graph_loads_answers_and_works(db: Database) -> None:
         await ask(client, facts)
         await page_through_the_hub(client, facts)
         await let_a_workflow_mark(db, client, facts)
+        await let_segments_follow(db, client, facts)
 
 
 async def load(db: Database, account: int, facts: Facts) -> None:
@@ -257,6 +259,77 @@ async def mark(db: Database, client: Client, facts: Facts, workflow: str, watche
     assert await completed(watcher) == newcomer
 
 
+async def let_segments_follow(db: Database, client: Client, facts: Facts) -> None:
+    """Segments over one level and over two, of labels: filled, and right after a change at a hub far away."""
+    hub, library = "libc6", "libgl1"
+    sections = {name: facts.packages[name]["section"] for name in (hub, library)}
+    near = facts.dependents[hub]
+    far = set().union(*(facts.dependents[name] for name in facts.dependents[library]))
+    assert min(len(near), len(far)) > 500
+    two_levels = {"associated": DEPENDS | {"where": on(library, sections[library])}}
+    segments = {
+        await segment(client, "near the hub", on(hub, sections[hub])): near,
+        await segment(client, "two from the library", two_levels): far,
+    }
+    await work(db)
+    for ident, expected in segments.items():
+        assert await members(client, ident) == expected
+    for section in ("elsewhere", None):
+        for name, old in sections.items():
+            await client.do(
+                "upsertRecords",
+                "userErrors { message path }",
+                {
+                    "objectType": "packages",
+                    "by": "package_name",
+                    "records": [{"properties": {"package_name": name, "section": section or old}}],
+                },
+            )
+        await work(db)
+        for ident, expected in segments.items():
+            assert await members(client, ident) == (set() if section else expected)
+
+
+DEPENDS: dict[str, Any] = {"to": "packages", "labels": ["depends_on"]}
+
+
+def on(name: str, section: str) -> dict[str, Any]:
+    """The filter: depends on the package of this name while it is in this section."""
+    named = {"property": {"name": "package_name", "operator": "EQUALS", "value": name}}
+    placed = {"property": {"name": "section", "operator": "EQUALS", "value": section}}
+    return {"associated": DEPENDS | {"where": {"and": [named, placed]}}}
+
+
+async def segment(client: Client, name: str, where: dict[str, Any]) -> str:
+    """A new active segment's id."""
+    made = await client.do(
+        "createSegment",
+        "segment { id } userErrors { message path }",
+        {"name": name, "objectType": "packages", "where": where},
+    )
+    return str(made["segment"]["id"])
+
+
+async def members(client: Client, ident: str) -> set[str]:
+    """The names of all members, page by page; as many as the segment says that there are."""
+    found: list[str] = []
+    after: str | None = None
+    while True:
+        page = await client.get(
+            """query ($id: ID!, $after: String) { segment(id: $id) { size filling members(first: 500, after: $after) {
+                 pageInfo { hasNextPage endCursor } nodes { displayName } } } }""",
+            id=ident,
+            after=after,
+        )
+        found += [node["displayName"] for node in page["segment"]["members"]["nodes"]]
+        if not page["segment"]["members"]["pageInfo"]["hasNextPage"]:
+            break
+        after = page["segment"]["members"]["pageInfo"]["endCursor"]
+    assert len(found) == len(set(found)) == page["segment"]["size"]
+    assert page["segment"]["filling"] is False
+    return set(found)
+
+
 async def completed(watcher: Talk) -> str:
     """The next package of which the watcher hears that it went through the workflow."""
     while True:
@@ -271,7 +344,8 @@ async def work(db: Database) -> None:
     while True:
         evaluated = await evaluate.run_all(db, now=now)
         await backfill.run_all(db, now=now)
-        if not await steps.run_due(db, now=now) and not evaluated:
+        filled = await fill.run_all(db, now=now)
+        if not await steps.run_due(db, now=now) and not evaluated and not filled:
             return
 
 
