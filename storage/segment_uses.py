@@ -3,7 +3,8 @@
 from storage.database import Queryable
 from storage.statements import Statement
 
-# Read whole: definitions are few, and this is asked before a segment is deleted.
+# Read whole: definitions are few, and this is asked before a segment is deleted. A revision counts while it is
+# published or enrollments are under way on it.
 NAMING = Statement(
     "segment_uses.naming",
     """
@@ -16,9 +17,13 @@ NAMING = Statement(
        AND (jsonb_path_exists(w.draft, '$.** ? (@ == $name)', jsonb_build_object('name', $2::text))
             OR EXISTS (
                SELECT FROM workflow_revision AS r
-                WHERE r.account_id = $1 AND r.workflow_id = w.id AND r.revision = w.published_revision
+                WHERE r.account_id = $1 AND r.workflow_id = w.id
                   AND jsonb_path_exists(r.definition, '$.** ? (@ == $name)',
-                                        jsonb_build_object('name', $2::text))))
+                                        jsonb_build_object('name', $2::text))
+                  AND (r.revision = w.published_revision
+                       OR EXISTS (SELECT FROM enrollment AS e
+                                   WHERE e.account_id = $1 AND e.workflow_id = w.id
+                                     AND e.revision = r.revision AND e.status = 'ACTIVE'))))
      ORDER BY kind, id
     """,
 )

@@ -7,7 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from engine.filters.facts import TooWide, fetch
 from engine.filters.foreseeing import Foreseeing, Foreseen, moving
-from engine.filters.predicates import Fold, fold, predicate
+from engine.filters.predicates import Fold, Predicate, fold, predicate
 from storage.catalogue import Catalogue
 from storage.database import Queryable
 from storage.filters import facts as stored
@@ -50,11 +50,21 @@ async def foreseen(
     nobody = Foreseen(False, None)
     if not any(moving(filter_) for filter_, _, _ in asked):
         truths = await _truths(reader, asked, now)
-        return [{one: Foreseen(met, None) for one, met in answer.items()} for answer in truths]
-    folds = [fold(filter_, now, Foreseeing(now)) for filter_, _, _ in asked]
+        told = {truth: Foreseen(truth, None) for truth in (False, True)}
+        return [{one: told[met] for one, met in answer.items()} for answer in truths]
+    folds = [
+        fold(filter_, now, Foreseeing(now)) if moving(filter_) else _for_good(predicate(filter_, now))
+        for filter_, _, _ in asked
+    ]
     # SQL does not tell until when: who is left to it is looked at again soon.
     later = [now + SOON if moving(filter_) else None for filter_, _, _ in asked]
     return await _answers(reader, asked, now, folds, nobody, lambda n, met: Foreseen(met, later[n]))
+
+
+def _for_good(met: Predicate) -> Fold[Foreseen]:
+    """The answer of a filter that the clock does not change."""
+    answers = {truth: Foreseen(truth, None) for truth in (False, True)}
+    return lambda record_id, facts: answers[met(record_id, facts)]
 
 
 async def _truths(reader: Queryable, asked: Sequence[Asked], now: datetime) -> list[dict[int, bool]]:
