@@ -51,13 +51,13 @@ HOLD = Statement(
     """,
 )
 
-# All memberships of the records are read along the index of records; a record is in few segments beside those
-# that exist.
+# All memberships of the records, along the index of records: a record is in few segments beside those that exist,
+# and to look for each record in each segment would be a probe for each pair.
 OF_RECORDS = Statement(
     "memberships.of_records",
     """
     SELECT m.segment_id, m.record_id FROM segment_member AS m
-     WHERE m.account_id = $1 AND m.record_id = ANY($2::bigint[]) AND m.segment_id = ANY($3::bigint[])
+     WHERE m.account_id = $1 AND m.record_id = ANY($2::bigint[])
     """,
 )
 
@@ -169,8 +169,9 @@ async def among(
     reader: Queryable, segment_ids: Collection[int], record_ids: Collection[int]
 ) -> set[tuple[int, int]]:
     """Those (segment, record) of all combinations that are memberships."""
-    rows = await reader.fetch(OF_RECORDS, list(record_ids), list(segment_ids))
-    return {(row["segment_id"], row["record_id"]) for row in rows}
+    wanted = set(segment_ids)
+    rows = await reader.fetch(OF_RECORDS, sorted(record_ids))
+    return {(row[0], row[1]) for row in rows if row[0] in wanted}
 
 
 async def between(reader: Queryable, segment_id: int, after: int, last: int) -> set[int]:
