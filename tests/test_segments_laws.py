@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine import associations, records
+from engine import associations, filters, records
 from engine.associations import Pair
 from engine.batches import Mode
 from engine.evaluation import listening
@@ -223,6 +223,17 @@ async def test_an_engine_that_does_not_walk_back_is_caught(
         return found, []
 
     monkeypatch.setattr(listening, "candidates", near_only)
+    with pytest.raises(AssertionError):
+        for seed in range(3):
+            await turmoil(crm, seed)
+            await crm.expect_at_rest()
+
+
+async def test_an_engine_that_passes_over_changes_which_matter_is_caught(
+    crm: Segments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The broken variant: it takes only a value that was not there before for a difference.
+    monkeypatch.setattr(filters, "matters", lambda _says, before, _now: before is None)
     with pytest.raises(AssertionError):
         for seed in range(3):
             await turmoil(crm, seed)
