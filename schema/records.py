@@ -22,7 +22,7 @@ from schema.enrolled import Enrolled
 from schema.filters import FilterInput, OrderInput, asked
 from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
 from schema.memberships import InSegments
-from schema.nodes import Node, PageInfo, page_info
+from schema.nodes import PageInfo, page_info
 from schema.scalars import JSON
 from storage.selection.pages import EdgeRow
 
@@ -326,16 +326,6 @@ class RecordQuery:
             return cast("RecordConnection", compiled)
         page = asked(where, order_by, first, after, last, before)
         return RecordConnection(listed=await reads.listed(info.context, object_type, page))
-
-    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
-    async def node(
-        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id.")]
-    ) -> Node | None:
-        """Something by its id alone; null where there is none."""
-        if ids.kind_of(id) != "record":
-            return None
-        found = await reads.record(info.context, None, id, None)
-        return None if found is None else Record.of(found)
 
 
 async def _compiled(info: Info) -> Fragment | None:

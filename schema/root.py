@@ -14,6 +14,7 @@ from schema.keys import KeyMutation, KeyQuery
 from schema.label_removal import LabelRemovalMutation
 from schema.label_usage import LabelUsageQuery
 from schema.labels import LabelMutation, LabelQuery
+from schema.node import NodeQuery
 from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
 from schema.properties import PropertyMutation
 from schema.record_mutations import RecordMutation
@@ -34,6 +35,7 @@ class Query(
     KeyQuery,
     LabelQuery,
     LabelUsageQuery,
+    NodeQuery,
     ObjectTypeQuery,
     RecordQuery,
     SegmentQuery,
