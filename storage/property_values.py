@@ -35,6 +35,9 @@ INSERT = Statement(
     """,
 )
 
+# How values are stored in JSON; all others are strings.
+STORED_AS = {"NUMBER": "number", "BOOLEAN": "boolean"}
+
 # One keyset page of records a statement, along the index of the default order. They are read as they are now and
 # held still: who changes one afterwards writes its values anew, and what a writer has written already is
 # left alone. A choice's position is its place in the stored array, as `_rows` counts it. Values that are not of
@@ -59,6 +62,7 @@ FILL = Statement(
                                                  ELSE jsonb_build_array(page.value) END
                ) WITH ORDINALITY AS part(value, n)
          WHERE page.value IS NOT NULL AND (jsonb_typeof(page.value) = 'array') = $8
+          AND jsonb_typeof(part.value) = $9::text
             ON CONFLICT DO NOTHING
     )
     SELECT max(page.id) AS last, count(*) AS n FROM page
@@ -106,7 +110,16 @@ async def replace(
 async def fill(tx: Transaction, prop: PropertyRow, after: int, limit: int) -> tuple[int, int]:
     """Write the values of the next `limit` records of the property's object type: (the last one's id, their number)."""
     row = await tx.fetchrow(
-        FILL, prop.object_type_id, after, limit, prop.id, prop.name, TEXT_KEPT, prop.multiple
+        FILL,
+        prop.object_type_id,
+        after,
+        limit,
+        prop.id,
+        prop.name,
+        TEXT_KEPT,
+        prop.multiple,
+        # What is stored otherwise than its type is no value.
+        STORED_AS.get(prop.type, "string"),
     )
     assert row is not None  # an aggregate without groups has one row
     return row["last"] or after, int(row["n"])
