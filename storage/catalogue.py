@@ -1,4 +1,4 @@
-"""The catalogue: an account's object types, properties and association types, as one immutable value."""
+"""The catalogue: an account's object types, properties, association types and event types, as one immutable value."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field, fields
@@ -6,56 +6,23 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from storage.event_types import BUILT_IN, EventTypeRow, from_json
+from storage.property_rows import PropertyRow
 from storage.statements import Statement
 
 if TYPE_CHECKING:
     from storage.database import Queryable
 
-
-@dataclass(frozen=True, slots=True)
-class PropertyRow:
-    """A property. `type` is one of STRING NUMBER BOOLEAN DATE DATETIME ENUMERATION PHONE JSON.
-
-    Its values are indexed in `property_value` where it is searchable, else in `property_key`. From one to the other
-    it goes online, by `index_state`: FILLING (both are written, the old one is read), RETIRING (both are written,
-    the new one is read: whoever still reads the old one has time to end), CLEARING (the old one is being
-    emptied), READY.
-    """
-
-    id: int
-    object_type_id: int
-    name: str
-    label: str
-    group_name: str
-    description: str | None
-    type: str
-    field: str
-    multiple: bool
-    is_unique: bool
-    required: bool
-    searchable: bool
-    read_only: bool
-    calculated: bool
-    options: tuple[dict[str, Any], ...]
-    created_at: datetime
-    archived_at: datetime | None
-    index_state: str = "READY"
-    index_changed_at: datetime | None = None
-
-    @property
-    def writes_values(self) -> bool:
-        """Whether its values are kept in `property_value`."""
-        return self.searchable or self.index_state in ("FILLING", "RETIRING")
-
-    @property
-    def writes_keys(self) -> bool:
-        """Whether its values are kept in `property_key`."""
-        return self.type != "JSON" and (not self.searchable or self.index_state in ("FILLING", "RETIRING"))
-
-    @property
-    def reads_values(self) -> bool:
-        """Whether `property_value` has all of its values; if not, `property_key` has (JSON is in neither)."""
-        return self.searchable is (self.index_state != "FILLING")
+# What definitions are made of, in one place for those who read them.
+__all__ = [
+    "AssociationTypeRow",
+    "Catalogue",
+    "EventTypeRow",
+    "ObjectTypeRow",
+    "PropertyRow",
+    "SegmentRow",
+    "load",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +120,22 @@ class Catalogue:
     segments: dict[int, SegmentRow] = field(default_factory=dict)
     # The object type of each workflow.
     workflows: dict[int, int] = field(default_factory=dict)
+    # Those that every account has, and the account's own, archived ones included.
+    event_types: dict[int, EventTypeRow] = field(default_factory=lambda: dict(BUILT_IN))
 
     @cached_property
     def by_name(self) -> dict[str, ObjectTypeRow]:
         """Object types by internal name."""
         return {row.name: row for row in self.object_types.values()}
+
+    @cached_property
+    def _events_by_name(self) -> dict[str, EventTypeRow]:
+        return {row.name: row for row in self.event_types.values()}
+
+    def event_type(self, name: str) -> EventTypeRow | None:
+        """The event type with internal name `name`, unless there is none or it is archived."""
+        found = self._events_by_name.get(name)
+        return found if found is not None and found.archived_at is None else None
 
     @cached_property
     def _by_pair(self) -> dict[tuple[int, int], list[AssociationTypeRow]]:
@@ -222,6 +200,7 @@ LOAD = Statement(
               FROM segment AS s WHERE s.account_id = $1) AS segments,
            (SELECT jsonb_agg(jsonb_build_array(w.id, w.object_type_id))
               FROM workflow AS w WHERE w.account_id = $1) AS workflows,
+           (SELECT jsonb_agg(to_jsonb(e.*)) FROM event_type AS e WHERE e.account_id = $1) AS event_types,
            (SELECT c.settings ->> 'time_zone' FROM account AS c WHERE c.account_id = $1) AS time_zone
     """,
 )
@@ -248,6 +227,7 @@ async def load(reader: "Queryable") -> Catalogue:
         row["time_zone"] or "UTC",
         {found["id"]: SegmentRow(**found) for found in row["segments"] or []},
         {workflow_id: object_type_id for workflow_id, object_type_id in row["workflows"] or []},
+        BUILT_IN | {found["id"]: from_json(found) for found in row["event_types"] or []},
     )
 
 

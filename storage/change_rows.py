@@ -94,6 +94,9 @@ def changes(row: Any) -> Iterator[QueuedChange]:
     told: Iterable[tuple[int, tuple[int, ...], tuple[int, ...]]]
     if not types:
         told = ((record_id, (), ()) for record_id in records)
+    elif row["kind"] == ChangeKind.OCCURRED:
+        # Each event is a change of its own, whatever else occurred to its record.
+        told = ((record_id, (types[0],), (others[n],)) for n, record_id in enumerate(records))
     else:
         ends: dict[int, tuple[list[int], list[int]]] = {}
         for n, record_id in enumerate(records):

@@ -191,13 +191,15 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
 async def claim(tx: "Transaction", limit: int) -> list[QueuedChange]:
     """Take some `limit` changes off the queue, oldest first; they are gone if the transaction commits.
 
-    A row that was begun is taken whole. What a transaction did to a record's associations is one change.
+    A row that was begun is taken whole. What a transaction did to a record's associations is one change; each event
+    that occurred is one.
     """
     changes: dict[Any, QueuedChange] = {}
     for row in sorted(await tx.fetch(CLAIM, limit), key=lambda row: row["id"]):
         for change in change_rows.changes(row):
             # Only what the batch did to associations comes in several rows.
-            plain = change.type_ids and not change.properties and not change.before
+            occurred = change.kind is ChangeKind.OCCURRED
+            plain = change.type_ids and not change.properties and not change.before and not occurred
             made = (change.at, change.source, change.source_id, change.depth, change.version)
             key = (change.record_id, change.kind, made) if plain else len(changes)
             known = changes.get(key)

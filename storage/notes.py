@@ -23,6 +23,10 @@ class ChangeKind(enum.StrEnum):
     SEGMENT_LEFT = "SEGMENT_LEFT"
     # A workflow to which a listener refers enrolled the record, or came to an end with it; it stands as the type.
     ENROLLMENT_MOVED = "ENROLLMENT_MOVED"
+    # An event occurred to the record: its type stands as the type, the event as the other end; one change an event.
+    OCCURRED = "OCCURRED"
+    # Events came to the record with one that was merged into it; their type stands as the type. Nothing occurred.
+    EVENTS_MOVED = "EVENTS_MOVED"
 
 
 class EventKind(enum.StrEnum):
@@ -40,6 +44,8 @@ class EventKind(enum.StrEnum):
     # Definitions: one label took another's place everywhere; a label was deleted.
     LABEL_REPLACED = "LABEL_REPLACED"
     LABEL_DELETED = "LABEL_DELETED"
+    # An event of some type (the subject) occurred to a record.
+    EVENT_OCCURRED = "EVENT_OCCURRED"
     ENROLLED = "ENROLLED"
     STEP_DONE = "STEP_DONE"
     STEP_SKIPPED = "STEP_SKIPPED"
@@ -81,7 +87,7 @@ class AssociationChanges:
     """Changes (`ChangeKind.ASSOCIATED` or `DISSOCIATED`) under one association type, noted together.
 
     `record_ids[i]`, at which the type stands, with `other_ids[i]`; a record may come several times. Joins and
-    leaves of one segment are noted likewise: it is the type, and the other end.
+    leaves of one segment are noted likewise: it is the type, and the other end. So are events of one type.
     """
 
     kind: ChangeKind

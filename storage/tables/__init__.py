@@ -2,8 +2,18 @@
 
 from sqlmodel import SQLModel
 
-from storage.tables import accounts, associations, changes, imports, records, segments, workflows
+from storage.tables import accounts, associations, changes, events, imports, records, segments, workflows
 
 metadata = SQLModel.metadata
 
-__all__ = ["accounts", "associations", "changes", "imports", "metadata", "records", "segments", "workflows"]
+__all__ = [
+    "accounts",
+    "associations",
+    "changes",
+    "events",
+    "imports",
+    "metadata",
+    "records",
+    "segments",
+    "workflows",
+]
