@@ -6,8 +6,8 @@ from typing import Any
 
 from engine import ids
 from engine.problems import MalformedId, Problem
-from engine.workflows import commands
-from engine.workflows import definition as definitions
+from engine.workflows import checking, commands
+from engine.workflows.definition import load
 from resolvers import listings, loaders
 from resolvers.context import Context
 from resolvers.listings import InvalidPageSize, MalformedCursor
@@ -109,8 +109,8 @@ async def backfill(context: Context, workflow: WorkflowRow) -> BackfillRow | Non
 async def problems(context: Context, workflow: WorkflowRow) -> list[Problem]:
     """What is broken in the published definition, or, before the first publication, in the draft."""
     row = await revision(context, workflow)
-    definition = definitions.load(workflow.draft if row is None else row.definition)
-    return list(definitions.problems(definition, of(context, workflow), context.catalogue))
+    definition = load(workflow.draft if row is None else row.definition)
+    return list(checking.problems(definition, of(context, workflow), context.catalogue))
 
 
 def of(context: Context, workflow: WorkflowRow) -> ObjectTypeRow:

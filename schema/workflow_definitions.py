@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Any, TypeAlias, assert_never
+from typing import Annotated, Any, TypeAlias
 
 import strawberry
 
-from engine.workflows.definition import Action, ApplyLabel, Definition, SetProperty
+from engine.workflows.definition import Definition
+from engine.workflows.definition.actions import AnyAction as Action
+from engine.workflows.definition.actions import ApplyLabel, SetProperty
+from engine.workflows.definition.triggers import FilterMet
 from schema.documentation import enum
 from schema.filters import FilterInput, filter_definition
 from schema.scalars import JSON
@@ -141,7 +144,11 @@ class WorkflowDefinition:
     def of(cls, definition: Definition) -> "WorkflowDefinition":
         """The definition as clients see it."""
         return cls(
-            triggers=[FilterMetTrigger(where=JSON(trigger.where)) for trigger in definition.triggers],
+            triggers=[
+                FilterMetTrigger(where=JSON(trigger.where))
+                for trigger in definition.triggers
+                if isinstance(trigger, FilterMet)
+            ],
             actions=[_action(action) for action in definition.actions],
         )
 
@@ -158,7 +165,7 @@ def _action(action: Action) -> SetPropertyAction | ApplyLabelAction:
                 id=action.id, to=action.to, label=action.label, where=where, on_error=on_error
             )
         case _:
-            assert_never(action)
+            raise NotImplementedError(action)
 
 
 def definition(

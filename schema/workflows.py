@@ -7,7 +7,7 @@ import strawberry
 
 from engine import ids
 from engine.access import Scope
-from engine.workflows import definition as definitions
+from engine.workflows.definition import load
 from resolvers import workflows as reads
 from resolvers.context import Context
 from schema.access import Requires
@@ -57,7 +57,7 @@ class Workflow(Node):
     @strawberry.field
     def draft(self) -> WorkflowDefinition:
         """What it is going to be, once published."""
-        return WorkflowDefinition.of(definitions.load(self.row.draft))
+        return WorkflowDefinition.of(load(self.row.draft))
 
     @strawberry.field
     async def published(self, info: Info) -> WorkflowRevision | None:
@@ -67,7 +67,7 @@ class Workflow(Node):
             return None
         return WorkflowRevision(
             revision=row.revision,
-            definition=WorkflowDefinition.of(definitions.load(row.definition)),
+            definition=WorkflowDefinition.of(load(row.definition)),
             published_at=row.published_at,
             published_by_id=None
             if row.published_by is None

@@ -29,6 +29,10 @@ class EnrollmentRow:
     error: dict[str, Any] | None
     enrolled_at: datetime
     ended_at: datetime | None
+    waiting: str | None
+    arrived: dict[str, Any] | None
+    occasion: str | None
+    undone_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class Move:
     attempts: int
     error: dict[str, Any] | None
     ended_at: datetime | None
+    waiting: str | None
+    arrived: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,8 @@ class DueGroup:
 # The fields of EnrollmentRow.
 COLUMNS = """
            e.id, e.workflow_id, e.revision, e.record_id, e.epoch, e.status, e.next_step, e.steps, e.depth,
-           e.resume_after, e.due_at, e.attempts, e.reason, e.error, e.enrolled_at, e.ended_at
+           e.resume_after, e.due_at, e.attempts, e.reason, e.error, e.enrolled_at, e.ended_at,
+           e.waiting, e.arrived, e.occasion, e.undone_at
 """
 
 # First time only, whoever else evaluates the same record now: the unique key decides, and one who comes
@@ -169,10 +176,10 @@ MOVE = Statement(
     "enrollments.move",
     """
     UPDATE enrollment AS e
-       SET (status, next_step, steps, resume_after, due_at, attempts, error, ended_at) = (
+       SET (status, next_step, steps, resume_after, due_at, attempts, error, ended_at, waiting, arrived) = (
            SELECT m.new ->> 0, (m.new ->> 1)::int, (m.new ->> 2)::int, (m.new ->> 3)::bigint,
                   (m.new ->> 4)::timestamptz, (m.new ->> 5)::int, nullif(m.new -> 6, 'null'),
-                  (m.new ->> 7)::timestamptz
+                  (m.new ->> 7)::timestamptz, m.new ->> 8, nullif(m.new -> 9, 'null')
              FROM (SELECT $3::jsonb -> e.id::text AS new) AS m)
      WHERE e.account_id = $1 AND e.id = ANY($2::bigint[])
     """,
@@ -248,6 +255,8 @@ async def move(tx: Transaction, moves: Sequence[Move]) -> None:
                 move.attempts,
                 move.error,
                 move.ended_at,
+                move.waiting,
+                move.arrived,
             )
             for move in moves
         }

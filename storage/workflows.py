@@ -62,7 +62,7 @@ INSERT = Statement(
     INSERT INTO workflow (account_id, id, name, object_type_id, draft, draft_version, enabled, created_at,
                           updated_at, created_by)
     VALUES ($1, $2, $3, $4, $5, 1, false, $6, $6, $7)
-    ON CONFLICT (account_id, name) DO NOTHING
+    ON CONFLICT (account_id, name) WHERE deleted_at IS NULL DO NOTHING
     RETURNING id
     """,
 )
@@ -80,7 +80,10 @@ LISTING = Statement(
     """,
 )
 
-NAMED = Statement("workflows.named", "SELECT w.id FROM workflow AS w WHERE w.account_id = $1 AND w.name = $2")
+NAMED = Statement(
+    "workflows.named",
+    "SELECT w.id FROM workflow AS w WHERE w.account_id = $1 AND w.name = $2 AND w.deleted_at IS NULL",
+)
 
 # Editors of one workflow wait for each other here; the version that they read is then compared.
 LOCK = Statement(

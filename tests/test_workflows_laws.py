@@ -223,14 +223,15 @@ async def test_an_engine_that_acts_outside_the_transaction_of_the_move_is_caught
 ) -> None:
     honest = actions.carry_out
 
-    async def outside(tx: Transaction, action: Any, standing: Any) -> list[Result]:
+    async def outside(batch: actions.Batch, bound: Any) -> list[Result]:
         # The broken variant: what is done stands, whether or not the move does. It lets the value alternate,
         # as an effect that cannot be seen to have been there before.
+        tx = batch.tx
         async with tx._database.transaction(tx.account_id, now=tx.now, actor=tx.actor) as other:
-            ids = [row.record_id for row in standing]
+            ids = [row.record_id for row in batch.standing]
             for value in (None, "again"):
                 await records.update(other, [(one, {"jobtitle": value}) for one in ids], Mode.PER_ITEM)
-        return await honest(tx, action, standing)
+        return await honest(batch, bound)
 
     monkeypatch.setattr(steps, "carry_out", outside)
     crashes_everywhere(monkeypatch)

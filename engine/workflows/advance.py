@@ -1,6 +1,6 @@
 """How an enrollment moves: one pure function from where it stands and what came of its action to where it goes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias, assert_never
 
@@ -50,22 +50,61 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Chose:
+    """A branch was decided: the enrollment goes way number `way` of the action. `told` says why, for the history."""
+
+    way: int
+    told: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """The enrollment stays before its action: until a moment, or (None) until it is called.
+
+    `waiting` is DELAY, EVENT or OUTSIDE; the action finds it in the enrollment when its turn comes again.
+    """
+
+    until: datetime | None
+    waiting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """It is no time for actions: the action comes due again at `until`, as if nothing had been."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The action itself ended the enrollment, with this status."""
+
+    status: str
+    changes: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The record was archived, or merged into another."""
 
     merged: bool
 
 
-Result: TypeAlias = Done | Partly | Failed | Crashed | Skipped | Gone
+Result: TypeAlias = Done | Partly | Failed | Crashed | Skipped | Gone | Chose | Waits | Postponed | Ends
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `advance` needs to know of the action: its id, whether it is the last one, and what an error means."""
+    """What `advance` needs to know of the action: its id, what follows it (None: the end), what an error means.
+
+    `ways` are a branch's, see `engine.workflows.definition.program.Node`; `steps_limit` stops what runs away.
+    """
 
     action: str
-    last: bool
+    next: int | None
     stops_on_error: bool
+    ways: tuple[int | None, ...] = ()
+    steps_limit: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +115,9 @@ class Transition:
     step: StepRow | None
 
 
-def advance(standing: EnrollmentRow, plan: Plan, result: Result, now: datetime) -> Transition:
+def advance(  # noqa: C901 - one case a result
+    standing: EnrollmentRow, plan: Plan, result: Result, now: datetime
+) -> Transition:
     """The transition of an active enrollment whose next action came to `result` at `now`."""
     match result:
         case Done(changes):
@@ -108,13 +149,30 @@ def advance(standing: EnrollmentRow, plan: Plan, result: Result, now: datetime) 
                     due_at=now + retry_delay(attempts),
                     attempts=attempts,
                     error=error,
+                    waiting=standing.waiting,
+                    arrived=standing.arrived,
                 ),
                 None,
             )
+        case Chose(way, told):
+            line = _line(standing, plan, now, "DONE", (told,))
+            return _to(standing, plan, plan.ways[way], now, line)
+        case Waits() | Postponed():
+            return Transition(_rest(standing, result), None)
+        case Ends(status, changes):
+            return _ended(standing, now, status, None, _line(standing, plan, now, "DONE", changes))
         case Gone(merged):
             return _ended(standing, now, "MERGED" if merged else "UNENROLLED", None, None)
         case _:
             assert_never(result)
+
+
+def _rest(standing: EnrollmentRow, result: Waits | Postponed) -> Move:
+    """It stays before its action; for a postponed one it is as if nothing had been."""
+    stays = _move(standing, steps=standing.steps, resume_after=standing.resume_after, due_at=result.until)
+    if isinstance(result, Waits):
+        return replace(stays, waiting=result.waiting)
+    return replace(stays, attempts=standing.attempts, waiting=standing.waiting, arrived=standing.arrived)
 
 
 def retry_delay(attempt: int) -> timedelta:
@@ -128,18 +186,23 @@ def complete(standing: EnrollmentRow, now: datetime) -> Transition:
 
 
 def _onward(standing: EnrollmentRow, plan: Plan, now: datetime, line: StepRow) -> Transition:
-    if plan.last:
+    return _to(standing, plan, plan.next, now, line)
+
+
+def _to(standing: EnrollmentRow, plan: Plan, n: int | None, now: datetime, line: StepRow) -> Transition:
+    """On to action number `n`; without one, to the end."""
+    if n is None:
         return _ended(standing, now, "COMPLETED", None, line, next_step=standing.next_step + 1)
-    # Due as before: the next action is due at once, and the index entry stays where it is.
+    if standing.steps + 1 >= plan.steps_limit:
+        error = {
+            "code": "LOOP_GUARD",
+            "message": f"The enrollment has taken {plan.steps_limit} steps; this is taken for a loop.",
+        }
+        return _ended(standing, now, "FAILED", error, line)
+    # Due as before, where it was due: the next action is due at once, and the index entry stays where it is.
+    due_at = now if standing.due_at is None else standing.due_at
     return Transition(
-        _move(
-            standing,
-            next_step=standing.next_step + 1,
-            steps=standing.steps + 1,
-            resume_after=None,
-            due_at=standing.due_at,
-        ),
-        line,
+        _move(standing, next_step=n, steps=standing.steps + 1, resume_after=None, due_at=due_at), line
     )
 
 
@@ -164,6 +227,8 @@ def _ended(
             attempts=0,
             error=error,
             ended_at=now,
+            waiting=None,
+            arrived=None,
         ),
         line,
     )
@@ -178,6 +243,8 @@ def _move(
     next_step: int | None = None,
     attempts: int = 0,
     error: dict[str, Any] | None = None,
+    waiting: str | None = None,
+    arrived: dict[str, Any] | None = None,
 ) -> Move:
     return Move(
         id=standing.id,
@@ -189,6 +256,8 @@ def _move(
         attempts=attempts,
         error=error,
         ended_at=None,
+        waiting=waiting,
+        arrived=arrived,
     )
 
 

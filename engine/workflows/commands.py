@@ -6,7 +6,8 @@ from typing import Any
 from engine import ids, naming
 from engine.evaluation import listening
 from engine.problems import NotFound, Problem, Refused, UnknownObjectType
-from engine.workflows import definition as definitions
+from engine.workflows import checking, triggers
+from engine.workflows.definition import load
 from storage import backfills
 from storage import workflows as stored
 from storage.catalogue import ObjectTypeRow
@@ -42,7 +43,7 @@ async def create(tx: Transaction, name: str, object_type: str, definition: Mappi
         raise UnknownObjectType(name=object_type, path=("objectType",))
     # Filters name workflows: the catalogue has them.
     await tx.redefine()
-    draft = definitions.checked(definition, found, tx.catalogue)
+    draft = checking.checked(definition, found, tx.catalogue)
     (workflow_id,) = await tx.new_ids(1)
     if not await stored.insert(tx, workflow_id, name, found.id, draft):
         raise WorkflowNameTaken(name=name, path=("name",))
@@ -73,7 +74,7 @@ async def update(
         raise WorkflowNameTaken(name=name, path=("name",))
     draft = held.draft
     if definition:
-        draft = definitions.checked({**held.draft, **definition}, _type(tx, held), tx.catalogue)
+        draft = checking.checked({**held.draft, **definition}, _type(tx, held), tx.catalogue)
     await stored.update(tx, workflow_id, name, draft)
     details = {"name": name, "version": version + 1}
     _tell(tx, EventKind.WORKFLOW_UPDATED, workflow_id, held.object_type_id, details)
@@ -89,11 +90,11 @@ async def publish(tx: Transaction, workflow_id: int, version: int | None) -> Wor
     if version not in (None, held.draft_version):
         raise StaleDraft(read=version, version=held.draft_version, path=("version",))
     object_type = _type(tx, held)
-    definition = definitions.load(held.draft)
-    found = list(definitions.problems(definition, object_type, tx.catalogue))
+    definition = load(held.draft)
+    found = list(checking.problems(definition, object_type, tx.catalogue))
     if found:
         raise Refused(found)
-    bound = [definitions.bind_trigger(trigger, object_type, tx.catalogue) for trigger in definition.triggers]
+    bound = [triggers.bind(trigger, object_type, tx.catalogue) for trigger in definition.triggers]
     revision = (held.published_revision or 0) + 1
     refs = listening.refs(bound, object_type.id, tx.catalogue)
     await stored.publish(tx, workflow_id, revision, held.draft, refs)
@@ -136,8 +137,8 @@ async def _runnable(tx: Transaction, held: WorkflowRow) -> None:
         raise NotPublished(name=held.name)
     (row,) = await stored.revisions(tx, [(held.id, held.published_revision)])
     assert row is not None  # a revision is never deleted
-    definition = definitions.load(row.definition)
-    found = next(definitions.problems(definition, _type(tx, held), tx.catalogue), None)
+    definition = load(row.definition)
+    found = next(checking.problems(definition, _type(tx, held), tx.catalogue), None)
     if found is not None:
         raise WorkflowBroken(name=held.name, reason=found.message)
 

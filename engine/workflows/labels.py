@@ -12,7 +12,7 @@ from engine.problems import PathPart
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
 
 # Under these stand internal names of labels: one, or a list of them.
-NAMES = ("label", "labels")
+NAMES = ("label", "labels", "newLabel")
 # What stands under these is data, whatever it looks like.
 DATA = ("value", "values")
 

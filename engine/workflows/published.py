@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from engine.filters.foreseeing import Foreseen
 from engine.filters.matching import Asked
 from engine.problems import Problem, Refused
-from engine.workflows import definition as definitions
-from engine.workflows.definition import Definition
+from engine.workflows import checking, triggers
+from engine.workflows.definition import Definition, Program, compiled
+from engine.workflows.definition import load as loaded
 from storage import workflows as stored
 from storage.catalogue import Catalogue
 from storage.database import Queryable
@@ -21,7 +22,10 @@ KEPT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A workflow with its published revision. `filters` are its triggers; None: they name what is not there."""
+    """A workflow with its published revision. `filters` are its triggers; None: they name what is not there.
+
+    `program` is what its actions make.
+    """
 
     id: int
     revision: int
@@ -29,11 +33,12 @@ class Published:
     enabled: bool
     enabled_version: int
     definition: Definition
+    program: Program
     filters: tuple[Filter, ...] | None
     problems: tuple[Problem, ...]
 
 
-_Bound = tuple[Definition, tuple[Filter, ...] | None, tuple[Problem, ...]]
+_Bound = tuple[Definition, Program, tuple[Filter, ...] | None, tuple[Problem, ...]]
 # Keyed by the version of the account's definitions too, since names are bound to those.
 _kept: OrderedDict[tuple[int, int, int, int], _Bound] = OrderedDict()
 
@@ -80,16 +85,15 @@ async def definitions_of(
 
 
 def _bind(row: RevisionRow, object_type_id: int, catalogue: Catalogue) -> _Bound:
-    definition = definitions.load(row.definition)
+    definition = loaded(row.definition)
+    program = compiled(definition.actions)
     object_type = catalogue.object_types[object_type_id]
-    problems = tuple(definitions.problems(definition, object_type, catalogue))
+    problems = tuple(checking.problems(definition, object_type, catalogue))
     try:
-        bound = tuple(
-            definitions.bind_trigger(trigger, object_type, catalogue) for trigger in definition.triggers
-        )
+        bound = tuple(triggers.bind(trigger, object_type, catalogue) for trigger in definition.triggers)
     except (Problem, Refused):
-        return definition, None, problems
-    return definition, bound, problems
+        return definition, program, None, problems
+    return definition, program, bound, problems
 
 
 def asked(wanted: Sequence[tuple[Published, Sequence[int]]]) -> list[Asked]:

@@ -7,7 +7,7 @@ from engine.evaluation import telling
 from engine.evaluation.listening import WORKFLOW
 from engine.problems import Problem, Refused
 from engine.workflows import published
-from engine.workflows.actions import carry_out
+from engine.workflows.actions import HANDLERS, Batch, bind, carry_out, told
 from engine.workflows.advance import (
     Crashed,
     Failed,
@@ -19,7 +19,7 @@ from engine.workflows.advance import (
     advance,
     complete,
 )
-from engine.workflows.definition import CONTINUE, Action, bind_action, told
+from engine.workflows.definition import Node, OnError
 from storage import enrollments, records, walks
 from storage import workflows as stored
 from storage.changes import ChangeKind, Event, EventKind
@@ -139,30 +139,32 @@ async def _transitions(
     crash: Crashed | None,
 ) -> list[Transition]:
     key = (group.workflow_id, group.revision, workflow.object_type_id)
-    ((definition, _, _),) = await published.definitions_of(tx, tx.catalogue, [key])
-    if group.next_step >= len(definition.actions):
+    ((definition, program, _, _),) = await published.definitions_of(tx, tx.catalogue, [key])
+    if group.next_step >= len(program):
         return [complete(row, tx.now) for row in standing]
-    action = definition.actions[group.next_step]
-    plan = Plan(action.id, group.next_step == len(definition.actions) - 1, action.on_error != CONTINUE)
+    node = program[group.next_step]
+    action = node.action
+    plan = Plan(
+        action.id, node.next, action.on_error is not OnError.CONTINUE, node.ways, definition.guards.steps
+    )
     if crash is not None:
         results: Sequence[Result] = [crash] * len(standing)
-    elif not workflow.enabled:
+    elif not workflow.enabled and not HANDLERS[type(action)].control:
         results = await _skipped(tx, standing)
     else:
-        results = await _results(tx, workflow.object_type_id, action, standing)
+        results = await _results(tx, workflow, group.revision, node, standing)
     return [advance(row, plan, result, tx.now) for row, result in zip(standing, results, strict=True)]
 
 
 async def _results(
-    tx: Transaction, object_type_id: int, action: Action, standing: Sequence[EnrollmentRow]
+    tx: Transaction, workflow: RunningRow, revision: int, node: Node, standing: Sequence[EnrollmentRow]
 ) -> Sequence[Result]:
+    object_type = tx.catalogue.object_types[workflow.object_type_id]
     try:
-        bound = bind_action(action, tx.catalogue.object_types[object_type_id], tx.catalogue)
-    except Problem as problem:
+        bound = bind(node.action, object_type, tx.catalogue)
+    except (Problem, Refused) as problem:
         return [Failed(told(problem))] * len(standing)
-    except Refused as refused:
-        return [Failed(told(refused.problems[0]))] * len(standing)
-    return await carry_out(tx, bound, standing)
+    return await carry_out(Batch(tx, workflow.id, revision, object_type, node, standing), bound)
 
 
 async def _skipped(tx: Transaction, standing: Sequence[EnrollmentRow]) -> list[Result]:

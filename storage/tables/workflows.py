@@ -13,7 +13,8 @@ class Workflow(SQLModel, table=True):
     """A workflow: a draft, the published revision that new enrollments run on, and whether it is on."""
 
     __table_args__ = (
-        UniqueConstraint("account_id", "name"),
+        # A deleted workflow stays, for its history, but gives its name back.
+        Index("workflow_name", "account_id", "name", unique=True, postgresql_where="deleted_at IS NULL"),
         ForeignKeyConstraint(["account_id", "object_type_id"], ["object_type.account_id", "object_type.id"]),
     )
 
@@ -33,6 +34,7 @@ class Workflow(SQLModel, table=True):
     created_at: datetime = moment()
     updated_at: datetime = moment()
     created_by: int | None = big(nullable=True)
+    deleted_at: datetime | None = moment(nullable=True)
 
 
 class WorkflowRevision(SQLModel, table=True):
@@ -103,6 +105,66 @@ class WorkflowBackfill(SQLModel, table=True):
     started_at: datetime = moment()
 
 
+class WorkflowPass(SQLModel, table=True):
+    """A going through many records for a workflow that is under way, and how far it got.
+
+    `kind` SCHEDULE: a schedule's time has come; IMPORT: an import has finished; STATE: what holds of the
+    re-enrollment triggers is noted for records that were enrolled before there were any. `key` names the trigger
+    and its time, so that each is gone through once.
+    """
+
+    __tablename__ = "workflow_pass"
+
+    account_id: int = key()
+    workflow_id: int = key()
+    kind: str = text(primary_key=True)
+    key: str = text(primary_key=True)
+    # Records up to this id are done.
+    after_id: int = big()
+    enrolled: int = big()
+    started_at: datetime = moment()
+    details: dict[str, Any] = document()
+
+
+class WorkflowSchedule(SQLModel, table=True):
+    """When a schedule trigger of a workflow that is on comes next."""
+
+    __tablename__ = "workflow_schedule"
+    __table_args__ = (Index("workflow_schedule_due", "account_id", "next_at"),)
+
+    account_id: int = key()
+    workflow_id: int = key()
+    # The number of the trigger: re-enrollment triggers count on behind the others.
+    trigger: int = key()
+    next_at: datetime = moment()
+
+
+class TriggerState(SQLModel, table=True):
+    """Which re-enrollment triggers held when a record was last examined: only one that newly holds re-enrolls.
+
+    Held (locked) while the record is examined, so that evaluations of one record follow each other.
+    """
+
+    __tablename__ = "trigger_state"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "80"}},)
+
+    account_id: int = key()
+    workflow_id: int = key()
+    record_id: int = key()
+    # Numbers of triggers.
+    held: list[int] = bigs()
+
+
+class EnrollmentDiagnosis(SQLModel, table=True):
+    """Why a record was enrolled, as it was seen then: the tree of filters with values and records looked at."""
+
+    __tablename__ = "enrollment_diagnosis"
+
+    account_id: int = key()
+    enrollment_id: int = key()
+    tree: dict[str, Any] = document()
+
+
 class Enrollment(SQLModel, table=True):
     """A record's walk through one revision of a workflow."""
 
@@ -122,6 +184,16 @@ class Enrollment(SQLModel, table=True):
         Index("enrollment_due", "account_id", "due_at", "id", postgresql_where="status = 'ACTIVE'"),
         Index("enrollment_page", "account_id", "workflow_id", "id"),
         Index("enrollment_record", "account_id", "record_id", "id"),
+        # One occasion (a date that came, a schedule's time) enrolls a record once.
+        Index(
+            "enrollment_occasion",
+            "account_id",
+            "workflow_id",
+            "record_id",
+            "occasion",
+            unique=True,
+            postgresql_where="occasion IS NOT NULL",
+        ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -131,7 +203,7 @@ class Enrollment(SQLModel, table=True):
     revision: int = big()
     record_id: int = big()
     epoch: int = big()
-    # ACTIVE, COMPLETED, FAILED, UNENROLLED, MERGED …
+    # ACTIVE, COMPLETED, FAILED, UNENROLLED, MERGED, GOAL_MET …
     status: str = text()
     # The index of the action that comes next.
     next_step: int = Field(default=0)
@@ -143,6 +215,13 @@ class Enrollment(SQLModel, table=True):
     resume_after: int | None = big(nullable=True)
     due_at: datetime | None = moment(nullable=True)
     attempts: int = Field(default=0)
+    # What an active one waits for: null (its turn), DELAY, EVENT, OUTSIDE (the outbox; `due_at` is null then).
+    waiting: str | None = text(nullable=True)
+    # What ended the wait: the event that came, if it was one.
+    arrived: dict[str, Any] | None = document(nullable=True)
+    # The occasion that may enroll a record once: trigger and time.
+    occasion: str | None = text(nullable=True)
+    undone_at: datetime | None = moment(nullable=True)
     # Why it enrolled: {"trigger", "change", …}
     reason: dict[str, Any] = document()
     error: dict[str, Any] | None = document(nullable=True)

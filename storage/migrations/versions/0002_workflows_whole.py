@@ -20,6 +20,51 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "enrollment_id"),
     )
     op.create_table(
+        "outbox",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.Text(collation="C"), nullable=False),
+        sa.Column("kind", sa.Text(collation="C"), nullable=False),
+        sa.Column("host", sa.Text(collation="C"), nullable=False),
+        sa.Column("status", sa.Text(collation="C"), nullable=False),
+        sa.Column("request", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("enrollment_id", sa.BigInteger(), nullable=True),
+        sa.Column("step", sa.Integer(), nullable=True),
+        sa.Column("workflow_id", sa.BigInteger(), nullable=True),
+        sa.Column("record_id", sa.BigInteger(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_token", sa.Text(collation="C"), nullable=True),
+        sa.Column("recalled", sa.Boolean(), nullable=False),
+        sa.Column("outcome", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("account_id", "id"),
+        sa.UniqueConstraint("account_id", "key"),
+        postgresql_with={"fillfactor": "80"},
+    )
+    op.create_index(
+        "outbox_due",
+        "outbox",
+        ["account_id", "next_attempt_at", "id"],
+        unique=False,
+        postgresql_where="next_attempt_at IS NOT NULL",
+    )
+    op.create_index(
+        "outbox_enrollment",
+        "outbox",
+        ["account_id", "enrollment_id", "step", "id"],
+        unique=False,
+        postgresql_where="enrollment_id IS NOT NULL",
+    )
+    op.create_index(
+        "outbox_host",
+        "outbox",
+        ["account_id", "host", "next_attempt_at", "id"],
+        unique=False,
+        postgresql_where="next_attempt_at IS NOT NULL",
+    )
+    op.create_table(
         "record_event",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -1,61 +1,64 @@
-"""Actions: what a whole batch of enrollments does to the account's own data, through the same commands as the API."""
+"""Actions on associations and labels."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, assert_never
+from dataclasses import dataclass
+from typing import Any
 
 from engine import associations, filters, ids
-from engine import records as record_commands
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.problems import Problem
-from engine.workflows.advance import Done, Failed, Gone, Partly, Result
-from engine.workflows.definition import BoundAction, BoundApplyLabel, BoundSetProperty, told
+from engine.problems import Problem, Refused, UnknownObjectType
+from engine.workflows.actions.handler import Batch, Handler, told
+from engine.workflows.actions.properties import gone
+from engine.workflows.advance import Done, Failed, Partly, Result
+from engine.workflows.definition.actions import ApplyLabel
 from storage import associations as stored_associations
 from storage import records, walks
+from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
 from storage.database import Transaction
 from storage.enrollments import EnrollmentRow
+from storage.filters.tree import Filter
 from storage.records import RecordRow
 
 # How many pairs of records one transaction labels; an enrollment with more neighbours goes on in the next.
 PAIRS_A_BATCH = 2_000
 
-Standings: TypeAlias = Sequence[EnrollmentRow]
+
+class NoLabel(Problem):
+    """There is no label "{label}" from {object_type} to {to}; an action can apply: {known}."""
 
 
-async def carry_out(tx: Transaction, action: BoundAction, standing: Standings) -> list[Result]:
-    """Carry out one action for enrollments of one workflow, in the order given.
+@dataclass(frozen=True, slots=True)
+class BoundApplyLabel:
+    """`ApplyLabel` with the label found; `plain` is the unlabelled type of the same pair."""
 
-    What cannot be done for one of them is its own result; an error of the database is everybody's.
-    """
-    match action:
-        case BoundSetProperty():
-            return await _set_property(tx, action, standing)
-        case BoundApplyLabel():
-            return await _apply_label(tx, action, standing)
-        case _:
-            assert_never(action)
+    action: ApplyLabel
+    type: AssociationTypeRow
+    plain: AssociationTypeRow
+    where: Filter | None
 
 
-async def _set_property(tx: Transaction, action: BoundSetProperty, standing: Standings) -> list[Result]:
-    rows = await records.lock(tx, [one.record_id for one in standing])
-    name = action.property.name
-    live = [one for one in standing if rows[one.record_id].archived_at is None]
-    outcomes = await record_commands.update(
-        tx, [(one.record_id, {name: action.value}) for one in live], Mode.PER_ITEM
-    )
-    found: dict[int, Result] = {}
-    for one, outcome in zip(live, outcomes, strict=True):
-        old = rows[one.record_id].properties.get(name)
-        if outcome.value is None:
-            found[one.id] = Failed(_told(outcome.problem))
-            continue
-        new = outcome.value.properties.get(name)
-        changed = {"record": one.record_id, "property": name, "old": old, "new": new}
-        found[one.id] = Done(() if old == new else (changed,))
-    return [found.get(one.id) or _gone(rows[one.record_id]) for one in standing]
+def _bind_apply(action: ApplyLabel, object_type: ObjectTypeRow, catalogue: Catalogue) -> BoundApplyLabel:
+    to = catalogue.by_name.get(action.to)
+    if to is None:
+        raise UnknownObjectType(name=action.to, path=("to",))
+    label = catalogue.label(object_type.id, to.id, action.label)
+    if label is None:
+        known = [row.name for row in catalogue.between(object_type.id, to.id) if row.name is not None]
+        raise NoLabel(
+            label=action.label, object_type=object_type.name, to=to.name, known=known, path=("label",)
+        )
+    where = None
+    if action.where is not None:
+        try:
+            where = filters.bind(action.where, to, catalogue)
+        except Refused as refused:
+            raise Refused([problem.at("where") for problem in refused.problems]) from None
+    return BoundApplyLabel(action, label, catalogue.unlabelled(object_type.id, to.id), where)
 
 
-async def _apply_label(tx: Transaction, action: BoundApplyLabel, standing: Standings) -> list[Result]:
+async def _apply(batch: Batch, action: BoundApplyLabel) -> list[Result]:
+    tx, standing = batch.tx, batch.standing
     # The batch's pairs are shared out evenly; who has fewer is done, who has more goes on next time.
     limit = max(PAIRS_A_BATCH // len(standing), 1)
     to_type = action.type.to_object_type_id
@@ -90,7 +93,7 @@ async def _apply_label(tx: Transaction, action: BoundApplyLabel, standing: Stand
     errors: dict[int, dict[str, Any]] = {}
     for (one, other), outcome in zip(still, outcomes, strict=True):
         if outcome.value is None:
-            errors.setdefault(one.id, _told(outcome.problem) | {"associated": ids.encode("record", other)})
+            errors.setdefault(one.id, told(outcome.problem) | {"associated": ids.encode("record", other)})
         elif outcome.value.added:
             change = {"record": one.record_id, "associated": other, "label": action.action.label}
             changes[one.id].append(change)
@@ -109,7 +112,7 @@ def _labelled(
     error: dict[str, Any] | None,
 ) -> Result:
     if row.archived_at is not None:
-        return _gone(row)
+        return gone(row)
     if len(page) == limit:
         return Partly(page[-1], changes, error)
     return Done(changes) if error is None else Failed(error, changes)
@@ -128,10 +131,4 @@ def _living(rows: dict[int, RecordRow], record_id: int) -> bool:
     return rows[record_id].archived_at is None
 
 
-def _gone(row: RecordRow) -> Gone:
-    return Gone(merged=row.merged_into_id is not None)
-
-
-def _told(problem: Problem | None) -> dict[str, Any]:
-    assert problem is not None  # an outcome without a value has one
-    return told(problem)
+APPLY = Handler(_bind_apply, _apply)
