@@ -17,6 +17,9 @@ PREFIXES = {
     "enrollment": "enr",
     "segment": "seg",
     "import": "imp",
+    "event": "evn",
+    "webhook": "whk",
+    "delivery": "dlv",
 }
 KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 

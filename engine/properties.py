@@ -104,8 +104,8 @@ async def create(
     if type not in FIELDS:
         raise UnknownPropertyType(type=type[:100], known=sorted(FIELDS))
     fitting = _field(type, field, multiple)
-    _check_flags(type, multiple, unique, searchable)
-    choices = _options(type, options)
+    check_flags(type, multiple, unique, searchable)
+    choices = options_of(type, options)
     await tx.redefine()
     owner = get(tx.catalogue, object_type)
     if name in owner.properties:
@@ -158,13 +158,13 @@ async def update(
     await tx.redefine()
     owner, row = _live(tx, object_type, name)
     if searchable:
-        _check_flags(row.type, row.multiple, row.is_unique, searchable)
+        check_flags(row.type, row.multiple, row.is_unique, searchable)
     changed = replace(
         row,
         label=row.label if label is None else naming.text(label, "label"),
         group_name=row.group_name if group is None else naming.text(group, "group"),
         description=row.description if isinstance(description, Keep) else naming.description(description),
-        options=row.options if options is None else _kept(row, _options(row.type, options)),
+        options=row.options if options is None else kept(row, options_of(row.type, options)),
         required=row.required if required is None else required,
         searchable=row.searchable if searchable is None else searchable,
     )
@@ -221,7 +221,8 @@ def _field(type: str, field: str | None, multiple: bool) -> str:
     return field
 
 
-def _check_flags(type: str, multiple: bool, unique: bool, searchable: bool) -> None:
+def check_flags(type: str, multiple: bool, unique: bool = False, searchable: bool = False) -> None:
+    """Raise `FlagDoesNotFit` where the flags do not go with the type."""
     if multiple and type != "ENUMERATION":
         raise FlagDoesNotFit(type=type, flag="multiple", reason="only an enumeration has several values")
     if unique and (multiple or type in ("JSON", "BOOLEAN")):
@@ -231,7 +232,8 @@ def _check_flags(type: str, multiple: bool, unique: bool, searchable: bool) -> N
         raise FlagDoesNotFit(type=type, flag="searchable", reason="JSON values have no order")
 
 
-def _options(type: str, options: Sequence[Option]) -> tuple[dict[str, Any], ...]:
+def options_of(type: str, options: Sequence[Option]) -> tuple[dict[str, Any], ...]:
+    """The choices of a property as they are kept. Raises problems of this module."""
     if type != "ENUMERATION":
         if options:
             raise OptionsNotPossible(type=type)
@@ -253,7 +255,8 @@ def _options(type: str, options: Sequence[Option]) -> tuple[dict[str, Any], ...]
     return tuple(chosen.values())
 
 
-def _kept(row: PropertyRow, options: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+def kept(row: PropertyRow, options: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """New choices, and archived behind them those that the property had and has no longer."""
     chosen = {option["value"] for option in options}
     gone = (option | {"archived": True} for option in row.options if option["value"] not in chosen)
     return (*options, *gone)

@@ -18,14 +18,16 @@ from storage.walks import WalkRow
 
 # What `Ref.ref_id` names: a property, an association type standing at the changed record, an object type
 # whose record came or went, a segment that it joined or left, a workflow that enrolled it or came to an end with
-# it; an object type of which any property, or any association, of a record changed.
+# it; an object type of which any property, or any association, of a record changed; an event type of which something
+# occurred to it.
 PROPERTY, ASSOCIATION, RECORD, SEGMENT = "PROPERTY", "ASSOCIATION", "RECORD", "SEGMENT"
-WORKFLOW, CHANGED, CONNECTED = "WORKFLOW", "CHANGED", "CONNECTED"
+WORKFLOW, CHANGED, CONNECTED, EVENT = "WORKFLOW", "CHANGED", "CONNECTED", "EVENT"
 
 Key: TypeAlias = tuple[str, int]
 
 _ASSOCIATIONS = (ChangeKind.ASSOCIATED, ChangeKind.DISSOCIATED)
 _MEMBERSHIPS = (ChangeKind.SEGMENT_JOINED, ChangeKind.SEGMENT_LEFT)
+_EVENTS = (ChangeKind.OCCURRED, ChangeKind.EVENTS_MOVED)
 _GONE = (ChangeKind.ARCHIVED, ChangeKind.MERGED)
 
 
@@ -69,6 +71,8 @@ def keys(change: QueuedChange, catalogue: Catalogue) -> Iterator[Key]:
         yield from ((SEGMENT, segment_id) for segment_id in change.type_ids)
     elif change.kind is ChangeKind.ENROLLMENT_MOVED:
         yield from ((WORKFLOW, workflow_id) for workflow_id in change.type_ids)
+    elif change.kind in _EVENTS:
+        yield from ((EVENT, type_id) for type_id in change.type_ids)
     elif change.kind is ChangeKind.UPDATED:
         yield CHANGED, change.object_type_id
         object_type = catalogue.object_types[change.object_type_id]

@@ -9,7 +9,7 @@ from engine import associations, ids
 from engine.problems import Problem
 from engine.records import problems as told
 from engine.records.drafts import Form
-from storage import property_keys, property_values, records, unique_values
+from storage import property_keys, property_values, record_events, records, unique_values
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import Transaction
 from storage.records import RecordRow, Written
@@ -45,6 +45,7 @@ async def merge(tx: Transaction, survivor_id: int, merged_id: int) -> Merged:
     survivor = await _fill(tx, survivor, merged, filled)
     # While both still count with their neighbours.
     refused = await associations.on_merge(tx, survivor, merged)
+    await _move_events(tx, survivor, merged)
     await records.set_merged(tx, merged.id, survivor.id)
     _tell(tx, survivor, merged, filled)
     (now,) = await records.rows(tx, [survivor.id])
@@ -103,6 +104,17 @@ async def _fill(tx: Transaction, survivor: RecordRow, merged: RecordRow, filled:
     await property_values.replace(tx, [(full.id, props[name], value) for name, value in filled.items()])
     await property_keys.replace(tx, [(full.id, props[name], None, value) for name, value in filled.items()])
     return full
+
+
+async def _move_events(tx: Transaction, survivor: RecordRow, merged: RecordRow) -> None:
+    """What occurred to the one occurred to the survivor; filters hear of it, but nothing occurs anew."""
+    types = await record_events.move(tx, merged.id, survivor.id)
+    if types:
+        others = (merged.id,) * len(types)
+        kind = ChangeKind.EVENTS_MOVED
+        tx.changed(
+            Change(survivor.id, survivor.object_type_id, kind, type_ids=tuple(types), other_ids=others)
+        )
 
 
 def _tell(tx: Transaction, survivor: RecordRow, merged: RecordRow, filled: dict[str, Any]) -> None:
