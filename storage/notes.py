@@ -53,6 +53,9 @@ class EventKind(enum.StrEnum):
     ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
     ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
     UNENROLLED = "UNENROLLED"
+    # A mail or a call of a webhook came to its end; the workflow that asked for it is the subject.
+    OUTBOX_DELIVERED = "OUTBOX_DELIVERED"
+    OUTBOX_FAILED = "OUTBOX_FAILED"
     SEGMENT_JOINED = "SEGMENT_JOINED"
     SEGMENT_LEFT = "SEGMENT_LEFT"
     SEGMENT_CREATED = "SEGMENT_CREATED"

@@ -2,7 +2,17 @@
 
 from sqlmodel import SQLModel
 
-from storage.tables import accounts, associations, changes, events, imports, records, segments, workflows
+from storage.tables import (
+    accounts,
+    associations,
+    changes,
+    events,
+    imports,
+    outbox,
+    records,
+    segments,
+    workflows,
+)
 
 metadata = SQLModel.metadata
 
@@ -13,6 +23,7 @@ __all__ = [
     "events",
     "imports",
     "metadata",
+    "outbox",
     "records",
     "segments",
     "workflows",

@@ -1,0 +1,340 @@
+"""The outbox: put in once, claimed by senders under a lease, finished by who holds it; then the enrollment goes on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.changes import Event, EventKind
+from storage.database import Database, Queryable, Transaction
+from storage.statements import Statement
+from storage.walks import everyone
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is to be sent: `kind` is EMAIL or WEBHOOK; see the table for the others. Made by `engine.outbox`."""
+
+    key: str
+    kind: str
+    host: str
+    request: dict[str, Any]
+    enrollment_id: int | None = None
+    step: int | None = None
+    workflow_id: int | None = None
+    record_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """What is, or was, to be sent, and how it went. `request` is without its secret."""
+
+    id: int
+    key: str
+    kind: str
+    status: str
+    request: dict[str, Any]
+    enrollment_id: int | None
+    step: int | None
+    workflow_id: int | None
+    record_id: int | None
+    attempts: int
+    next_attempt_at: datetime | None
+    outcome: dict[str, Any] | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a sender has now: nobody else touches it before the lease ends. `attempts` counts this one."""
+
+    account_id: int
+    id: int
+    key: str
+    kind: str
+    host: str
+    request: dict[str, Any]
+    enrollment_id: int | None
+    attempts: int
+    token: str
+    recalled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How an attempt went: PENDING with the time of the next one, or an end without."""
+
+    claimed: Claimed
+    status: str
+    next_attempt_at: datetime | None
+    outcome: dict[str, Any]
+
+
+# The fields of OutboxRow.
+COLUMNS = """
+           o.id, o.key, o.kind, o.status, o.request - 'secret' AS request, o.enrollment_id, o.step, o.workflow_id,
+           o.record_id, o.attempts, o.next_attempt_at, o.outcome, o.created_at, o.finished_at
+"""
+
+# In the order of keys, so that two who put in the same cannot deadlock.
+PUT = Statement(
+    "outbox.put",
+    """
+    INSERT INTO outbox (account_id, id, key, kind, host, status, request, enrollment_id, step, workflow_id,
+                        record_id, attempts, next_attempt_at, recalled, created_at)
+    SELECT $1, n.id, n.key, n.kind, n.host, 'PENDING', n.request, n.enrollment_id, n.step, n.workflow_id,
+           n.record_id, 0, $2, false, $2
+      FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::bigint[], $9::int[],
+                  $10::bigint[], $11::bigint[])
+           AS n(id, key, kind, host, request, enrollment_id, step, workflow_id, record_id)
+     ORDER BY n.key
+    ON CONFLICT (account_id, key) DO NOTHING
+    RETURNING id, key
+    """,
+)
+
+BY_KEYS = Statement(
+    "outbox.by_keys",
+    "SELECT o.id, o.key FROM outbox AS o WHERE o.account_id = $1 AND o.key = ANY($2::text[])",
+)
+
+# One probe an account, however much is waiting for its time.
+DUE_ACCOUNTS = Statement(
+    "outbox.due_accounts",
+    """
+    SELECT a.id AS account_id
+      FROM unnest($1::bigint[]) AS a(id)
+     WHERE EXISTS (SELECT FROM outbox AS o
+                    WHERE o.account_id = ANY($1) AND o.account_id = a.id AND o.next_attempt_at <= $2)
+    """,
+    spanning="finds the accounts with something to send; each is then worked off in transactions of its own",
+)
+
+# The hosts for which anything is open, one step along the index each; then, for each host, as many as it has places
+# left ($4 says which have fewer than $3, perhaps none), and of these the longest due. So what one host has piled up
+# is never read for the sake of another. An attempt is counted when it begins: what kills its sender is not taken up
+# for ever. What others hold is skipped; what is locked beyond $5 is free again with the commit. It is found by its
+# primary key: a join's plan would hang on estimates.
+CLAIM = Statement(
+    "outbox.claim",
+    """
+    WITH RECURSIVE host(name) AS (
+        (SELECT o.host FROM outbox AS o
+          WHERE o.account_id = $1 AND o.next_attempt_at IS NOT NULL ORDER BY o.host LIMIT 1)
+        UNION ALL
+        SELECT (SELECT o.host FROM outbox AS o
+                 WHERE o.account_id = $1 AND o.next_attempt_at IS NOT NULL AND o.host > h.name
+                 ORDER BY o.host LIMIT 1)
+          FROM host AS h WHERE h.name IS NOT NULL
+    ), due AS (
+        SELECT d.id
+          FROM host AS h
+         CROSS JOIN LATERAL (
+               SELECT o.id, o.next_attempt_at FROM outbox AS o
+                WHERE o.account_id = $1 AND o.host = h.name AND o.next_attempt_at <= $2
+                ORDER BY o.next_attempt_at, o.id
+                LIMIT coalesce(($4::jsonb ->> h.name)::int, $3::int)
+                  FOR UPDATE SKIP LOCKED
+               ) AS d
+         ORDER BY d.next_attempt_at, d.id LIMIT $5
+    )
+    UPDATE outbox AS o
+       SET status = 'SENDING', attempts = o.attempts + 1, next_attempt_at = $6, lease_token = $7
+     WHERE o.account_id = $1 AND o.id = ANY(ARRAY(SELECT d.id FROM due AS d))
+    RETURNING o.id, o.key, o.kind, o.host, o.request, o.enrollment_id, o.attempts, o.recalled, o.created_at
+    """,
+)
+
+# Always before the rows of the outbox, as whoever cancels has it. Two senders that finish the last rows of a step
+# at the same time meet here: the second one sees what the first has written.
+LOCK_ENROLLMENTS = Statement(
+    "outbox.lock_enrollments",
+    """
+    SELECT e.id FROM enrollment AS e
+     WHERE e.account_id = $1 AND e.id = ANY($2::bigint[])
+     ORDER BY e.id
+       FOR NO KEY UPDATE
+    """,
+)
+
+# Guarded by the token: whoever has lost the lease changes nothing. By key, with the new values in one document.
+FINISH = Statement(
+    "outbox.finish",
+    """
+    UPDATE outbox AS o
+       SET (status, next_attempt_at, finished_at, outcome, lease_token) = (
+           SELECT m.status, CASE WHEN m.status = 'PENDING' THEN (m.new ->> 2)::timestamptz END,
+                  CASE WHEN m.status <> 'PENDING' THEN $4::timestamptz END, m.new -> 3, NULL
+             FROM (SELECT n.new, CASE WHEN n.new ->> 1 = 'PENDING' AND o.recalled THEN 'CANCELLED'
+                                      ELSE n.new ->> 1 END AS status
+                     FROM (SELECT $3::jsonb -> o.id::text AS new) AS n) AS m)
+     WHERE o.account_id = $1 AND o.id = ANY($2::bigint[]) AND o.status = 'SENDING'
+       AND o.lease_token = $3 -> o.id::text ->> 0
+    RETURNING o.id, o.key, o.kind, o.status, o.enrollment_id, o.step, o.workflow_id, o.record_id, o.outcome
+    """,
+)
+
+# An enrollment that waits for the outside has no due time, and stands before the line of history that will tell of
+# it. A row that was retried long after its step is none that it waits for.
+CALL = Statement(
+    "outbox.call",
+    """
+    UPDATE enrollment AS e SET due_at = $4
+     WHERE e.account_id = $1 AND e.id = ANY($2::bigint[]) AND e.status = 'ACTIVE' AND e.due_at IS NULL
+       AND e.steps = ($3::jsonb ->> e.id::text)::int
+       AND NOT EXISTS (SELECT FROM outbox AS o
+                        WHERE o.account_id = $1 AND o.enrollment_id = e.id AND o.step = e.steps
+                          AND o.next_attempt_at IS NOT NULL)
+    """,
+)
+
+# A range of the index for each pair, whatever the planner believes of the table.
+OF_ENROLLMENT = Statement(
+    "outbox.of_enrollment",
+    f"""
+    SELECT k.n, o.*
+      FROM unnest($2::bigint[], $3::int[]) WITH ORDINALITY AS k(enrollment_id, step, n)
+     CROSS JOIN LATERAL (
+           SELECT {COLUMNS} FROM outbox AS o
+            WHERE o.account_id = $1 AND o.enrollment_id = k.enrollment_id AND o.step = k.step
+            ORDER BY o.id OFFSET 0
+           ) AS o
+     ORDER BY k.n, o.id
+    """,
+)
+
+RETRY = Statement(
+    "outbox.retry",
+    """
+    UPDATE outbox AS o
+       SET status = 'PENDING', attempts = 0, next_attempt_at = $3, finished_at = NULL, recalled = false
+     WHERE o.account_id = $1 AND o.id = ANY($2::bigint[]) AND o.status IN ('FAILED', 'UNKNOWN', 'CANCELLED')
+    RETURNING o.id
+    """,
+)
+
+# What a sender has is told that it is not wanted again; the rest ends here.
+CANCEL = Statement(
+    "outbox.cancel",
+    """
+    UPDATE outbox AS o
+       SET recalled = true,
+           status = CASE WHEN o.status = 'PENDING' THEN 'CANCELLED' ELSE o.status END,
+           next_attempt_at = CASE WHEN o.status <> 'PENDING' THEN o.next_attempt_at END,
+           finished_at = CASE WHEN o.status = 'PENDING' THEN $3::timestamptz END
+     WHERE o.account_id = $1 AND o.enrollment_id = ANY($2::bigint[]) AND o.next_attempt_at IS NOT NULL
+    """,
+)
+
+
+async def put(tx: Transaction, rows: Sequence[Outgoing]) -> list[int]:
+    """Ask for these to be sent; their ids, in the order asked. A key that is there already is left as it is."""
+    if not rows:
+        return []
+    made = await tx.fetch(
+        PUT,
+        tx.now,
+        list(await tx.new_ids(len(rows))),
+        [row.key for row in rows],
+        [row.kind for row in rows],
+        [row.host for row in rows],
+        [row.request for row in rows],
+        [row.enrollment_id for row in rows],
+        [row.step for row in rows],
+        [row.workflow_id for row in rows],
+        [row.record_id for row in rows],
+    )
+    ids = {row["key"]: row["id"] for row in made}
+    if missing := sorted({row.key for row in rows} - ids.keys()):
+        # A new statement: it sees what those committed for whom the insertion has waited.
+        ids |= {row["key"]: row["id"] for row in await tx.fetch(BY_KEYS, missing)}
+    return [ids[row.key] for row in rows]
+
+
+async def due_accounts(db: Database, now: datetime) -> list[int]:
+    """The accounts that have anything to send."""
+    return [row["account_id"] for row in await db.spanning(DUE_ACCOUNTS, await everyone(db), now)]
+
+
+async def claim(
+    tx: Transaction,
+    limit: int,
+    *,
+    token: str,
+    until: datetime,
+    a_host: int,
+    places: Mapping[str, int] | None = None,
+) -> list[Claimed]:
+    """Take up to `limit` that are due, longest due first, under a lease that ends at `until`.
+
+    At most `a_host` for one host, or as many as `places` says of it. What a lost sender had is taken again when its
+    lease has ended.
+    """
+    rows = await tx.fetch(CLAIM, tx.now, a_host, dict(places or {}), limit, until, token)
+    return [Claimed(account_id=tx.account_id, token=token, **row) for row in rows]
+
+
+async def finish(tx: Transaction, outcomes: Sequence[Finished]) -> list[int]:
+    """Write how attempts went; the ids of those whose lease still held, whose outcome therefore counts.
+
+    An enrollment whose step has nothing open any more is due; watchers are told of what came to an end.
+    """
+    if not outcomes:
+        return []
+    waiting = sorted({one.claimed.enrollment_id for one in outcomes if one.claimed.enrollment_id is not None})
+    if waiting:
+        await tx.execute(LOCK_ENROLLMENTS, waiting)
+    new = {
+        str(one.claimed.id): (one.claimed.token, one.status, one.next_attempt_at, one.outcome)
+        for one in outcomes
+    }
+    written = await tx.fetch(FINISH, [one.claimed.id for one in outcomes], new, tx.now)
+    ended = [row for row in written if row["status"] != "PENDING"]
+    steps: dict[int, int] = {}
+    for row in ended:
+        _tell(tx, row)
+        if row["enrollment_id"] is not None and row["step"] is not None:
+            # It waits for one step at a time: the latest.
+            steps[row["enrollment_id"]] = max(row["step"], steps.get(row["enrollment_id"], 0))
+    if steps:
+        await tx.execute(CALL, list(steps), {str(one): step for one, step in steps.items()}, tx.now)
+    return [row["id"] for row in written]
+
+
+def _tell(tx: Transaction, row: Any) -> None:
+    if row["status"] == "CANCELLED":
+        return
+    kind = EventKind.OUTBOX_DELIVERED if row["status"] == "DELIVERED" else EventKind.OUTBOX_FAILED
+    details = {
+        "outbox": row["id"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "enrollment": row["enrollment_id"],
+        "step": row["step"],
+    }
+    if error := (row["outcome"] or {}).get("error"):
+        details["error"] = error
+    tx.happened(Event(kind, None, row["record_id"], row["workflow_id"], details))
+
+
+async def of_enrollment(reader: Queryable, steps: Sequence[tuple[int, int]]) -> list[list[OutboxRow]]:
+    """What each (enrollment, number of the line of history) has asked for, in the order asked."""
+    rows = await reader.fetch(OF_ENROLLMENT, [step[0] for step in steps], [step[1] for step in steps])
+    found: list[list[OutboxRow]] = [[] for _ in steps]
+    for row in rows:
+        values = dict(row)
+        found[values.pop("n") - 1].append(OutboxRow(**values))
+    return found
+
+
+async def retry(tx: Transaction, ids: Sequence[int], now: datetime) -> list[int]:
+    """Send again, with all attempts anew, what came to an end without being delivered; the ids of those."""
+    return [row["id"] for row in await tx.fetch(RETRY, sorted(ids), now)]
+
+
+async def cancel(tx: Transaction, enrollment_ids: Sequence[int]) -> None:
+    """Send nothing more for these enrollments, which the caller holds. What is under way is not tried again."""
+    if enrollment_ids:
+        await tx.execute(CANCEL, sorted(enrollment_ids), tx.now)
