@@ -312,7 +312,7 @@ def plain(value: Any) -> Any:
         }
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, list) and any(get_object_definition(part) is not None for part in value):
+    if isinstance(value, list):
         return [plain(part) for part in value]
     return value
 

@@ -1,198 +1,152 @@
-"""What a workflow consists of, as clients write it and read it: triggers and actions, each of one kind."""
+"""A workflow's definition, as clients write it and read it: triggers, actions, and who is kept out or taken out."""
 
-from collections.abc import Sequence
-from enum import Enum
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import strawberry
 
-from engine.workflows.definition import Definition
-from engine.workflows.definition.actions import AnyAction as Action
-from engine.workflows.definition.actions import ApplyLabel, SetProperty
-from engine.workflows.definition.triggers import FilterMet
-from schema.documentation import enum
-from schema.filters import FilterInput, filter_definition
+from engine.workflows.definition.parts import Weekday
+from schema.filters import FilterInput, plain
+from schema.mirrored import mirrored, read
 from schema.scalars import JSON
+from schema.workflow_actions import Action, ActionInput
+from schema.workflow_triggers import Trigger, TriggerInput
 
 
-class OnError(Enum):
-    """What becomes of an enrollment whose action fails."""
+@strawberry.input
+class ExecutionWindowInput:
+    """Hours of some days at which actions are carried out."""
 
-    STOP = "STOP"
-    CONTINUE = "CONTINUE"
+    from_: str = strawberry.field(name="from", description='From this time of day on, such as "09:00".')
+    to: str = strawberry.field(description="Up to this one; one before `from` is that of the next day.")
+    weekdays: list[Weekday] = strawberry.field(
+        default_factory=list, description="On these days; none named: on all."
+    )
 
 
-enum(
-    OnError,
-    "OnError",
-    "What becomes of an enrollment whose action fails.",
-    {"STOP": "It ends as FAILED.", "CONTINUE": "It goes on with the next action."},
+@strawberry.input
+class BlockedDatesInput:
+    """Days on which no action is carried out."""
+
+    from_: str = strawberry.field(name="from", description='The first of them, such as "2026-12-24".')
+    to: str | None = strawberry.field(default=None, description="The last of them; null: the same.")
+    yearly: bool = strawberry.field(default=False, description="In every year.")
+
+
+@strawberry.input
+class TimingInput:
+    """When actions may be carried out. Delays and branches do not ask."""
+
+    windows: list[ExecutionWindowInput] = strawberry.field(
+        default_factory=list, description="In any of these windows; none: at any time."
+    )
+    blocked: list[BlockedDatesInput] = strawberry.field(
+        default_factory=list, description="But not on these days."
+    )
+    time_zone: str | None = strawberry.field(
+        default=None, description='Whose clock counts, such as "Europe/Berlin"; null: the account\'s.'
+    )
+
+
+@strawberry.input
+class GuardsInput:
+    """What stops a workflow that runs away."""
+
+    steps: int = strawberry.field(default=1_000, description="So many steps an enrollment takes at most.")
+    reenrollments_per_hour: int = strawberry.field(
+        default=30, description="So often a record re-enters within an hour at most."
+    )
+
+
+Timing: Any = [
+    mirrored(kind, kind.__name__.removesuffix("Input"))
+    for kind in (ExecutionWindowInput, BlockedDatesInput, TimingInput)
+][-1]
+Guards: Any = mirrored(GuardsInput, "Guards")
+
+TRIGGERS = "Any one of them enrolls."
+REENROLLMENT = (
+    "A record that was enrolled before enters again when one of these newly holds and it meets the triggers."
 )
-
-ACTION_ID = "The action's name in histories, unique in the workflow; given out where it is left out."
-
-
-@strawberry.input
-class FilterMetTriggerInput:
-    """Enrolls a record when it meets a filter."""
-
-    where: FilterInput = strawberry.field(description="What the record must be like.")
-
-
-@strawberry.input(one_of=True)
-class TriggerInput:
-    """What enrolls a record. Exactly one field is given."""
-
-    filter_met: FilterMetTriggerInput | None = strawberry.field(
-        default=strawberry.UNSET, description="After a change that concerns it, a record meets a filter."
-    )
+SUPPRESS = "Whoever meets this is not enrolled, and leaves."
+GOAL = "Whoever meets this is not enrolled, and leaves with the goal met."
+NOT_MET = "Whether a record leaves that does not meet the triggers any more."
+FROM = "Other workflows that a record leaves when this one enrolls it."
+FROM_ALL = "Whether it leaves all other workflows then."
 
 
 @strawberry.input
-class SetPropertyActionInput:
-    """Sets a property of the enrolled record."""
+class WorkflowDefinitionInput:
+    """What a workflow does besides its triggers and actions."""
 
-    property: str = strawberry.field(description="The internal name of the property.")
-    value: JSON | None = strawberry.field(default=None, description="The new value; null clears it.")
-    id: str | None = strawberry.field(default=None, description=ACTION_ID)
-    on_error: OnError = strawberry.field(
-        default=OnError.STOP, description="What becomes of the enrollment when this fails."
+    reenrollment_triggers: list[TriggerInput] | None = strawberry.field(
+        default=strawberry.UNSET, description=REENROLLMENT
     )
-
-
-@strawberry.input
-class ApplyLabelActionInput:
-    """Applies a label to records that are associated with the enrolled one already."""
-
-    to: str = strawberry.field(description='The object type of those records, such as "companies".')
-    label: str = strawberry.field(
-        description="The internal name of the label, as it stands at the enrolled record."
+    suppress_when: FilterInput | None = strawberry.field(default=strawberry.UNSET, description=SUPPRESS)
+    goal: FilterInput | None = strawberry.field(default=strawberry.UNSET, description=GOAL)
+    unenroll_when_not_met: bool | None = strawberry.field(default=strawberry.UNSET, description=NOT_MET)
+    unenroll_from: list[strawberry.ID] | None = strawberry.field(default=strawberry.UNSET, description=FROM)
+    unenroll_from_all: bool | None = strawberry.field(default=strawberry.UNSET, description=FROM_ALL)
+    timing: TimingInput | None = strawberry.field(
+        default=strawberry.UNSET, description="When actions are carried out; null: at any time."
     )
-    where: FilterInput | None = strawberry.field(
-        default=None, description="Only to those that meet this; null: to all of them."
+    guards: GuardsInput | None = strawberry.field(
+        default=strawberry.UNSET, description="What stops a workflow that runs away."
     )
-    id: str | None = strawberry.field(default=None, description=ACTION_ID)
-    on_error: OnError = strawberry.field(
-        default=OnError.STOP, description="What becomes of the enrollment when this fails."
-    )
-
-
-@strawberry.input(one_of=True)
-class ActionInput:
-    """What is done with an enrolled record. Exactly one field is given."""
-
-    set_property: SetPropertyActionInput | None = strawberry.field(
-        default=strawberry.UNSET, description="Set a property of the enrolled record."
-    )
-    apply_label: ApplyLabelActionInput | None = strawberry.field(
-        default=strawberry.UNSET, description="Apply a label to associated records."
-    )
-
-
-@strawberry.type
-class FilterMetTrigger:
-    """Enrolls a record when it meets a filter."""
-
-    where: JSON = strawberry.field(
-        description="What the record must be like, in the form of `FilterInput`, with every default spelled out."
-    )
-
-
-@strawberry.type
-class SetPropertyAction:
-    """Sets a property of the enrolled record."""
-
-    id: str = strawberry.field(description="The action's name in histories.")
-    property: str = strawberry.field(description="The internal name of the property.")
-    value: JSON | None = strawberry.field(description="The new value; null clears it.")
-    on_error: OnError = strawberry.field(description="What becomes of the enrollment when this fails.")
-
-
-@strawberry.type
-class ApplyLabelAction:
-    """Applies a label to records that are associated with the enrolled one already."""
-
-    id: str = strawberry.field(description="The action's name in histories.")
-    to: str = strawberry.field(description="The object type of those records.")
-    label: str = strawberry.field(
-        description="The internal name of the label, as it stands at the enrolled record."
-    )
-    where: JSON | None = strawberry.field(
-        description="Only to those that meet this, in the form of `FilterInput`; null: to all of them."
-    )
-    on_error: OnError = strawberry.field(description="What becomes of the enrollment when this fails.")
-
-
-# A union of one, until there are triggers of other kinds: clients that name the type stay right.
-Trigger: TypeAlias = Annotated[
-    FilterMetTrigger, strawberry.union("Trigger", description="What enrolls a record.")
-]
-AnyAction: TypeAlias = Annotated[
-    SetPropertyAction | ApplyLabelAction,
-    strawberry.union("Action", description="What is done with an enrolled record."),
-]
 
 
 @strawberry.type
 class WorkflowDefinition:
     """What a workflow reacts to, and what it does."""
 
-    triggers: list[Trigger] = strawberry.field(description="Any one of them enrolls.")
-    actions: list[AnyAction] = strawberry.field(description="What is done, in this order.")
+    triggers: list[Any] = strawberry.field(graphql_type=list[Trigger], description=TRIGGERS)
+    actions: list[Any] = strawberry.field(
+        graphql_type=list[Action], description="What is done, in this order."
+    )
+    reenrollment_triggers: list[Any] = strawberry.field(graphql_type=list[Trigger], description=REENROLLMENT)
+    suppress_when: JSON | None = strawberry.field(description=SUPPRESS)
+    goal: JSON | None = strawberry.field(description=GOAL)
+    unenroll_when_not_met: bool = strawberry.field(description=NOT_MET)
+    unenroll_from: list[strawberry.ID] = strawberry.field(description=FROM)
+    unenroll_from_all: bool = strawberry.field(description=FROM_ALL)
+    timing: Any = strawberry.field(
+        graphql_type=Timing | None, description="When actions are carried out; null: at any time."
+    )
+    guards: Any = strawberry.field(graphql_type=Guards, description="What stops a workflow that runs away.")
 
     @classmethod
-    def of(cls, definition: Definition) -> "WorkflowDefinition":
-        """The definition as clients see it."""
+    def of(cls, document: Mapping[str, Any]) -> "WorkflowDefinition":
+        """A stored definition as clients see it."""
+        timing = document.get("timing")
         return cls(
-            triggers=[
-                FilterMetTrigger(where=JSON(trigger.where))
-                for trigger in definition.triggers
-                if isinstance(trigger, FilterMet)
+            triggers=[read(TriggerInput, one) for one in document["triggers"]],
+            actions=[read(ActionInput, one) for one in document.get("actions") or ()],
+            reenrollment_triggers=[
+                read(TriggerInput, one) for one in document.get("reenrollmentTriggers") or ()
             ],
-            actions=[_action(action) for action in definition.actions],
+            suppress_when=_json(document.get("suppressWhen")),
+            goal=_json(document.get("goal")),
+            unenroll_when_not_met=bool(document.get("unenrollWhenNotMet")),
+            unenroll_from=[strawberry.ID(one) for one in document.get("unenrollFrom") or ()],
+            unenroll_from_all=bool(document.get("unenrollFromAll")),
+            timing=None if timing is None else read(TimingInput, timing),
+            guards=read(GuardsInput, document.get("guards") or {}),
         )
 
 
-def _action(action: Action) -> SetPropertyAction | ApplyLabelAction:
-    on_error = OnError(action.on_error)
-    match action:
-        case SetProperty():
-            value = None if action.value is None else JSON(action.value)
-            return SetPropertyAction(id=action.id, property=action.property, value=value, on_error=on_error)
-        case ApplyLabel():
-            where = None if action.where is None else JSON(action.where)
-            return ApplyLabelAction(
-                id=action.id, to=action.to, label=action.label, where=where, on_error=on_error
-            )
-        case _:
-            raise NotImplementedError(action)
-
-
 def definition(
-    triggers: Sequence[TriggerInput] | None, actions: Sequence[ActionInput] | None
+    triggers: list[TriggerInput] | None,
+    actions: list[ActionInput] | None,
+    settings: WorkflowDefinitionInput | None = None,
 ) -> dict[str, Any]:
-    """What an input spells out; what is left out is not in it."""
-    found: dict[str, Any] = {}
+    """The document that an input spells out; what is left out is not in it."""
+    found: dict[str, Any] = {} if settings is None else plain(settings)
     if triggers is not None:
-        found["triggers"] = [_trigger_definition(trigger) for trigger in triggers]
+        found["triggers"] = plain(triggers)
     if actions is not None:
-        found["actions"] = [_action_definition(action) for action in actions]
+        found["actions"] = plain(actions)
     return found
 
 
-def _trigger_definition(trigger: TriggerInput) -> dict[str, Any]:
-    assert trigger.filter_met  # exactly one field is given, and there is one
-    return {"filterMet": {"where": filter_definition(trigger.filter_met.where)}}
-
-
-def _action_definition(action: ActionInput) -> dict[str, Any]:
-    if action.set_property:
-        to_set = action.set_property
-        body: dict[str, Any] = {"property": to_set.property, "value": to_set.value}
-        return {"setProperty": {"id": to_set.id, "onError": to_set.on_error.value, **body}}
-    assert action.apply_label  # exactly one field is given
-    to_apply = action.apply_label
-    body = {"to": to_apply.to, "label": to_apply.label}
-    if to_apply.where is not None:
-        body["where"] = filter_definition(to_apply.where)
-    return {"applyLabel": {"id": to_apply.id, "onError": to_apply.on_error.value, **body}}
+def _json(value: Any) -> JSON | None:
+    return None if value is None else JSON(value)

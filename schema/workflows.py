@@ -7,7 +7,6 @@ import strawberry
 
 from engine import ids
 from engine.access import Scope
-from engine.workflows.definition import load
 from resolvers import workflows as reads
 from resolvers.context import Context
 from schema.access import Requires
@@ -15,7 +14,9 @@ from schema.context import Info
 from schema.enrollments import EnrollmentConnection, Status
 from schema.errors import UserError, told, user_error
 from schema.nodes import Node, PageInfo, page_info
-from schema.workflow_definitions import ActionInput, TriggerInput, WorkflowDefinition, definition
+from schema.workflow_actions import ActionInput
+from schema.workflow_definitions import WorkflowDefinition, WorkflowDefinitionInput, definition
+from schema.workflow_triggers import TriggerInput
 from storage.workflows import WorkflowRow
 
 
@@ -57,7 +58,7 @@ class Workflow(Node):
     @strawberry.field
     def draft(self) -> WorkflowDefinition:
         """What it is going to be, once published."""
-        return WorkflowDefinition.of(load(self.row.draft))
+        return WorkflowDefinition.of(self.row.draft)
 
     @strawberry.field
     async def published(self, info: Info) -> WorkflowRevision | None:
@@ -67,7 +68,7 @@ class Workflow(Node):
             return None
         return WorkflowRevision(
             revision=row.revision,
-            definition=WorkflowDefinition.of(load(row.definition)),
+            definition=WorkflowDefinition.of(row.definition),
             published_at=row.published_at,
             published_by_id=None
             if row.published_by is None
@@ -145,6 +146,10 @@ class CreateWorkflowInput:
     actions: list[ActionInput] = strawberry.field(
         default_factory=list, description="What is done, in this order."
     )
+    settings: WorkflowDefinitionInput | None = strawberry.field(
+        default=None,
+        description="Re-enrollment, who is kept out or taken out, and when actions are carried out.",
+    )
 
 
 @strawberry.input
@@ -157,6 +162,9 @@ class UpdateWorkflowInput:
     triggers: list[TriggerInput] | None = strawberry.field(default=None, description="All triggers.")
     actions: list[ActionInput] | None = strawberry.field(
         default=None, description="All actions; one that keeps its id is told as the same in histories."
+    )
+    settings: WorkflowDefinitionInput | None = strawberry.field(
+        default=None, description="The rest; of it, too, what is left out stays, and null takes away."
     )
 
 
@@ -222,14 +230,14 @@ class WorkflowMutation:
     @strawberry.mutation(extensions=[Requires(Scope.AUTOMATION_WRITE)])
     async def create_workflow(self, info: Info, input: CreateWorkflowInput) -> WorkflowPayload:
         """Make a workflow: a draft, off."""
-        given = definition(input.triggers, input.actions)
+        given = definition(input.triggers, input.actions, input.settings)
         work = reads.create(info.context, input.name, input.object_type, given)
         return _payload(info, *await told(work))
 
     @strawberry.mutation(extensions=[Requires(Scope.AUTOMATION_WRITE)])
     async def update_workflow(self, info: Info, input: UpdateWorkflowInput) -> WorkflowPayload:
         """Change a draft. What is published stays as it is."""
-        given = definition(input.triggers, input.actions)
+        given = definition(input.triggers, input.actions, input.settings)
         work = reads.update(info.context, input.id, input.version, input.name, given)
         return _payload(info, *await told(work))
 
