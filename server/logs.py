@@ -42,6 +42,6 @@ def set_up(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    # What they say of themselves at every start and stop is our own to say.
-    for noisy in ("uvicorn.error", "asyncio", "alembic", "sqlalchemy"):
+    # What they say of themselves at every start, stop and call is our own to say.
+    for noisy in ("uvicorn.error", "asyncio", "alembic", "sqlalchemy", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from server.limits.values import Limits
+from server.outbox import Options
+from server.outbox.mails import MailServer, sender
 from server.persisted import BadDocuments, Listed, read
 
 
@@ -50,6 +52,24 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         return value.lower()
 
     return parse
+
+
+def _smtp_url(value: str) -> str:
+    try:
+        MailServer.read(value)
+    except (ValueError, KeyError):
+        raise ValueError(
+            "an address such as smtp://user:password@host:587?starttls=required or smtps://user:password@host"
+        ) from None
+    return value
+
+
+def _mail_from(value: str) -> str:
+    try:
+        sender(value)
+    except ValueError:
+        raise ValueError("a mail address such as Relata <crm@example.com>") from None
+    return value
 
 
 def _origins(value: str) -> str:
@@ -147,6 +167,39 @@ class Settings:
     documents_only: str = _setting(
         "off", "RELATA_DOCUMENTS_ONLY", _one_of("on", "off"), "Whether only listed documents run."
     )
+    smtp_url: str | None = _setting(
+        None,
+        "RELATA_SMTP_URL",
+        _smtp_url,
+        "The mail server ([mail and webhooks](outside.md)); without it no mails are sent.",
+    )
+    mail_from: str | None = _setting(
+        None, "RELATA_MAIL_FROM", _mail_from, "Whom mails are from, such as Relata <crm@example.com>."
+    )
+    webhooks_allow_private: str = _setting(
+        "off",
+        "RELATA_WEBHOOKS_ALLOW_PRIVATE",
+        _one_of("on", "off"),
+        "Whether webhooks may be at private addresses, this machine's included.",
+    )
+    outbox_attempts: int = _setting(
+        16,
+        "RELATA_OUTBOX_ATTEMPTS",
+        _whole(1, 100),
+        "How often a mail or a call is tried before it counts as failed; 16 take about a day.",
+    )
+    outbox_seconds: int = _setting(
+        20, "RELATA_OUTBOX_SECONDS", _whole(1, 300), "How long a receiver may take to answer, in seconds."
+    )
+    outbox_calls: int = _setting(
+        64, "RELATA_OUTBOX_CALLS", _whole(1, 1_000), "Mails and calls at a time, in each worker process."
+    )
+    outbox_calls_a_host: int = _setting(
+        8,
+        "RELATA_OUTBOX_CALLS_A_HOST",
+        _whole(1, 1_000),
+        "Of these, how many for one host; mails are all for one.",
+    )
     log_level: str = _setting(
         "info",
         "RELATA_LOG_LEVEL",
@@ -176,6 +229,18 @@ class Settings:
             introspection=self.introspection == "on",
         )
 
+    def sending(self) -> Options:
+        """How mails and calls of webhooks are sent."""
+        return Options(
+            calls=self.outbox_calls,
+            calls_a_host=self.outbox_calls_a_host,
+            attempts=self.outbox_attempts,
+            seconds=self.outbox_seconds,
+            allow_private=self.webhooks_allow_private == "on",
+            mail_server=None if self.smtp_url is None else MailServer.read(self.smtp_url),
+            mail_from=None if self.mail_from is None else sender(self.mail_from),
+        )
+
     def listed_documents(self) -> Listed:
         """The documents that may be asked for by name. Raises BadSetting."""
         only = self.documents_only == "on"
@@ -198,7 +263,7 @@ class Settings:
                 try:
                     chosen[each.name] = each.metadata["parse"](given)
                 except ValueError as expected:
-                    shown = "the value" if each.name == "database_url" else f'"{given}"'
+                    shown = "the value" if each.name in ("database_url", "smtp_url") else f'"{given}"'
                     raise BadSetting(f"{variable}: {shown} is not {expected}.") from None
         return cls(**chosen)
 

@@ -19,4 +19,4 @@ async def work(settings: Settings, *, with_parent: bool) -> None:
             end_with_parent(told)
         async with contextlib.AsyncExitStack() as stack:
             db = await unless_told(told, stack.enter_async_context(opened(settings)))
-            await worker.run(db, clock=now, stop=told)
+            await worker.run(db, clock=now, stop=told, sending=settings.sending())

@@ -15,6 +15,7 @@ from engine import indexing
 from engine.evaluation import run as evaluate
 from engine.segments import fill
 from engine.workflows import backfill, steps
+from server.outbox import Options, Sender
 from storage.database import Database
 from storage.faults import Fault, fault
 
@@ -23,6 +24,8 @@ Clock: TypeAlias = Callable[[], datetime]
 # Wake-ups may be lost, and what waits for its time sends none.
 POLL_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+# Webhooks, but no mail: that takes a server.
+SENDING = Options()
 
 log = structlog.get_logger("relata.worker")
 
@@ -51,14 +54,21 @@ class Duty:
         self.news.set()
 
 
-async def run(db: Database, *, clock: Clock, stop: asyncio.Event) -> None:
+async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Options = SENDING) -> None:
     """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database."""
+    sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
+    send = Duty(
+        "send",
+        lambda db, now: sender.due_accounts(now),
+        lambda db, account_id, now: sender.take(account_id, now),
+    )
     duties = [
         Duty("evaluate", lambda db, now: evaluate.waiting(db, now), _evaluate),
         Duty("backfill", lambda db, now: evaluate.waiting(db, now), _backfill),
         Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill),
         Duty("step", lambda db, now: steps.due_accounts(db, now=now), _step),
         Duty("index", lambda db, now: indexing.due_accounts(db), _index),
+        send,
     ]
 
     def woken(account_id: int) -> None:
@@ -67,7 +77,8 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event) -> None:
 
     unlisten = db.wake.listen(woken)
     try:
-        await asyncio.gather(*(_serve(db, duty, clock, stop) for duty in duties))
+        async with sender:
+            await asyncio.gather(*(_serve(db, duty, clock, stop) for duty in duties))
     finally:
         unlisten()
 

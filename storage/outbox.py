@@ -258,6 +258,11 @@ async def due_accounts(db: Database, now: datetime) -> list[int]:
     return [row["account_id"] for row in await db.spanning(DUE_ACCOUNTS, await everyone(db), now)]
 
 
+async def any_due(db: Database, account_id: int, now: datetime) -> bool:
+    """Whether an account has anything to send."""
+    return bool(await db.spanning(DUE_ACCOUNTS, [account_id], now))
+
+
 async def claim(
     tx: Transaction,
     limit: int,
