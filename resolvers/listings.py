@@ -96,7 +96,7 @@ def definition(where: Mapping[str, Any] | None) -> dict[str, Any] | None:
             continue
         if name in ("and", "or"):
             told[name] = [definition(each) for each in part]
-        elif name in ("not", "where", "associated"):
+        elif name in ("not", "where", "associated", "event"):
             told[name] = definition(part)
         elif name in LEAVES:
             told[name] = {member: value for member, value in part.items() if value is not None}

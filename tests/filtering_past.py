@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 
 import hypothesis.strategies as st
 
-from engine import ids
+from engine import events, ids
 from engine.batches import Mode
+from engine.events import EventInput, types
+from engine.events.types import EventProperty
 from engine.segments import commands as segments
 from engine.segments import hand
 from engine.workflows import commands as workflows
@@ -90,10 +92,34 @@ async def live(found: World, names: list[str], chance: random.Random) -> None:
             for record_id in chance.sample(numbers, 16)
         ]
         await enrollments.enter(tx, sorted(entries, key=lambda one: (one.workflow_id, one.record_id)))
+    await occur(found, names, chance)
     numbered = [one.id for one in made] + [one.id for one in flows]
     found.names = {
         name: ids.encode(name.split()[0], number) for name, number in zip(NAMED, numbered, strict=True)
     }
+
+
+async def occur(found: World, names: list[str], chance: random.Random) -> None:
+    """Let things occur to contacts over the years, and in the last moments."""
+    inputs = []
+    for _ in range(140):
+        at = near(chance, chance.choice(TURNS))
+        properties = {
+            "url": chance.choice(["/", "/pricing", "/pricing/pro", "/docs"]),
+            "seconds": chance.choice([0, 1, 1.5, 60]),
+        }
+        held = {name: value for name, value in properties.items() if chance.random() < 0.7}
+        type_ = chance.choice(["page_viewed", "page_viewed", "form_submitted", "visited"])
+        held = {} if type_ == "form_submitted" else held
+        if type_ == "visited":
+            held = {"on": near(chance, chance.choice(TURNS)).date().isoformat()} if held else {}
+        inputs.append(EventInput(type_, found.ids[chance.choice(names[:20])], held, at))
+    async with found.db.transaction(found.account, now=found.now, actor=found.actor, defining=True) as tx:
+        wanted = EventProperty("on", "DATE")
+        await types.create(tx, name="visited", label="Visited", object_type="contacts", properties=[wanted])
+    latest = max(one.occurred_at for one in inputs if one.occurred_at is not None)
+    async with found.db.transaction(found.account, now=latest, actor=found.actor) as tx:
+        await events.record(tx, inputs, Mode.ATOMIC)
 
 
 EMPTY: Any = st.sampled_from([{}, {"includeEmpty": True}, {"includeEmpty": False}])
@@ -181,6 +207,64 @@ def past_leaves(draw: Any) -> Any:
                     **draw(NEGATED),
                 }
             }
+
+
+@st.composite
+def event_leaves(draw: Any) -> Any:
+    """A leaf on what occurred to a contact."""
+    type_ = draw(st.sampled_from(["page_viewed", "page_viewed", "form_submitted", "visited"]))
+    words: dict[str, Any] = {"type": type_}
+    window = draw(st.sampled_from(["open", "within", "after", "before", "both"]))
+    if window == "within":
+        unit = draw(st.sampled_from(UNITS + EXACT))
+        words["within"] = {"value": draw(st.sampled_from([1, 1, 3, 12, 400])), "unit": unit}
+    moments = sorted(draw(st.lists(st.sampled_from(TURNS), min_size=2, max_size=2, unique=True)))
+    if window in ("after", "both"):
+        words["after"] = draw(st.sampled_from([moments[0].isoformat(), moments[0].date().isoformat()]))
+    if window in ("before", "both"):
+        words["before"] = draw(st.sampled_from([moments[1].isoformat(), moments[1].date().isoformat()]))
+    if moments[1] - moments[0] < timedelta(days=3):
+        words.pop("before", None)
+    if draw(st.integers(0, 3)) == 0:
+        return {"event": {**words, "negated": True}}
+    if draw(st.booleans()):
+        words |= {
+            "operator": draw(st.sampled_from(COUNTING)),
+            "count": draw(st.sampled_from([0, 1, 1, 2, 3])),
+        }
+    if draw(st.booleans()) and type_ != "form_submitted":
+        words["where"] = draw(event_conditions(type_))
+    return {"event": words}
+
+
+COUNTING = (
+    "EQUALS",
+    "NOT_EQUALS",
+    "LESS_THAN",
+    "LESS_THAN_OR_EQUAL",
+    "GREATER_THAN",
+    "GREATER_THAN_OR_EQUAL",
+)
+
+
+@st.composite
+def event_conditions(draw: Any, type_: str) -> Any:
+    """What an event must be like."""
+    some = [
+        leaf("on", "LESS_THAN_AGO", 1, unit=draw(st.sampled_from(UNITS)), **draw(EMPTY)),
+        leaf("on", "IN_THIS", unit=draw(st.sampled_from(UNITS)), **draw(EMPTY)),
+        leaf("on", "KNOWN"),
+    ]
+    if type_ == "page_viewed":
+        some = [
+            leaf("url", "STARTS_WITH", "/pricing", **draw(EMPTY)),
+            leaf("url", "NOT_EQUALS", "/", **draw(EMPTY)),
+            leaf("seconds", "GREATER_THAN", 1, **draw(EMPTY)),
+            leaf("url", "UNKNOWN"),
+            leaf("seconds", "ANY_OF", 0, 60, **draw(EMPTY)),
+        ]
+    one, other = draw(st.sampled_from(some)), draw(st.sampled_from(some))
+    return draw(st.sampled_from([one, {"not": one}, {"and": [one, other]}, {"or": [one, {"not": other}]}]))
 
 
 def named(found: World, definition: Any) -> Any:

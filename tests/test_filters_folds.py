@@ -27,7 +27,7 @@ from tests.filtering import (
     some_values,
     world,
 )
-from tests.filtering_past import ZONES, clocks, live, moving_leaves, named, past_leaves
+from tests.filtering_past import ZONES, clocks, event_leaves, live, moving_leaves, named, past_leaves
 
 # --- random definitions -------------------------------------------------------------------------------------
 
@@ -139,12 +139,14 @@ def associated_leaves(draw: Any, kind: str, depth: int) -> Any:
 @st.composite
 def trees(draw: Any, kind: str, depth: int, width: int = 3) -> Any:
     """A definition about records of `kind`, with associated leaves nested up to `depth`."""
-    kinds = ["leaf", "index", "associated", "associated", "and", "or", "not", "moving", "past"]
+    kinds = ["leaf", "index", "associated", "associated", "and", "or", "not", "moving", "past", "event"]
     match draw(st.sampled_from(kinds)):
         case "moving" if kind == "contacts":
             return draw(moving_leaves())
         case "past" if kind == "contacts":
             return draw(past_leaves())
+        case "event" if kind == "contacts":
+            return draw(event_leaves())
         case "index" if kind in INDEXED:
             name, values = draw(st.sampled_from(INDEXED[kind]))
             asked = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
@@ -252,7 +254,9 @@ async def test_the_folds_agree_on_random_trees_and_records(db: Database, kind: s
     await asyncio.to_thread(agree)
 
 
-@pytest.mark.parametrize("leaves", [moving_leaves(), past_leaves()], ids=["moving", "past"])
+@pytest.mark.parametrize(
+    "leaves", [moving_leaves(), past_leaves(), event_leaves()], ids=["moving", "past", "event"]
+)
 async def test_the_folds_agree_on_each_leaf_alone(db: Database, leaves: Any) -> None:
     """In trees most leaves are outvoted; alone, each one's answer is seen."""
     found = await populated(db, seed=17)

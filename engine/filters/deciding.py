@@ -15,6 +15,7 @@ from storage.filters.tree import (
     And,
     AssociatedLeaf,
     ComparedWith,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Not,
@@ -74,7 +75,7 @@ def _leaves(
         case AssociatedLeaf(reach, where=where):
             if where is not None:
                 yield from _leaves(where, (back(reach, catalogue), *path), catalogue)
-        case SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
+        case SourceLeaf() | SegmentLeaf() | WorkflowLeaf() | EventLeaf():
             pass  # They look at no property.
         case _:
             assert_never(filter_)

@@ -5,7 +5,8 @@
 `{field: {name, operator, value, values, unit, includeEmpty}}`,
 `{associated: {to, quantifier, labels, where, operator, count, includeEmpty}}`,
 `{source: {change, sources, import, negated}}`, `{inSegment: {segment, negated}}`,
-`{inWorkflow: {workflow, status, negated}}`; a key that is null is not there.
+`{inWorkflow: {workflow, status, negated}}`,
+`{event: {type, negated, where, operator, count, within, after, before}}`; a key that is null is not there.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +16,15 @@ from zoneinfo import ZoneInfo
 
 from engine.filters.associated import bind_associated
 from engine.filters.binding import Binding, include_empty
+from engine.filters.events import bind_event, bind_event_property
 from engine.filters.memberships import bind_field, bind_segment, bind_source, bind_workflow
-from engine.filters.problems import EmptyFilterList, FilterTooDeep, MalformedFilter, TooManyLeaves
+from engine.filters.problems import (
+    EmptyFilterList,
+    FilterTooDeep,
+    MalformedFilter,
+    MalformedLeaf,
+    TooManyLeaves,
+)
 from engine.filters.property import bind_property
 from engine.problems import PathPart, Problem, Refused
 from engine.values import shown
@@ -34,6 +42,12 @@ LEAVES: dict[str, Callable[[Any, ObjectTypeRow, Binding], Filter]] = {
     "inSegment": bind_segment,
     "inWorkflow": bind_workflow,
 }
+
+# Those with something nested in them, which is bound here.
+NESTING = ("associated", "event")
+
+# What can be asked of an event.
+OF_EVENTS: dict[str, Callable[[Any, ObjectTypeRow, Binding], Filter]] = {"property": bind_event_property}
 
 # What a stored definition says where its author did not.
 SPELLED: dict[str, dict[str, Any]] = {
@@ -77,6 +91,11 @@ def explicit(definition: Mapping[str, Any], object_type: ObjectTypeRow) -> dict[
             return {key: {**_given(body), "includeEmpty": include_empty(body, object_type)}}
         case "source" | "inSegment" | "inWorkflow":
             return {key: {**SPELLED[key], **_given(body)}}
+        case "event":
+            spelled = {"negated": False, **_given(body)}
+            if spelled.get("where") is not None:
+                spelled["where"] = explicit(spelled["where"], object_type)
+            return {key: spelled}
         case _:
             spelled = {**_given(body), "includeEmpty": include_empty(body, object_type)}
             if spelled.get("where") is not None:
@@ -105,9 +124,9 @@ def leaves(definition: Any) -> int:
                 rest.extend(body)
             elif key == "not":
                 rest.append(body)
-            elif (key == "associated" or key in LEAVES) and body is not None:
+            elif (key in NESTING or key in LEAVES) and body is not None:
                 count += 1
-                if key == "associated" and isinstance(body, Mapping):
+                if key in NESTING and isinstance(body, Mapping):
                     rest.append(body.get("where"))
     return count
 
@@ -123,7 +142,12 @@ def _given(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bind(
-    binding: Binding, definition: Any, object_type: ObjectTypeRow, path: tuple[PathPart, ...], depth: int
+    binding: Binding,
+    definition: Any,
+    object_type: ObjectTypeRow,
+    path: tuple[PathPart, ...],
+    depth: int,
+    leaves: Mapping[str, Callable[[Any, ObjectTypeRow, Binding], Filter]] = LEAVES,
 ) -> Filter:
     """One part of a definition; notes what is wrong with it and goes on."""
     if depth > DEPTH_LIMIT:
@@ -131,15 +155,19 @@ def _bind(
         return NOTHING
     try:
         key, body = _one_key(definition)
+        if leaves is OF_EVENTS and key not in ("and", "or", "not", *OF_EVENTS):
+            raise MalformedLeaf(
+                reason=f'of an event, only its properties can be asked, not "{key}"', path=(key,)
+            )
         match key:
             case "and" | "or":
                 parts = tuple(
-                    _bind(binding, part, object_type, (*path, key, n), depth + 1)
+                    _bind(binding, part, object_type, (*path, key, n), depth + 1, leaves)
                     for n, part in enumerate(_list(key, body))
                 )
                 return And(parts) if key == "and" else Or(parts)
             case "not":
-                return Not(_bind(binding, body, object_type, (*path, key), depth + 1))
+                return Not(_bind(binding, body, object_type, (*path, key), depth + 1, leaves))
             case "associated":
                 below = (*path, key, "where")
                 return bind_associated(
@@ -148,8 +176,16 @@ def _bind(
                     binding,
                     lambda where, to: _bind(binding, where, to, below, depth + 1),
                 )
+            case "event":
+                below = (*path, key, "where")
+                return bind_event(
+                    body,
+                    object_type,
+                    binding,
+                    lambda where, event: _bind(binding, where, event, below, depth + 1, OF_EVENTS),
+                )
             case _:
-                return LEAVES[key](body, object_type, binding)
+                return leaves[key](body, object_type, binding)
     except Problem as problem:
         binding.problems.append(problem.at(*path))
         return NOTHING
@@ -163,7 +199,7 @@ def _one_key(definition: Any) -> tuple[str, Any]:
         named = ", ".join(shown(key) for key, _ in given)
         raise MalformedFilter(reason=f"this has {named}" if given else "this has none")
     ((key, body),) = given
-    if key not in ("and", "or", "not", "associated") and key not in LEAVES:
+    if key not in ("and", "or", "not", *NESTING) and key not in LEAVES:
         raise MalformedFilter(reason=f"this has {shown(key)}")
     return key, body
 

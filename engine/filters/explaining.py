@@ -11,7 +11,17 @@ from typing import Any, TypeAlias, assert_never
 from engine import ids
 from engine.filters import beside
 from engine.filters.facts import TooWide, fetch
-from engine.filters.predicates import Facts, Fold, Once, Predicate, counted, fold, reader
+from engine.filters.predicates import (
+    Facts,
+    Fold,
+    Occurrence,
+    Once,
+    Predicate,
+    counted,
+    fold,
+    occurrences,
+    reader,
+)
 from engine.problems import Problem
 from storage.catalogue import Catalogue
 from storage.database import Queryable
@@ -20,6 +30,7 @@ from storage.filters.times import Form, Timed, text
 from storage.filters.tree import (
     AssociatedLeaf,
     ComparedWith,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Leaf,
@@ -37,6 +48,8 @@ SHOWN = (20, 5, 2)
 SHOWN_AT_ALL = 500
 # How many values of a history are shown.
 VALUES_SHOWN = 50
+# How many events are shown.
+EVENTS_SHOWN = 20
 
 
 class ExplanationTooWide(Problem):
@@ -118,6 +131,8 @@ class Explaining:
     def leaf(self, leaf: Leaf, met: Predicate) -> _Fold:
         """The answer, and the value that it was about."""
         window = self._window(leaf)
+        if isinstance(leaf, EventLeaf):
+            return self._event(leaf, met, window)
 
         def answer(record_id: int, facts: Facts) -> Seen:
             holds = met(record_id, facts)
@@ -147,6 +162,21 @@ class Explaining:
 
         return answer
 
+    def _event(self, leaf: EventLeaf, met: Predicate, window: Mapping[str, str] | None) -> _Fold:
+        """The answer, the number of events that decided it, and the newest ones, those that count first."""
+        regarded = occurrences(leaf, self.now)
+
+        def answer(record_id: int, facts: Facts) -> Seen:
+            counted = regarded(record_id, facts)
+            return Seen(
+                met(record_id, facts),
+                leaf=leaf,
+                actual=_events(leaf, record_id, facts, counted),
+                window=window,
+            )
+
+        return answer
+
     def _window(self, leaf: Leaf) -> Mapping[str, str] | None:
         match leaf:
             case PropertyLeaf(prop, Within(low, high) as within):
@@ -155,6 +185,8 @@ class Explaining:
                 return dict(zip(ends, times, strict=True))
             case UpdatedLeaf():
                 return {"from": Timed(leaf.since, Form.TEXT).at(self.now)}
+            case EventLeaf(since=since) if since is not None:
+                return {"from": Timed(since, Form.TEXT).at(self.now)}
             case _:
                 return None
 
@@ -196,8 +228,30 @@ def _actual(leaf: Leaf, record_id: int, facts: Facts) -> Any:
             return None if since is None else {"joinedAt": text(since)}
         case WorkflowLeaf(workflow_id):
             return sorted(facts.enrolled.get((record_id, workflow_id), ()))
+        case EventLeaf():
+            raise TypeError("what occurred is told with what counts of it")
         case _:
             assert_never(leaf)
+
+
+def _events(leaf: EventLeaf, record_id: int, facts: Facts, counted: Sequence[Occurrence]) -> dict[str, Any]:
+    """How many events count, and some of those looked at: newest first, those that count before the others."""
+    counting = {one.id for one in counted}
+    every = facts.occurred.get((record_id, leaf.event_type_id), [])
+    looked = sorted(every, key=lambda one: (one.id in counting, one.at, one.id), reverse=True)
+    held = {} if facts.inside is None else facts.inside.records
+    return {
+        "count": len(counted),
+        "events": [
+            {
+                "event": ids.encode("event", one.id),
+                "occurredAt": text(one.at),
+                "counts": one.id in counting,
+                "properties": held.get(one.id, {}),
+            }
+            for one in looked[:EVENTS_SHOWN]
+        ],
+    }
 
 
 def _number(leaf: AssociatedLeaf, record_id: int, facts: Facts) -> int | None:
@@ -229,7 +283,9 @@ class _Telling:
                 for part, (step, one) in zip(found.parts, bodies, strict=True)
             ]
             return said
-        said["expected"] = {key: value for key, value in body.items() if key != "where" and value is not None}
+        # What is nested in an associated leaf is told of each record that was looked at.
+        nested = "where" if isinstance(found.leaf, AssociatedLeaf) else None
+        said["expected"] = {key: value for key, value in body.items() if key != nested and value is not None}
         said["actual"] = found.actual
         if found.window is not None:
             said["window"] = dict(found.window)

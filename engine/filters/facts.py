@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from engine.filters.predicates import Facts, counted
+from engine.filters.predicates import Facts, Occurrence, counted
+from storage import record_events
 from storage.database import Queryable, Row
 from storage.filters import facts as stored
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Not,
@@ -44,6 +46,8 @@ class Needs:
     sources: bool = False
     segments: set[int] = field(default_factory=set)
     workflows: set[int] = field(default_factory=set)
+    # {event type: whether the properties of its events are looked at}
+    events: dict[int, bool] = field(default_factory=dict)
 
 
 def needs(filter_: Filter, noted: Needs | None = None, *, shown: bool = False) -> Needs:
@@ -67,6 +71,8 @@ def needs(filter_: Filter, noted: Needs | None = None, *, shown: bool = False) -
             noted.segments.add(segment_id)
         case WorkflowLeaf(workflow_id):
             noted.workflows.add(workflow_id)
+        case EventLeaf(type_id, where=where):
+            noted.events[type_id] = shown or where is not None or noted.events.get(type_id, False)
         case _:
             assert_never(filter_)
     return noted
@@ -156,7 +162,33 @@ async def _read_beside(reader: Queryable, facts: Facts, level: Level, limit: int
     if ids := {record_id for asked, some in level if asked.workflows for record_id in some}:
         for record_id, workflow_id, statuses in await stored.enrolled(reader, ids, workflows):
             facts.enrolled[record_id, workflow_id] = frozenset(statuses)
-    return held
+    return held + await _read_events(reader, facts, level, limit - held)
+
+
+async def _read_events(reader: Queryable, facts: Facts, level: Level, limit: int) -> int:
+    """What occurred to one level's records."""
+    ids = {record_id for asked, some in level if asked.events for record_id in some}
+    if not ids:
+        return 0
+    wanted: dict[int, bool] = {}
+    for asked, _ in level:
+        for type_id, properties in asked.events.items():
+            wanted[type_id] = properties or wanted.get(type_id, False)
+    rows = _held(await record_events.occurred(reader, ids, wanted, limit))
+    facts.inside = facts.inside or Facts()
+    # Anew: a record may stand on several levels.
+    for record_id in ids:
+        for type_id in wanted:
+            facts.occurred.pop((record_id, type_id), None)
+    for record_id, type_id, event_id, at, properties in rows:
+        facts.occurred[record_id, type_id].append(Occurrence(event_id, at))
+        if properties is not None:
+            facts.inside.records[event_id] = properties
+    for record_id in ids:
+        for type_id in wanted:
+            if found := facts.occurred.get((record_id, type_id)):
+                found.sort(key=lambda one: (one.at, one.id))
+    return len(rows)
 
 
 def _held(rows: list[Row] | None) -> list[Row]:

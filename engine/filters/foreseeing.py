@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypeAlias, assert_never
 
-from engine.filters.predicates import Facts, Fold, Once, Predicate, everyone, fold, reader
+from engine.filters import events
+from engine.filters.predicates import (
+    Facts,
+    Fold,
+    Once,
+    Predicate,
+    everyone,
+    fold,
+    occurrences,
+    reader,
+)
 from storage.filters.times import Edge, Form, passing
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
     Bound,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Leaf,
@@ -57,6 +68,8 @@ def moving(filter_: Filter) -> bool:
             return where is not None and moving(where)
         case UpdatedLeaf():
             return True
+        case EventLeaf(where=where, since=since):
+            return since is not None or (where is not None and moving(where))
         case HistoryLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
             return False
         case _:
@@ -133,8 +146,26 @@ class Foreseeing:
                     return passing(since, Form.MOMENT, at, beyond=False, now=self.now)
 
                 return stays
+            case EventLeaf() if moving(leaf):
+                return self._events(leaf)
             case _:
                 return None
+
+    def _events(self, leaf: EventLeaf) -> Callable[[int, Facts], datetime | None]:
+        """Until enough events have left the window; or one of them is, by the clock, another one to `where`."""
+        regarded = occurrences(leaf, self.now)
+        nested = fold(leaf.where, self.now, self) if leaf.where is not None and moving(leaf.where) else None
+
+        def until(record_id: int, facts: Facts) -> datetime | None:
+            left = events.until(leaf, regarded(record_id, facts), self.now)
+            inside = facts.inside
+            if nested is None or inside is None:
+                return left
+            every = facts.occurred.get((record_id, leaf.event_type_id), ())
+            turns = [nested(one.id, inside).until for one in every]
+            return _earliest(iter([left, *turns]))
+
+        return until
 
     def _passing(self, bound: tuple[Edge, bool], form: Form, value: date | datetime) -> datetime | None:
         edge, beyond = bound

@@ -12,13 +12,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, assert_never
 
-from engine.filters import beside
+from engine.filters import beside, events
 from engine.filters.testing import COMPARE, Values, pair, test, value
 from storage.filters.times import text
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
     ComparedWith,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Leaf,
@@ -35,6 +36,14 @@ from storage.filters.tree import (
 )
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """An event that occurred to a record."""
+
+    id: int
+    at: datetime
 
 
 @dataclass(slots=True)
@@ -58,6 +67,10 @@ class Facts:
     members: dict[tuple[int, int], datetime] = field(default_factory=dict)
     # {(record, workflow): the statuses of its enrollments}
     enrolled: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
+    # {(record, event type): its events, oldest first}
+    occurred: dict[tuple[int, int], list[Occurrence]] = field(default_factory=lambda: defaultdict(list))
+    # What filters on events need to know of these: their properties, by their ids, in place of records.
+    inside: "Facts | None" = None
     # What nested filters answered, so that a record which many reach is looked at once.
     answers: dict[object, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -122,6 +135,8 @@ def fold(filter_: Filter, now: datetime, algebra: Algebra[T]) -> Fold[T]:
             return algebra.associated(filter_, partial(_associated, filter_), nested)
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
             return algebra.leaf(filter_, beside.predicate(filter_, now))
+        case EventLeaf():
+            return algebra.leaf(filter_, _event(filter_, now))
         case _:
             assert_never(filter_)
 
@@ -182,6 +197,16 @@ def reader(prop: Property) -> Callable[[int, Facts], Any]:
         return None if at is None else text(at)
 
     return moment
+
+
+def occurrences(leaf: EventLeaf, now: datetime) -> events.Occurrences:
+    """A function that finds those of a record's events that a leaf regards at `now`."""
+    return events.Occurrences(leaf, now, None if leaf.where is None else predicate(leaf.where, now))
+
+
+def _event(leaf: EventLeaf, now: datetime) -> Predicate:
+    regarded = occurrences(leaf, now)
+    return lambda record_id, facts: events.decides(leaf, len(regarded(record_id, facts)))
 
 
 def _property(leaf: PropertyLeaf, now: datetime) -> Predicate:

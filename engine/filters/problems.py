@@ -8,8 +8,8 @@ __all__ = ["InvalidValue", "UnknownProperty"]
 
 
 class MalformedFilter(Problem):
-    """A filter is an object with exactly one of the keys and, or, not, property, field, source, associated, inSegment
-    and inWorkflow; {reason}."""
+    """A filter is an object with exactly one of the keys and, or, not, property, field, source, associated, event,
+    inSegment and inWorkflow; {reason}."""
 
 
 class MalformedLeaf(Problem):

@@ -11,6 +11,7 @@ from storage.filters.tree import (
     Authorship,
     Beside,
     ComparedWith,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Not,
@@ -27,13 +28,14 @@ from storage.filters.tree import (
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A property, an association type standing at the record that has it, a segment or a workflow that it is in.
+    """A property, an association type standing at the record that has it, a segment or a workflow that it is in, or
+    an event type of which something occurs to it.
 
     CHANGED and CONNECTED name an object type of which any property, or any association, may matter.
     `path` holds the association types that lead from that record back to the filter's own, step by step.
     """
 
-    kind: Literal["PROPERTY", "ASSOCIATION", "SEGMENT", "WORKFLOW", "CHANGED", "CONNECTED"]
+    kind: Literal["PROPERTY", "ASSOCIATION", "SEGMENT", "WORKFLOW", "CHANGED", "CONNECTED", "EVENT"]
     id: int
     path: tuple[int, ...]
 
@@ -65,6 +67,8 @@ def _references(filter_: Filter, path: tuple[int, ...], catalogue: Catalogue) ->
                 yield from _references(where, (back(reach, catalogue), *path), catalogue)
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
             yield from _of_beside(filter_, path)
+        case EventLeaf(type_id):
+            yield Reference("EVENT", type_id, path)
         case _:
             assert_never(filter_)
 

@@ -28,11 +28,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from storage.filters import beside
+from storage.filters import beside, events
 from storage.filters.indexes import all_selective, from_the_other_end, lookup
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Index,
@@ -121,6 +122,14 @@ class _Writer:
                 return self._associated(filter_, f"{record}.id")
             case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
                 return beside.condition(filter_, f"{record}.id", self._alias("b"), self._add)
+            case EventLeaf():
+                return events.condition(
+                    filter_,
+                    f"{record}.id",
+                    self._alias("e"),
+                    self._add,
+                    lambda where, event: self.condition(where, event, indexes=False),
+                )
             case _:
                 assert_never(filter_)
 

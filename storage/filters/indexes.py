@@ -10,6 +10,7 @@ from storage.filters.tree import (
     Choice,
     Chosen,
     Compared,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Index,
@@ -42,7 +43,7 @@ def selective(filter_: Filter) -> bool:
             return filter_.index is not None and prop.type in RARE and isinstance(test, OneOf)
         case AssociatedLeaf():
             return from_the_other_end(filter_) and not filter_.include_empty
-        case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
+        case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf() | EventLeaf():
             return False
         case _:
             assert_never(filter_)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, assert_never, cast
 
+from storage.filters import events
 from storage.filters.indexes import all_selective, from_the_other_end, lookup
 from storage.filters.times import Edge, Form, Start, Timed
 from storage.filters.tree import (
@@ -16,6 +17,7 @@ from storage.filters.tree import (
     Chosen,
     Compared,
     ComparedWith,
+    EventLeaf,
     Filter,
     HistoryLeaf,
     Holds,
@@ -64,6 +66,8 @@ def shape(filter_: Filter) -> Filter:
             return replace(filter_, statuses=statuses and ("",))
         case SegmentLeaf():
             return filter_
+        case EventLeaf(where=where, since=since):
+            return events.shape(filter_, where and shape(where), since and _edge_shape(since))
         case _:
             assert_never(filter_)
 
@@ -124,6 +128,8 @@ def _values(filter_: Filter, indexes: bool) -> Iterator[Any]:
                 yield filter_.count
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
             yield from _beside_values(filter_)
+        case EventLeaf():
+            yield from events.values(filter_, lambda where: _values(where, False))
         case _:
             assert_never(filter_)
 

@@ -6,6 +6,7 @@ hashable.
 
 import enum
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from storage.filters.times import Edge
@@ -300,6 +301,29 @@ class WorkflowLeaf:
     negated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EventLeaf:
+    """So many events of a type that meet `where` occurred to the record in a window of time.
+
+    `where` is of properties of the event, as a record's. The window is open where nothing is given; `since` moves with
+    the clock. `negated`: none did (`comparison` and `count` say nothing then).
+    """
+
+    event_type_id: int
+    comparison: Comparison = Comparison.GREATER_OR_EQUAL
+    count: int = 1
+    where: "Filter | None" = None
+    since: Edge | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    negated: bool = False
+
+    @property
+    def some(self) -> bool:
+        """Whether one will do."""
+        return self.comparison is Comparison.GREATER_OR_EQUAL and self.count == 1
+
+
 Beside: TypeAlias = HistoryLeaf | UpdatedLeaf | SourceLeaf | SegmentLeaf | WorkflowLeaf
-Leaf: TypeAlias = PropertyLeaf | Beside
-Filter: TypeAlias = And | Or | Not | PropertyLeaf | AssociatedLeaf | Beside
+Leaf: TypeAlias = PropertyLeaf | Beside | EventLeaf
+Filter: TypeAlias = And | Or | Not | PropertyLeaf | AssociatedLeaf | Beside | EventLeaf
