@@ -17,7 +17,18 @@ from storage.database import Database
 from storage.filters import facts
 from storage.filters.times import FIRST, LAST, Edge, Form, Shift, Start, Unit, day, moment, passing
 from tests.filtering import World, associated, leaf, world
-from tests.filtering_past import TURNS, ZONES, clocks, live, moving_leaves, named, near, past_leaves, times
+from tests.filtering_past import (
+    TURNS,
+    ZONES,
+    clocks,
+    event_leaves,
+    live,
+    moving_leaves,
+    named,
+    near,
+    past_leaves,
+    times,
+)
 
 BERLIN, NEW_YORK, APIA = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Pacific/Apia")
 KATHMANDU, ST_JOHNS = ZoneInfo("Asia/Kathmandu"), ZoneInfo("America/St_Johns")
@@ -306,7 +317,7 @@ async def test_no_answer_changes_before_it_is_said_to(db: Database) -> None:
     await found.join(*((name, "acme") for name in names[:6]), *((name, "bolt") for name in names[4:9]))
     await live(found, names, chance)
     loop = asyncio.get_running_loop()
-    leaves = st.one_of(moving_leaves(), moving_leaves(), past_leaves())
+    leaves = st.one_of(moving_leaves(), moving_leaves(), past_leaves(), event_leaves())
     plain = st.recursive(
         leaves,
         lambda part: st.one_of(
