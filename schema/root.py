@@ -24,6 +24,7 @@ from schema.segment_events import SegmentEventSubscription
 from schema.segment_mutations import SegmentMutation
 from schema.segments import SegmentQuery
 from schema.users import UserMutation, UserQuery
+from schema.workflow_exchange import WorkflowExchangeMutation, WorkflowExchangeQuery
 from schema.workflows import WorkflowMutation, WorkflowQuery
 
 
@@ -40,6 +41,7 @@ class Query(
     RecordQuery,
     SegmentQuery,
     UserQuery,
+    WorkflowExchangeQuery,
     WorkflowQuery,
 ):
     """Everything that can be read."""
@@ -57,6 +59,7 @@ class Mutation(
     RecordMutation,
     SegmentMutation,
     UserMutation,
+    WorkflowExchangeMutation,
     WorkflowMutation,
 ):
     """Everything that can be done. The fields of one request are carried out one after the other."""

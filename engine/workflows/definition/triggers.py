@@ -102,7 +102,9 @@ class DateReached:
 
 @dataclass(frozen=True, slots=True)
 class Manual:
-    """Nothing but a call, or another workflow's action."""
+    """Nothing but a call, or another workflow's action. `note` tells readers who is expected to call."""
+
+    note: str | None = None
 
 
 Trigger: TypeAlias = (
