@@ -11,6 +11,8 @@ from engine.workflows.definition.document import key, load_as
 from schema import workflow_actions, workflow_control_actions, workflow_parts, workflow_triggers
 from schema import workflow_definitions as whole
 from schema.mirrored import _key, read
+from storage.database import Database
+from tests.face import opened
 
 INPUTS: dict[type[Any], type[Any]] = {
     **{
@@ -123,3 +125,27 @@ def test_a_secret_is_not_read() -> None:
     )
     assert told.signed is True
     assert "s3cret" not in repr(told)
+
+
+async def test_an_edit_that_cannot_know_a_secret_keeps_it(db: Database) -> None:
+    async with opened(db) as client:
+        call = {"id": "call", "url": "https://example.com/hook"}
+        fields = """userErrors { code } workflow { id version
+                    draft { actions { ... on CallWebhookAction { signed url } } } }"""
+        new = {
+            "name": "Call",
+            "objectType": "contacts",
+            "triggers": [{"manual": {}}],
+            "actions": [{"callWebhook": {**call, "secret": "s3cret"}}],
+        }
+        flow = (await client.do("createWorkflow", fields, new))["workflow"]
+        for ident, signed in (("call", True), ("another", False)):
+            edited = {**call, "id": ident, "url": "https://example.com/other"}
+            flow = (
+                await client.do(
+                    "updateWorkflow",
+                    fields,
+                    {"id": flow["id"], "version": flow["version"], "actions": [{"callWebhook": edited}]},
+                )
+            )["workflow"]
+            assert flow["draft"]["actions"] == [{"signed": signed, "url": "https://example.com/other"}]

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine import filters
 from engine.problems import Problem, Refused
-from engine.workflows import triggers
+from engine.workflows import triggers, windows
 from engine.workflows.actions import bind
 from engine.workflows.definition import Definition, compiled, dump, kind, load, program
 from engine.workflows.definition.places import Place, filters_in, replaced
@@ -30,8 +30,16 @@ class TooManyFilters(Problem):
     """This definition has {count} filters; at most {limit} are possible."""
 
 
-def checked(document: Mapping[str, Any], object_type: ObjectTypeRow, catalogue: Catalogue) -> dict[str, Any]:
+def checked(
+    document: Mapping[str, Any],
+    object_type: ObjectTypeRow,
+    catalogue: Catalogue,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The definition as it is to be stored: every action with an id, every filter's defaults spelled out.
+
+    Secrets are never shown, so whoever edits a definition cannot repeat them: an action that keeps its id keeps the
+    one that it had in the document `before`, unless a new one is given.
 
     Raises `Refused` with every problem at the path of what is wrong.
     """
@@ -44,7 +52,25 @@ def checked(document: Mapping[str, Any], object_type: ObjectTypeRow, catalogue: 
         return filters.explicit(place.where, object_type)
 
     stored: dict[str, Any] = replaced(dump(definition), spelled)
+    if before is not None:
+        kept = {body["id"]: body["secret"] for body in _calls(before) if "secret" in body}
+        for body in _calls(stored):
+            if "secret" not in body and body["id"] in kept:
+                body["secret"] = kept[body["id"]]
     return stored
+
+
+def _calls(document: Any) -> Iterator[dict[str, Any]]:
+    """The bodies of all actions in a document that call a webhook."""
+    if isinstance(document, Mapping):
+        for key, part in document.items():
+            if key == "callWebhook" and isinstance(part, dict):
+                yield part
+            else:
+                yield from _calls(part)
+    elif isinstance(document, list | tuple):
+        for part in document:
+            yield from _calls(part)
 
 
 def problems(definition: Definition, object_type: ObjectTypeRow, catalogue: Catalogue) -> Iterator[Problem]:
@@ -72,6 +98,8 @@ def problems(definition: Definition, object_type: ObjectTypeRow, catalogue: Cata
         if where is not None:
             for problem in filters.problems(where, object_type, catalogue):
                 yield problem.at(key)
+    for problem in windows.problems(definition.timing):
+        yield problem.at("timing")
 
 
 def bind_own(

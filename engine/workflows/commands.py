@@ -74,7 +74,7 @@ async def update(
         raise WorkflowNameTaken(name=name, path=("name",))
     draft = held.draft
     if definition:
-        draft = checking.checked({**held.draft, **definition}, _type(tx, held), tx.catalogue)
+        draft = checking.checked({**held.draft, **definition}, _type(tx, held), tx.catalogue, held.draft)
     await stored.update(tx, workflow_id, name, draft)
     details = {"name": name, "version": version + 1}
     _tell(tx, EventKind.WORKFLOW_UPDATED, workflow_id, held.object_type_id, details)
