@@ -1,5 +1,6 @@
 """`advance` and the choice of candidates: pure functions, held to their laws."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,21 +11,25 @@ from engine.evaluation.listening import Cause, candidates, heard, keys, offer
 from engine.workflows.advance import (
     ATTEMPTS,
     LONGEST_DELAY,
+    Chose,
     Crashed,
     Done,
+    Ends,
     Failed,
     Gone,
     Partly,
     Plan,
+    Postponed,
     Result,
     Skipped,
+    Waits,
     advance,
     complete,
     retry_delay,
 )
 from storage.catalogue import Catalogue
 from storage.changes import ChangeKind, QueuedChange
-from storage.enrollments import EnrollmentRow
+from storage.enrollments import EnrollmentRow, Move
 from storage.listeners import Listener, Ref
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -37,6 +42,11 @@ results = st.one_of(
     st.just(Crashed(ERROR)),
     st.just(Skipped()),
     st.builds(Gone, st.booleans()),
+    st.builds(Chose, st.integers(0, 2), st.just({"branch": 1})),
+    st.builds(Waits, st.just(T0 + timedelta(days=1)), st.sampled_from(["DELAY", "EVENT"])),
+    st.just(Waits(None, "OUTSIDE")),
+    st.just(Postponed(T0 + timedelta(hours=1))),
+    st.just(Ends("UNENROLLED")),
 )
 standings = st.builds(
     EnrollmentRow,
@@ -50,18 +60,26 @@ standings = st.builds(
     steps=st.integers(0, 9),
     depth=st.just(0),
     resume_after=st.sampled_from([None, 4]),
-    due_at=st.just(T0),
+    due_at=st.sampled_from([T0, None]),
     attempts=st.integers(0, ATTEMPTS - 1),
     reason=st.just({}),
     error=st.none(),
     enrolled_at=st.just(T0),
     ended_at=st.none(),
-    waiting=st.none(),
-    arrived=st.none(),
+    waiting=st.sampled_from([None, "DELAY", "EVENT", "OUTSIDE"]),
+    arrived=st.sampled_from([None, {"event": 1}]),
     occasion=st.none(),
     undone_at=st.none(),
 )
-plans = st.builds(Plan, st.just("a1"), st.none() | st.integers(0, 9), st.booleans())
+numbers = st.none() | st.integers(0, 9)
+plans = st.builds(
+    Plan,
+    st.just("a1"),
+    numbers,
+    st.booleans(),
+    st.tuples(numbers, numbers, numbers),
+    st.sampled_from([5, 1_000]),
+)
 
 
 @given(standings, plans, results)
@@ -72,24 +90,83 @@ def test_every_transition_is_one_of_few_and_consistent(
     transition = advance(standing, plan, result, now)
     move, step = transition.move, transition.step
     # Nowhere but where the plan leads, and history has no gap.
-    ahead = standing.next_step + 1 if plan.next is None else plan.next
-    assert move.next_step in (standing.next_step, ahead)
+    ahead = plan.ways[result.way] if isinstance(result, Chose) else plan.next
+    end = standing.next_step + 1
+    assert move.next_step in (standing.next_step, end if ahead is None else ahead)
     assert move.steps == standing.steps + (step is not None)
     assert step is None or (step.n, step.enrollment_id) == (standing.steps, standing.id)
     if move.status == "ACTIVE":
-        assert move.due_at is not None
+        # Its turn comes again, by itself or by the outbox.
+        if not isinstance(result, Partly):
+            assert (move.due_at is None) is (result == Waits(None, "OUTSIDE"))
         assert move.ended_at is None
     else:
-        assert (move.due_at, move.resume_after, move.ended_at) == (None, None, now)
+        assert (move.due_at, move.waiting, move.arrived, move.ended_at) == (None, None, None, now)
+        # What failed may be taken up again where it stood.
+        assert move.resume_after == (standing.resume_after if move.status == "FAILED" else None)
+        assert (move.status == "FAILED") is (move.error is not None)
     # Who goes on to another action begins it from its start, with all attempts before him.
-    if move.next_step != standing.next_step:
-        assert (move.resume_after, move.attempts) == (None, 0)
-        assert (move.status == "COMPLETED") is (plan.next is None)
+    if move.status == "ACTIVE" and step is not None and not isinstance(result, Partly):
+        assert (move.resume_after, move.attempts, move.waiting, move.arrived) == (None, 0, None, None)
     # What failed is told.
     if isinstance(result, Failed):
         assert step is not None
         assert (step.outcome, step.error) == ("FAILED", ERROR)
-        assert (move.status == "FAILED") is plan.stops_on_error
+        assert not plan.stops_on_error or move.status == "FAILED"
+
+
+@given(standings, plans, st.lists(results, min_size=1, max_size=40))
+def test_whatever_comes_an_enrollment_stays_within_its_steps_or_says_that_it_was_stopped(
+    standing: EnrollmentRow, plan: Plan, came: list[Result]
+) -> None:
+    now, lines = T0, standing.steps
+    for result in came:
+        now += timedelta(seconds=1)
+        transition = advance(standing, plan, result, now)
+        if transition.step is not None:
+            assert transition.step.n == lines
+            lines += 1
+        if transition.move.status != "ACTIVE":
+            return
+        # Parts of one action may go on beyond the limit; another action does not begin.
+        moved = transition.move.next_step != standing.next_step
+        assert not moved or transition.move.steps < plan.steps_limit
+        standing = moved_to(standing, transition.move)
+
+
+@given(standings, plans, st.sampled_from([Done(), Skipped(), Chose(1, {})]))
+def test_too_many_steps_are_taken_for_a_loop_and_say_so(
+    standing: EnrollmentRow, plan: Plan, result: Result
+) -> None:
+    limited = Plan(plan.action, 3, plan.stops_on_error, (None, 3), steps_limit=standing.steps + 1)
+    transition = advance(standing, limited, result, T0)
+    assert transition.step is not None
+    assert (transition.move.status, (transition.move.error or {})["code"]) == ("FAILED", "LOOP_GUARD")
+
+
+@given(standings, plans)
+def test_who_is_put_off_stands_as_if_nothing_had_been(standing: EnrollmentRow, plan: Plan) -> None:
+    until = T0 + timedelta(hours=1)
+    assert moved_to(standing, advance(standing, plan, Postponed(until), T0).move) == replace(
+        standing, due_at=until
+    )
+
+
+@given(standings, plans, st.sampled_from(["DELAY", "EVENT", "OUTSIDE"]))
+def test_who_waits_stays_before_its_action_and_knows_for_what(
+    standing: EnrollmentRow, plan: Plan, waiting: str
+) -> None:
+    until = None if waiting == "OUTSIDE" else T0 + timedelta(days=1)
+    transition = advance(standing, plan, Waits(until, waiting), T0)
+    assert transition.step is None
+    assert moved_to(standing, transition.move) == replace(
+        standing, due_at=until, waiting=waiting, attempts=0, arrived=None
+    )
+
+
+def moved_to(standing: EnrollmentRow, move: Move) -> EnrollmentRow:
+    """The enrollment where it has been moved."""
+    return replace(standing, **{name: getattr(move, name) for name in Move.__slots__})
 
 
 @given(standings, plans)
@@ -104,14 +181,9 @@ def test_a_crash_is_tried_again_later_and_later_and_in_the_end_is_a_failure(
         assert move.due_at is not None
         assert move.due_at > now
         now = move.due_at
-        standing = with_attempts(standing, attempt)
+        standing = replace(standing, attempts=attempt)
     ended = advance(standing, plan, Crashed(ERROR), now)
     assert ended == advance(standing, plan, Failed(ERROR), now)
-
-
-def with_attempts(standing: EnrollmentRow, attempts: int) -> EnrollmentRow:
-    fields = {name: getattr(standing, name) for name in EnrollmentRow.__dataclass_fields__}
-    return EnrollmentRow(**{**fields, "attempts": attempts})
 
 
 def test_delays_grow_to_a_limit() -> None:

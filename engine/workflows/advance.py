@@ -222,7 +222,8 @@ def _ended(
             status=status,
             next_step=standing.next_step if next_step is None else next_step,
             steps=steps,
-            resume_after=None,
+            # What failed may be taken up again: in the part of it that failed.
+            resume_after=standing.resume_after if status == "FAILED" else None,
             due_at=None,
             attempts=0,
             error=error,

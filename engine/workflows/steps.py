@@ -6,13 +6,14 @@ from datetime import datetime
 from engine.evaluation import telling
 from engine.evaluation.listening import WORKFLOW
 from engine.problems import Problem, Refused
-from engine.workflows import published
+from engine.workflows import published, windows
 from engine.workflows.actions import HANDLERS, Batch, bind, carry_out, told
 from engine.workflows.advance import (
     Crashed,
     Failed,
     Gone,
     Plan,
+    Postponed,
     Result,
     Skipped,
     Transition,
@@ -20,6 +21,7 @@ from engine.workflows.advance import (
     complete,
 )
 from engine.workflows.definition import Node, OnError
+from engine.workflows.definition.values import Timing
 from storage import enrollments, records, walks
 from storage import workflows as stored
 from storage.changes import ChangeKind, Event, EventKind
@@ -149,11 +151,33 @@ async def _transitions(
     )
     if crash is not None:
         results: Sequence[Result] = [crash] * len(standing)
-    elif not workflow.enabled and not HANDLERS[type(action)].control:
-        results = await _skipped(tx, standing)
     else:
-        results = await _results(tx, workflow, group.revision, node, standing)
+        results = await _decided(tx, workflow, group.revision, node, standing, definition.timing)
     return [advance(row, plan, result, tx.now) for row, result in zip(standing, results, strict=True)]
+
+
+async def _decided(
+    tx: Transaction,
+    workflow: RunningRow,
+    revision: int,
+    node: Node,
+    standing: Sequence[EnrollmentRow],
+    timing: Timing | None,
+) -> Sequence[Result]:
+    """What becomes of each: its action is carried out, or is skipped, or must wait for its hours."""
+    if HANDLERS[type(node.action)].control:
+        return await _results(tx, workflow, revision, node, standing)
+    opens = windows.next_open(timing, tx.now, tx.catalogue.time_zone) if workflow.enabled else tx.now
+    if workflow.enabled and opens <= tx.now:
+        return await _results(tx, workflow, revision, node, standing)
+    # What was sent outside is told whatever the hour: it has happened.
+    back = [row for row in standing if row.waiting == "OUTSIDE"]
+    others = [row for row in standing if row.waiting != "OUTSIDE"]
+    told = await _results(tx, workflow, revision, node, back) if back else ()
+    kept: Sequence[Result]
+    kept = [Postponed(opens)] * len(others) if workflow.enabled else await _skipped(tx, others)
+    found = {row.id: result for row, result in zip((*back, *others), (*told, *kept), strict=True)}
+    return [found[row.id] for row in standing]
 
 
 async def _results(
@@ -190,4 +214,12 @@ def _tell(tx: Transaction, object_type_id: int, row: EnrollmentRow, transition: 
         details = {"enrollment": row.id, "status": move.status}
         if move.error is not None:
             details["error"] = move.error
-        tx.happened(Event(_ENDS[move.status], object_type_id, row.record_id, row.workflow_id, details))
+        tx.happened(
+            Event(
+                _ENDS.get(move.status, EventKind.UNENROLLED),
+                object_type_id,
+                row.record_id,
+                row.workflow_id,
+                details,
+            )
+        )

@@ -2,16 +2,28 @@
 
 from typing import Any
 
-from engine.workflows.actions import labels, properties
+from engine.workflows.actions import branches, delays, labels, properties
 from engine.workflows.actions.handler import Batch, Handler, Handlers, told
 from engine.workflows.advance import Result
-from engine.workflows.definition.actions import Action, ApplyLabel, SetProperty
+from engine.workflows.definition.actions import (
+    Action,
+    ApplyLabel,
+    Branch,
+    Delay,
+    End,
+    GoTo,
+    SetProperty,
+)
 from storage.catalogue import Catalogue, ObjectTypeRow
 
 __all__ = ["HANDLERS", "Batch", "Handler", "bind", "carry_out", "told"]
 
 HANDLERS: Handlers = {
     ApplyLabel: labels.APPLY,
+    Branch: branches.BRANCH,
+    Delay: delays.DELAY,
+    End: branches.END,
+    GoTo: branches.GO_TO,
     SetProperty: properties.SET,
 }
 
