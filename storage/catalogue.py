@@ -122,6 +122,8 @@ class Catalogue:
     workflows: dict[int, int] = field(default_factory=dict)
     # Those that every account has, and the account's own, archived ones included.
     event_types: dict[int, EventTypeRow] = field(default_factory=lambda: dict(BUILT_IN))
+    # {object type: names of the properties of which a workflow wants to know what a change made of them}
+    watched: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> dict[str, ObjectTypeRow]:
@@ -199,7 +201,9 @@ LOAD = Statement(
                                                 'object_type_id', s.object_type_id))
               FROM segment AS s WHERE s.account_id = $1) AS segments,
            (SELECT jsonb_agg(jsonb_build_array(w.id, w.object_type_id))
-              FROM workflow AS w WHERE w.account_id = $1) AS workflows,
+              FROM workflow AS w WHERE w.account_id = $1 AND w.deleted_at IS NULL) AS workflows,
+           (SELECT jsonb_agg(DISTINCT t.ref_id)
+              FROM trigger_ref AS t WHERE t.account_id = $1 AND t.kind = 'VALUE') AS watched,
            (SELECT jsonb_agg(to_jsonb(e.*)) FROM event_type AS e WHERE e.account_id = $1) AS event_types,
            (SELECT c.settings ->> 'time_zone' FROM account AS c WHERE c.account_id = $1) AS time_zone
     """,
@@ -228,7 +232,17 @@ async def load(reader: "Queryable") -> Catalogue:
         {found["id"]: SegmentRow(**found) for found in row["segments"] or []},
         {workflow_id: object_type_id for workflow_id, object_type_id in row["workflows"] or []},
         BUILT_IN | {found["id"]: from_json(found) for found in row["event_types"] or []},
+        _watched(properties, row["watched"] or []),
     )
+
+
+def _watched(properties: dict[int, dict[str, PropertyRow]], ids: list[int]) -> dict[int, tuple[str, ...]]:
+    wanted = set(ids)
+    return {
+        object_type_id: names
+        for object_type_id, rows in (properties.items() if wanted else ())
+        if (names := tuple(prop.name for prop in rows.values() if prop.id in wanted))
+    }
 
 
 def _row(found: dict[str, Any], kind: type[Any]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from storage.notes import (
 # So many fit a row that PostgreSQL keeps in one piece, uncompressed.
 PACKED = 64
 
+# In what a row says of values before, values after stand under this name, which no property has.
+AFTER = ""
+
 # A row of the queue: object type, kind, properties, before, records, types, others; arrays in PostgreSQL's words.
 _QueueRow: TypeAlias = tuple[int, str, str, dict[str, Any], str, str, str]
 
@@ -59,7 +62,7 @@ def _alike(one: Change, other: Change) -> bool:
         one.kind == other.kind
         and one.object_type_id == other.object_type_id
         and one.properties == other.properties
-        and not (one.before or other.before or one.type_ids or other.type_ids)
+        and not (one.before or other.before or one.type_ids or other.type_ids or one.after or other.after)
     )
 
 
@@ -68,7 +71,7 @@ def _queue_row(change: Change, record_ids: Sequence[int]) -> _QueueRow:
         change.object_type_id,
         change.kind,
         texts(change.properties),
-        change.before,
+        {**change.before, AFTER: change.after} if change.after else change.before,
         numbers(record_ids),
         numbers(change.type_ids),
         numbers(change.other_ids),
@@ -91,6 +94,8 @@ def logged(noted: Iterable[Event | AssociationEvents]) -> Iterator[_LogRow]:
 def changes(row: Any) -> Iterator[QueuedChange]:
     """The changes that a row of the queue tells of."""
     records, types, others = row["record_ids"], row["type_ids"], row["other_ids"]
+    before = row["before"]
+    after = before.pop(AFTER, {})
     told: Iterable[tuple[int, tuple[int, ...], tuple[int, ...]]]
     if not types:
         told = ((record_id, (), ()) for record_id in records)
@@ -110,7 +115,8 @@ def changes(row: Any) -> Iterator[QueuedChange]:
             object_type_id=row["object_type_id"],
             kind=ChangeKind(row["kind"]),
             properties=tuple(row["properties"]),
-            before=row["before"],
+            before=before,
+            after=after,
             type_ids=type_ids,
             other_ids=other_ids,
             at=row["at"],

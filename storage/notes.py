@@ -66,6 +66,7 @@ class EventKind(enum.StrEnum):
     WORKFLOW_PUBLISHED = "WORKFLOW_PUBLISHED"
     WORKFLOW_TURNED_ON = "WORKFLOW_TURNED_ON"
     WORKFLOW_TURNED_OFF = "WORKFLOW_TURNED_OFF"
+    WORKFLOW_DELETED = "WORKFLOW_DELETED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Change:
     """A change of one record, for the evaluators.
 
     `properties` and `before` name what changed and what it was; `type_ids[i]` with `other_ids[i]` is an
-    association type (standing at the record) that came or went, and its other end.
+    association type (standing at the record) that came or went, and its other end. `after` is what those properties
+    became of which `Catalogue.watched` wants to know it.
     """
 
     record_id: int
@@ -83,6 +85,7 @@ class Change:
     before: dict[str, Any] = field(default_factory=dict)
     type_ids: tuple[int, ...] = ()
     other_ids: tuple[int, ...] = ()
+    after: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

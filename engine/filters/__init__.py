@@ -5,7 +5,7 @@ two folds, SQL and Python, which a differential test holds together.
 """
 
 from engine.filters.deciding import Deciders, deciders, matters
-from engine.filters.definition import LEAVES_LIMIT, bind, explicit, leaves, problems
+from engine.filters.definition import LEAVES_LIMIT, bind, bind_of_event, explicit, leaves, problems
 from engine.filters.foreseeing import Foreseen, moving, next_change
 from engine.filters.matching import foreseen, matches, matches_many
 from engine.filters.references import Reference, references
@@ -16,6 +16,7 @@ __all__ = [
     "Foreseen",
     "Reference",
     "bind",
+    "bind_of_event",
     "deciders",
     "explicit",
     "foreseen",

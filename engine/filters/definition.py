@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from engine.filters.associated import bind_associated
 from engine.filters.binding import Binding, include_empty
-from engine.filters.events import bind_event, bind_event_property
+from engine.filters.events import as_object_type, bind_event, bind_event_property
 from engine.filters.memberships import bind_field, bind_segment, bind_source, bind_workflow
 from engine.filters.problems import (
     EmptyFilterList,
@@ -28,7 +28,7 @@ from engine.filters.problems import (
 from engine.filters.property import bind_property
 from engine.problems import PathPart, Problem, Refused
 from engine.values import shown
-from storage.catalogue import Catalogue, ObjectTypeRow
+from storage.catalogue import Catalogue, EventTypeRow, ObjectTypeRow
 from storage.filters.tree import And, Filter, Not, Or
 
 LEAVES_LIMIT = 250
@@ -71,6 +71,17 @@ def bind(
     _check_size(definition)
     binding = Binding(object_type, catalogue, time_zone or ZoneInfo(catalogue.time_zone))
     bound = _bind(binding, definition, object_type, (), 1)
+    if binding.problems:
+        raise Refused(binding.problems)
+    return bound
+
+
+def bind_of_event(definition: Any, event_type: EventTypeRow, catalogue: Catalogue) -> Filter:
+    """The filter that `definition` describes, for the properties of one event. Raises `Refused`."""
+    _check_size(definition)
+    about = as_object_type(event_type)
+    binding = Binding(about, catalogue, ZoneInfo(catalogue.time_zone))
+    bound = _bind(binding, definition, about, (), 1, OF_EVENTS)
     if binding.problems:
         raise Refused(binding.problems)
     return bound

@@ -58,7 +58,7 @@ def bind_event(body: Any, object_type: ObjectTypeRow, binding: Binding, nested: 
             if key in given:
                 reason = f'"{key}" is about events that occurred; where none did, only a window of time can be given'
                 raise MalformedLeaf(reason=reason, path=(EVENT, key))
-    where = None if given.get("where") is None else nested(given["where"], _as_object_type(type_))
+    where = None if given.get("where") is None else nested(given["where"], as_object_type(type_))
     comparison, count = _counting(given)
     since = _since(given, binding)
     after, before = _moment(given, "after", binding), _moment(given, "before", binding)
@@ -102,7 +102,7 @@ def _type(given: Mapping[str, Any], object_type: ObjectTypeRow, binding: Binding
     return found
 
 
-def _as_object_type(type_: EventTypeRow) -> ObjectTypeRow:
+def as_object_type(type_: EventTypeRow) -> ObjectTypeRow:
     """What events of a type can hold, as conditions on properties ask for it."""
     return ObjectTypeRow(
         0, type_.name, type_.label, type_.label, None, "EVENT", True, None, type_.created_at, type_.properties

@@ -122,7 +122,11 @@ def _tell(tx: Transaction, survivor: RecordRow, merged: RecordRow, filled: dict[
     object_type_id = survivor.object_type_id
     if filled:
         before = dict.fromkeys(filled)
-        tx.changed(Change(survivor.id, object_type_id, ChangeKind.UPDATED, tuple(filled), before))
+        watched = tx.catalogue.watched.get(object_type_id, ())
+        after = {name: filled[name] for name in watched if name in filled}
+        tx.changed(
+            Change(survivor.id, object_type_id, ChangeKind.UPDATED, tuple(filled), before, after=after)
+        )
     tx.changed(Change(merged.id, object_type_id, ChangeKind.MERGED))
     both = {"survivor_id": survivor.id, "merged_id": merged.id}
     changed = {name: [None, value] for name, value in filled.items()}

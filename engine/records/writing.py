@@ -307,7 +307,9 @@ def _note(tx: Transaction, draft: Draft, changed: dict[str, list[Any]]) -> None:
     object_type_id, created = draft.form.object_type.id, draft.before is None
     kind = ChangeKind.CREATED if created else ChangeKind.UPDATED
     before = {} if created else {name: old for name, (old, _) in changed.items()}
-    tx.changed(Change(draft.record_id, object_type_id, kind, tuple(changed), before))
+    watched = tx.catalogue.watched.get(object_type_id, ())
+    after = {name: changed[name][1] for name in watched if name in changed}
+    tx.changed(Change(draft.record_id, object_type_id, kind, tuple(changed), before, after=after))
     event = EventKind.RECORD_CREATED if created else EventKind.RECORD_UPDATED
     tx.happened(Event(event, object_type_id, draft.record_id, payload={"changed": changed}))
 

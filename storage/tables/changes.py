@@ -21,7 +21,8 @@ class ChangeQueue(SQLModel, table=True):
     object_type_id: int = big()
     # See storage.changes.ChangeKind.
     kind: str = text()
-    # Names of the properties that changed, and their values before.
+    # Names of the properties that changed, and their values before; under the empty name, which no property has, the
+    # values after the change of those that a workflow waits to become something.
     properties: list[str] = texts()
     before: dict[str, Any] = document()
     record_ids: list[int] = bigs()

@@ -31,6 +31,8 @@ class Workflow(SQLModel, table=True):
     # The definitions' version at which it was turned on: a change that was made under an earlier one came
     # before. Clocks cannot tell, since a request's time is older than its commit.
     enabled_version: int | None = big(nullable=True)
+    # From which version on `TriggerState` tells of the triggers that are published now.
+    state_version: int | None = big(nullable=True)
     created_at: datetime = moment()
     updated_at: datetime = moment()
     created_by: int | None = big(nullable=True)
@@ -108,9 +110,9 @@ class WorkflowBackfill(SQLModel, table=True):
 class WorkflowPass(SQLModel, table=True):
     """A going through many records for a workflow that is under way, and how far it got.
 
-    `kind` SCHEDULE: a schedule's time has come; IMPORT: an import has finished; STATE: what holds of the
-    re-enrollment triggers is noted for records that were enrolled before there were any. `key` names the trigger
-    and its time, so that each is gone through once.
+    `kind` SCHEDULE: a schedule's time has come; IMPORT: an import has finished; STATE: all who were ever enrolled are
+    looked at again, and what holds of the re-enrollment triggers is noted; CLOCK: it is noted when the clock may let
+    somebody in. `key` names the trigger and its time, so that each is gone through once.
     """
 
     __tablename__ = "workflow_pass"
@@ -142,7 +144,7 @@ class WorkflowSchedule(SQLModel, table=True):
 class TriggerState(SQLModel, table=True):
     """Which re-enrollment triggers held when a record was last examined: only one that newly holds re-enrolls.
 
-    Held (locked) while the record is examined, so that evaluations of one record follow each other.
+    Read and written under the lock of the workflow's row, so that looks at one record follow each other.
     """
 
     __tablename__ = "trigger_state"
@@ -153,6 +155,9 @@ class TriggerState(SQLModel, table=True):
     record_id: int = key()
     # Numbers of triggers.
     held: list[int] = bigs()
+    # The definitions' version under which it was noted. What was noted before the triggers were published, or before
+    # the workflow was turned on, says nothing.
+    version: int = big()
 
 
 class EnrollmentDiagnosis(SQLModel, table=True):
@@ -184,6 +189,13 @@ class Enrollment(SQLModel, table=True):
         Index("enrollment_due", "account_id", "due_at", "id", postgresql_where="status = 'ACTIVE'"),
         Index("enrollment_page", "account_id", "workflow_id", "id"),
         Index("enrollment_record", "account_id", "record_id", "id"),
+        # Who waits for an event, by the record to which it may occur.
+        Index(
+            "enrollment_awaiting",
+            "account_id",
+            "record_id",
+            postgresql_where="status = 'ACTIVE' AND waiting = 'EVENT'",
+        ),
         # One occasion (a date that came, a schedule's time) enrolls a record once.
         Index(
             "enrollment_occasion",

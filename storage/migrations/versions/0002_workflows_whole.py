@@ -98,6 +98,7 @@ def upgrade() -> None:
         sa.Column("workflow_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("record_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("held", sa.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "workflow_id", "record_id"),
         postgresql_with={"fillfactor": "80"},
     )
@@ -192,12 +193,20 @@ def upgrade() -> None:
     op.add_column("enrollment", sa.Column("occasion", sa.Text(collation="C"), nullable=True))
     op.add_column("enrollment", sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(
+        "enrollment_awaiting",
+        "enrollment",
+        ["account_id", "record_id"],
+        unique=False,
+        postgresql_where="status = 'ACTIVE' AND waiting = 'EVENT'",
+    )
+    op.create_index(
         "enrollment_occasion",
         "enrollment",
         ["account_id", "workflow_id", "record_id", "occasion"],
         unique=True,
         postgresql_where="occasion IS NOT NULL",
     )
+    op.add_column("workflow", sa.Column("state_version", sa.BigInteger(), nullable=True))
     op.add_column("workflow", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
     op.drop_constraint(op.f("workflow_account_id_name_key"), "workflow", type_="unique")
     op.create_index(
