@@ -171,7 +171,7 @@ FINISH = Statement(
                                       ELSE n.new ->> 1 END AS status
                      FROM (SELECT $3::jsonb -> o.id::text AS new) AS n) AS m)
      WHERE o.account_id = $1 AND o.id = ANY($2::bigint[]) AND o.status = 'SENDING'
-       AND o.lease_token = $3 -> o.id::text ->> 0
+       AND o.lease_token = ($3::jsonb -> o.id::text ->> 0)
     RETURNING o.id, o.key, o.kind, o.status, o.enrollment_id, o.step, o.workflow_id, o.record_id, o.outcome
     """,
 )

@@ -64,7 +64,7 @@ def sender(text: str) -> Address:
     """`Name <address>`, or an address alone. Raises ValueError."""
     name, address = parseaddr(text)
     try:
-        return Address(_line(name), addr_spec=check_address(address))
+        return _address(_line(name), check_address(address))
     except Problem as problem:
         raise ValueError(problem.message) from None
 
@@ -105,7 +105,7 @@ class Mails:
             # From here on the server may have it, whatever we hear. (A connection that breaks just before the
             # first byte of the mail is counted with these: it is rare, and it is the safe side.)
             taken = True
-            answer = await connection.data(written.as_bytes(policy=POLICY), timeout=DATA_SECONDS)
+            answer = await connection.data(written.as_bytes(), timeout=DATA_SECONDS)
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -203,12 +203,14 @@ def _failed(error: BaseException, *, taken: bool, seconds: float) -> Attempt:
 
 def message(content: Mail, *, sender: Address, key: str, created_at: datetime) -> EmailMessage:
     """The mail as it is sent: the same at every attempt. Raises ValueError where it cannot be written."""
-    written = EmailMessage(policy=POLICY)
+    to = _plain(content.to)
+    # A name beyond ASCII stands in the header as it is: a server that takes the address takes such headers.
+    written = EmailMessage(policy=POLICY if to.isascii() else POLICY.clone(utf8=True))
     name = sender.display_name if content.sender_name is None else _line(content.sender_name)
-    written["From"] = Address(name, addr_spec=_plain(sender.addr_spec))
-    written["To"] = Address(_line(content.to_name or ""), addr_spec=_plain(content.to))
+    written["From"] = _address(name, _plain(sender.addr_spec))
+    written["To"] = _address(_line(content.to_name or ""), to)
     if content.reply_to is not None:
-        written["Reply-To"] = Address(addr_spec=_plain(content.reply_to))
+        written["Reply-To"] = _address("", _plain(content.reply_to))
     written["Subject"] = _line(content.subject)
     written["Date"] = format_datetime(created_at)
     written["Message-ID"] = f"<{key}@{_plain(sender.addr_spec).rpartition('@')[2]}>"
@@ -221,6 +223,11 @@ def message(content: Mail, *, sender: Address, key: str, created_at: datetime) -
     if content.html is not None:
         written.add_alternative(content.html, subtype="html")
     return written
+
+
+def _address(name: str, address: str) -> Address:
+    user, _, domain = address.rpartition("@")
+    return Address(name, user, domain)
 
 
 def _line(text: str) -> str:

@@ -29,10 +29,10 @@ class _Unreachable(Exception):
 class Webhooks:
     """Calls webhooks; each call on a connection of its own, so that none is made on what was checked for another."""
 
-    def __init__(self, *, allow_private: bool, seconds: float) -> None:
+    def __init__(self, *, allow_private: bool, seconds: float, tls: ssl.SSLContext | None = None) -> None:
         self._allow_private = allow_private
         self._seconds = seconds
-        self._tls = httpx.create_ssl_context(trust_env=False)
+        self._tls = tls or httpx.create_ssl_context(trust_env=False)
 
     async def call(self, content: Webhook, *, key: str, now: datetime) -> Attempt:
         """Make one call; how it went."""
@@ -59,8 +59,10 @@ class Webhooks:
             return Retry("UNREACHABLE", str(error), unreachable=True)
         except httpx.TransportError as error:
             return Retry("CONNECTION_BROKEN", f"The connection broke: {_told(error)}")
-        async with client:
+        try:
             body = await _excerpt(response)
+        finally:
+            await client.aclose()
         return of_http(response.status_code, body, response.headers.get("Retry-After"), now)
 
     async def _answer(
