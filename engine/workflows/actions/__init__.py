@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.workflows.actions import branches, delays, labels, properties
+from engine.workflows.actions import branches, delays, labels, properties, value_branches
 from engine.workflows.actions.handler import Batch, Handler, Handlers, told
 from engine.workflows.advance import Result
 from engine.workflows.definition.actions import (
@@ -13,6 +13,7 @@ from engine.workflows.definition.actions import (
     End,
     GoTo,
     SetProperty,
+    ValueBranch,
 )
 from storage.catalogue import Catalogue, ObjectTypeRow
 
@@ -25,6 +26,7 @@ HANDLERS: Handlers = {
     End: branches.END,
     GoTo: branches.GO_TO,
     SetProperty: properties.SET,
+    ValueBranch: value_branches.VALUE_BRANCH,
 }
 
 

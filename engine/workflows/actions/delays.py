@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem
 from engine.workflows import moments, triggers
-from engine.workflows.actions.handler import Batch, Handler
+from engine.workflows.actions.handler import Batch, Handler, at
 from engine.workflows.actions.properties import gone
 from engine.workflows.advance import Chose, Done, Result, Waits
 from engine.workflows.definition.actions import Delay, UntilProperty, WaitedFor
-from engine.workflows.definition.document import key
+from engine.workflows.definition.document import key, kind
 from engine.workflows.definition.triggers import Trigger
 from storage import records
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
@@ -63,12 +63,8 @@ def _bind(action: Delay, object_type: ObjectTypeRow, catalogue: Catalogue) -> Bo
     if len(given) != 1:
         raise DelayUnclear(count=len(given), known=[key(name) for name in KINDS])
     zone = ZoneInfo(catalogue.time_zone)
-    try:
+    with at(key(given[0])):
         return _bound(action, object_type, catalogue, zone)
-    except Problem as problem:
-        raise problem.at(key(given[0])) from None
-    except Refused as refused:
-        raise Refused([problem.at(key(given[0])) for problem in refused.problems]) from None
 
 
 def _bound(action: Delay, object_type: ObjectTypeRow, catalogue: Catalogue, zone: ZoneInfo) -> BoundDelay:
@@ -84,25 +80,16 @@ def _bound(action: Delay, object_type: ObjectTypeRow, catalogue: Catalogue, zone
         return BoundDelay(action, zone, property=prop, at=_time(action.until_property.at))
     assert action.until_event is not None  # exactly one is given
     _check_event(action.until_event.event, object_type, catalogue)
-    try:
+    with at("timeout"):
         moments.check_duration(action.until_event.timeout)
-    except Problem as problem:
-        raise problem.at("timeout") from None
     return BoundDelay(action, zone)
 
 
 def _check_event(waited: WaitedFor, object_type: ObjectTypeRow, catalogue: Catalogue) -> None:
-    try:
+    with at("event"):
         trigger = event_of(waited)
-    except Problem as problem:
-        raise problem.at("event") from None
-    name = next(key(field.name) for field in fields(waited) if getattr(waited, field.name) is trigger)
-    try:
-        triggers.bind(trigger, object_type, catalogue)
-    except Problem as problem:
-        raise problem.at("event", name) from None
-    except Refused as refused:
-        raise Refused([problem.at("event", name) for problem in refused.problems]) from None
+        with at(kind(trigger)):
+            triggers.bind(trigger, object_type, catalogue)
 
 
 def _date_property(until: UntilProperty, object_type: ObjectTypeRow) -> PropertyRow:
@@ -112,18 +99,14 @@ def _date_property(until: UntilProperty, object_type: ObjectTypeRow) -> Property
     if prop.type not in ("DATE", "DATETIME"):
         raise NotADate(property=prop.name, object_type=object_type.name, path=("property",))
     if until.offset is not None:
-        try:
+        with at("offset"):
             moments.check_duration(until.offset, signed=True)
-        except Problem as problem:
-            raise problem.at("offset") from None
     return prop
 
 
 def _time(given: str) -> time:
-    try:
+    with at("at"):
         return moments.time_of_day(given)
-    except Problem as problem:
-        raise problem.at("at") from None
 
 
 def _moment(given: str, zone: ZoneInfo) -> datetime:
