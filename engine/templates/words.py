@@ -1,5 +1,6 @@
 """Values as words, and the filters that a template may put them through."""
 
+import json
 import operator
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -7,8 +8,6 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo
-
-import orjson
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
@@ -36,7 +35,7 @@ _DATE_PARTS: Mapping[str, Callable[[date | datetime], str]] = {
 }
 MOST_DIGITS = 20
 # Enough for the largest number that a float can hold, with all digits that can be asked for.
-_EXACT = Context(prec=400)
+_ROOM = Context(prec=400)
 
 
 class Choice(str):
@@ -75,12 +74,17 @@ def words(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case int() | float():
-            # Never in powers of ten.
-            return format(Decimal(repr(value)), "f")
+            return format(_exact(value), "f")
         case list() | tuple():
             return ", ".join(words(part) for part in value)
         case _:
-            return orjson.dumps(value).decode()
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _exact(value: Any) -> Decimal:
+    """A number as it is written: never in powers of ten, and without a fraction where it has none."""
+    whole = isinstance(value, float) and value.is_integer()
+    return Decimal(int(value) if whole else repr(value))
 
 
 def _default(value: Any, instead: Any = "") -> Any:
@@ -114,10 +118,10 @@ def _number(value: Any, digits: Any = None, between: Any = ",", point: Any = "."
     """A number with so many digits behind the point (as many as it has, if none are asked), grouped by thousands."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         return words(value)
-    exact = Decimal(repr(value))
+    exact = _exact(value)
     if digits is not None:
-        exact = exact.quantize(Decimal(1).scaleb(-int(digits)), ROUND_HALF_EVEN, _EXACT)
-    whole, _, rest = format(abs(exact), "f").partition(".")
+        exact = exact.quantize(Decimal(1).scaleb(-int(digits)), ROUND_HALF_EVEN, _ROOM)
+    whole, _, rest = format(exact.copy_abs(), "f").partition(".")
     groups = f"{int(whole):,}".replace(",", words(between))
     sign = "-" if exact < 0 else ""
     return f"{sign}{groups}{words(point)}{rest}" if rest else f"{sign}{groups}"
