@@ -22,8 +22,9 @@ PACKED = 64
 # In what a row says of values before, values after stand under this name, which no property has.
 AFTER = ""
 
-# A row of the queue: object type, kind, properties, before, records, types, others; arrays in PostgreSQL's words.
-_QueueRow: TypeAlias = tuple[int, str, str, dict[str, Any], str, str, str]
+# A row of the queue: object type, kind, properties, before, records, types, others, depth; arrays in PostgreSQL's
+# words.
+_QueueRow: TypeAlias = tuple[int, str, str, dict[str, Any], str, str, str, int]
 
 # A row of the log: number of its last event in this transaction, kind, object type, records, to, subject, payload.
 _LogRow: TypeAlias = tuple[int, str, int | None, str, str, int | None, dict[str, Any]]
@@ -52,6 +53,7 @@ def queued(noted: Iterable[Change | AssociationChanges]) -> Iterator[_QueueRow]:
                 numbers(records),
                 f"{{{one.type_id}}}",
                 numbers(others),
+                one.depth,
             )
     if last is not None:
         yield _queue_row(last, alike)
@@ -75,20 +77,49 @@ def _queue_row(change: Change, record_ids: Sequence[int]) -> _QueueRow:
         numbers(record_ids),
         numbers(change.type_ids),
         numbers(change.other_ids),
+        0,
     )
 
 
 def logged(noted: Iterable[Event | AssociationEvents]) -> Iterator[_LogRow]:
+    """Events as rows; those that follow each other and differ in the record alone share them."""
     n = 0
+    alike: list[int] = []
+    last: Event | None = None
     for one in noted:
+        if isinstance(one, Event) and last is not None and len(alike) < PACKED and _same(one, last):
+            alike.append(one.record_id or 0)
+            continue
+        if last is not None:
+            n += len(alike)
+            yield _log_row(n, last, alike)
+        last = None
+        if isinstance(one, Event) and one.record_id is not None:
+            last, alike = one, [one.record_id]
+            continue
         if isinstance(one, Event):
             n += 1
-            record = "NULL" if one.record_id is None else one.record_id
-            yield n, one.kind, one.object_type_id, f"{{{record}}}", "{}", one.subject_id, one.payload
+            yield n, one.kind, one.object_type_id, "{NULL}", "{}", one.subject_id, one.payload
             continue
         for records, others in zip(_parts(one.record_ids), _parts(one.to_ids), strict=True):
             n += len(records)
             yield n, one.kind, one.object_type_id, numbers(records), numbers(others), None, one.payload
+    if last is not None:
+        yield _log_row(n + len(alike), last, alike)
+
+
+def _same(one: Event, other: Event) -> bool:
+    return (
+        one.kind == other.kind
+        and one.subject_id == other.subject_id
+        and one.object_type_id == other.object_type_id
+        and one.record_id is not None
+        and one.payload == other.payload
+    )
+
+
+def _log_row(n: int, event: Event, record_ids: Sequence[int]) -> _LogRow:
+    return n, event.kind, event.object_type_id, numbers(record_ids), "{}", event.subject_id, event.payload
 
 
 def changes(row: Any) -> Iterator[QueuedChange]:

@@ -53,11 +53,11 @@ _QUEUED = """
         INSERT INTO change_queue (account_id, id, object_type_id, kind, properties, before, record_ids,
                                   type_ids, other_ids, at, source, source_id, depth, version)
         SELECT $1, c.id, c.object_type_id, c.kind, c.properties::text[], c.before, c.record_ids::bigint[],
-               c.type_ids::bigint[], c.other_ids::bigint[], $2, $3, $4, $5, $6
+               c.type_ids::bigint[], c.other_ids::bigint[], $2, $3, $4, c.depth, $6
           FROM unnest((SELECT $7::text)::bigint[], (SELECT $8::text)::bigint[], (SELECT $9::text)::text[],
                       (SELECT $10::text)::text[], $11::jsonb[], (SELECT $12::text)::text[],
-                      (SELECT $13::text)::text[], (SELECT $14::text)::text[])
-               AS c(id, object_type_id, kind, properties, before, record_ids, type_ids, other_ids)
+                      (SELECT $13::text)::text[], (SELECT $14::text)::text[], (SELECT $5::text)::int[])
+               AS c(id, object_type_id, kind, properties, before, record_ids, type_ids, other_ids, depth)
         RETURNING 1
     ), taken AS (
         UPDATE account_seq AS s SET seq = s.seq + $15::bigint
@@ -154,14 +154,14 @@ async def told(tx: "Transaction") -> list[Any] | None:
     if not tx.changes and not tx.events:
         return None
     changes, events = list(change_rows.queued(tx.changes)), list(change_rows.logged(tx.events))
-    object_types, kinds, properties, before, records, types, others = _columns(changes)
-    lasts, names, near, ends, to, subjects, payloads = _columns(events)
+    object_types, kinds, properties, before, records, types, others, depths = _columns(changes, 8)
+    lasts, names, near, ends, to, subjects, payloads = _columns(events, 7)
     actor = tx.actor
     return [
         tx.now,
         actor.source,
         actor.source_id,
-        actor.depth,
+        numbers(max(depth, actor.depth) for depth in depths),
         tx.catalogue.version,
         numbers(await tx.new_ids(len(changes)) if changes else ()),
         numbers(object_types),
@@ -183,9 +183,9 @@ async def told(tx: "Transaction") -> list[Any] | None:
     ]
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
-    """Rows of seven values, column by column."""
-    return list(zip(*rows, strict=True)) if rows else [()] * 7
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> Sequence[Sequence[Any]]:
+    """Rows of `width` values, column by column."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 async def claim(tx: "Transaction", limit: int) -> list[QueuedChange]:

@@ -25,24 +25,36 @@ BEGIN_FILL = Statement(
     """,
 )
 
-# The one who works on a fill holds its row until the part and the new place are committed.
-CLAIM_FILL = Statement(
-    "match_states.claim_fill",
+# Fills of one object type that have got equally far, so that one look at its records does for all of them. Whoever
+# works on fills holds their rows until the part and the new place are committed.
+CLAIM_FILLS = Statement(
+    "match_states.claim_fills",
     """
-    SELECT f.segment_id, f.after_id, f.started_at FROM segment_fill AS f
+    WITH first AS MATERIALIZED (
+        SELECT s.object_type_id, f.after_id
+          FROM segment_fill AS f JOIN segment AS s ON s.account_id = $1 AND s.id = f.segment_id
+         WHERE f.account_id = $1 AND f.segment_id <> ALL($2::bigint[])
+         ORDER BY f.segment_id LIMIT 1
+           FOR UPDATE OF f SKIP LOCKED
+    )
+    SELECT f.segment_id, f.after_id, f.started_at
+      FROM segment_fill AS f JOIN segment AS s ON s.account_id = $1 AND s.id = f.segment_id
      WHERE f.account_id = $1 AND f.segment_id <> ALL($2::bigint[])
-     ORDER BY f.segment_id LIMIT 1
-       FOR UPDATE SKIP LOCKED
+       AND s.object_type_id = (SELECT first.object_type_id FROM first)
+       AND f.after_id = (SELECT first.after_id FROM first)
+     ORDER BY f.segment_id LIMIT $3
+       FOR UPDATE OF f SKIP LOCKED
     """,
 )
 
 MOVE_FILL = Statement(
     "match_states.move_fill",
-    "UPDATE segment_fill AS f SET after_id = $3 WHERE f.account_id = $1 AND f.segment_id = $2",
+    "UPDATE segment_fill AS f SET after_id = $3 WHERE f.account_id = $1 AND f.segment_id = ANY($2::bigint[])",
 )
 
 END_FILL = Statement(
-    "match_states.end_fill", "DELETE FROM segment_fill AS f WHERE f.account_id = $1 AND f.segment_id = $2"
+    "match_states.end_fill",
+    "DELETE FROM segment_fill AS f WHERE f.account_id = $1 AND f.segment_id = ANY($2::bigint[])",
 )
 
 # The head of one range of an index, however much waits for its time. Nothing is locked: whoever examines a pair
@@ -88,20 +100,22 @@ async def begin_fill(tx: Transaction, segment_id: int) -> None:
     await tx.execute(BEGIN_FILL, segment_id, tx.now)
 
 
-async def claim_fill(tx: Transaction, without: Collection[int]) -> FillRow | None:
-    """A fill that nobody else works on, held until the commit; none of the segments `without`."""
-    row = await tx.fetchrow(CLAIM_FILL, list(without))
-    return None if row is None else FillRow(**row)
+async def claim_fills(tx: Transaction, without: Collection[int], limit: int) -> list[FillRow]:
+    """Up to `limit` fills of one object type that nobody else works on and that have got equally far.
+
+    Held until the commit; none of the segments `without`.
+    """
+    return [FillRow(**row) for row in await tx.fetch(CLAIM_FILLS, list(without), limit)]
 
 
-async def move_fill(tx: Transaction, segment_id: int, after_id: int) -> None:
+async def move_fill(tx: Transaction, segment_ids: Collection[int], after_id: int) -> None:
     """Records up to `after_id` are done."""
-    await tx.execute(MOVE_FILL, segment_id, after_id)
+    await tx.execute(MOVE_FILL, list(segment_ids), after_id)
 
 
-async def end_fill(tx: Transaction, segment_id: int) -> None:
+async def end_fill(tx: Transaction, segment_ids: Collection[int]) -> None:
     """All records are done, or need not be."""
-    await tx.execute(END_FILL, segment_id)
+    await tx.execute(END_FILL, list(segment_ids))
 
 
 async def due(reader: Queryable, now: datetime, limit: int) -> list[tuple[int, int]]:

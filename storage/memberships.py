@@ -1,10 +1,11 @@
 """Who is in a segment: changed only by whoever holds its tally, with a line of history each."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from storage.arrays import flags, numbers
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
@@ -16,7 +17,9 @@ class Move:
     segment_id: int
     record_id: int
     joined: bool
-    cause: dict[str, Any]
+    cause: Mapping[str, Any]
+    # How many workflow steps led to it.
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,63 +55,59 @@ HOLD = Statement(
 )
 
 # All memberships of the records, along the index of records: a record is in few segments beside those that exist,
-# and to look for each record in each segment would be a probe for each pair.
+# and to look for each record in each segment would be a probe for each pair. A row a segment: thousands of pairs
+# are of a few hundred.
 OF_RECORDS = Statement(
     "memberships.of_records",
     """
-    SELECT m.segment_id, m.record_id FROM segment_member AS m
-     WHERE m.account_id = $1 AND m.record_id = ANY($2::bigint[])
+    SELECT m.segment_id, array_agg(m.record_id) AS record_ids FROM segment_member AS m
+     WHERE m.account_id = $1 AND m.record_id = ANY((SELECT $2::text)::bigint[])
+     GROUP BY m.segment_id
     """,
 )
 
-# A part of one segment: records behind $3, up to $4.
+# A part of some segments: records behind $3, up to $4; for each a range of the primary key.
 RANGE = Statement(
     "memberships.range",
     """
-    SELECT m.record_id FROM segment_member AS m
-     WHERE m.account_id = $1 AND m.segment_id = $2 AND m.record_id > $3 AND m.record_id <= $4
+    SELECT n.id AS segment_id, ARRAY(
+               SELECT m.record_id FROM segment_member AS m
+                WHERE m.account_id = $1 AND m.segment_id = n.id AND m.record_id > $3 AND m.record_id <= $4
+           ) AS record_ids
+      FROM unnest($2::bigint[]) AS n(id)
     """,
 )
 
-JOIN = Statement(
-    "memberships.join",
+# All of a move's traces in one round trip: members, history, and the tallies, which the transaction holds. Whoever
+# leaves is found by a probe of the primary key for each, whatever the planner believes of the table. Many moves have
+# one cause: causes come once, and moves name them by number. Arrays come as text: see storage.arrays. $9 is
+# {"segment": [members more, lines more]}.
+WRITE = Statement(
+    "memberships.write",
     """
-    INSERT INTO segment_member (account_id, segment_id, record_id, joined_at)
-    SELECT $1, n.segment_id, n.record_id, $4 FROM unnest($2::bigint[], $3::bigint[]) AS n(segment_id, record_id)
-    """,
-)
-
-# A probe of the primary key for each, whatever the planner believes of the table.
-LEAVE = Statement(
-    "memberships.leave",
-    """
-    DELETE FROM segment_member AS m
-     WHERE m.account_id = $1
-       AND m.ctid = ANY(ARRAY(
-               SELECT (SELECT g.ctid FROM segment_member AS g
-                        WHERE g.account_id = $1 AND g.segment_id = n.segment_id AND g.record_id = n.record_id)
-                 FROM unnest($2::bigint[], $3::bigint[]) AS n(segment_id, record_id)))
-    """,
-)
-
-TELL = Statement(
-    "memberships.tell",
-    """
-    INSERT INTO segment_history (account_id, segment_id, n, record_id, joined, at, cause)
-    SELECT $1, h.segment_id, h.n, h.record_id, h.joined, $7, h.cause
-      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::jsonb[])
-           AS h(segment_id, n, record_id, joined, cause)
-    """,
-)
-
-# $3 is {"segment": [members more, lines more]}.
-COUNT = Statement(
-    "memberships.count",
-    """
+    WITH moved AS MATERIALIZED (
+        SELECT n.segment_id, n.n, n.record_id, n.joined, n.cause
+          FROM unnest((SELECT $2::text)::bigint[], (SELECT $3::text)::bigint[], (SELECT $4::text)::bigint[],
+                      (SELECT $5::text)::boolean[], (SELECT $6::text)::int[])
+               AS n(segment_id, n, record_id, joined, cause)
+    ), joining AS (
+        INSERT INTO segment_member (account_id, segment_id, record_id, joined_at)
+        SELECT $1, j.segment_id, j.record_id, $8 FROM moved AS j WHERE j.joined
+    ), leaving AS (
+        DELETE FROM segment_member AS m
+         WHERE m.account_id = $1
+           AND m.ctid = ANY(ARRAY(
+                   SELECT (SELECT g.ctid FROM segment_member AS g
+                            WHERE g.account_id = $1 AND g.segment_id = l.segment_id AND g.record_id = l.record_id)
+                     FROM moved AS l WHERE NOT l.joined))
+    ), telling AS (
+        INSERT INTO segment_history (account_id, segment_id, n, record_id, joined, at, cause)
+        SELECT $1, h.segment_id, h.n, h.record_id, h.joined, $8, $7::jsonb -> h.cause FROM moved AS h
+    )
     UPDATE segment_tally AS t
-       SET members = t.members + ($3::jsonb -> t.segment_id::text ->> 0)::bigint,
-           lines = t.lines + ($3::jsonb -> t.segment_id::text ->> 1)::bigint
-     WHERE t.account_id = $1 AND t.segment_id = ANY($2::bigint[])
+       SET members = t.members + ($9::jsonb -> t.segment_id::text ->> 0)::bigint,
+           lines = t.lines + ($9::jsonb -> t.segment_id::text ->> 1)::bigint
+     WHERE t.account_id = $1 AND t.segment_id = ANY($10::bigint[])
     """,
 )
 
@@ -169,46 +168,53 @@ async def among(
     reader: Queryable, segment_ids: Collection[int], record_ids: Collection[int]
 ) -> set[tuple[int, int]]:
     """Those (segment, record) of all combinations that are memberships."""
-    wanted = set(segment_ids)
-    rows = await reader.fetch(OF_RECORDS, sorted(record_ids))
-    return {(row[0], row[1]) for row in rows if row[0] in wanted}
+    found = await of_records(reader, record_ids)
+    return {(one, record_id) for one in segment_ids for record_id in found.get(one, ())}
 
 
-async def between(reader: Queryable, segment_id: int, after: int, last: int) -> set[int]:
-    """Members of a segment behind the id `after`, up to `last`."""
-    return {row["record_id"] for row in await reader.fetch(RANGE, segment_id, after, last)}
+async def of_records(reader: Queryable, record_ids: Collection[int]) -> dict[int, set[int]]:
+    """{segment: those of the records that are in it}."""
+    rows = await reader.fetch(OF_RECORDS, numbers(sorted(record_ids)))
+    return {row["segment_id"]: set(row["record_ids"]) for row in rows}
+
+
+async def between(
+    reader: Queryable, segment_ids: Collection[int], after: int, last: int
+) -> dict[int, set[int]]:
+    """{segment: its members behind the id `after`, up to `last`}."""
+    rows = await reader.fetch(RANGE, list(segment_ids), after, last)
+    return {row["segment_id"]: set(row["record_ids"]) for row in rows}
 
 
 async def write(tx: Transaction, held: dict[int, int], moves: Sequence[Move]) -> None:
     """Let records join and leave segments that the transaction holds; each move must change something."""
     if not moves:
         return
-    joining = [move for move in moves if move.joined]
-    leaving = [move for move in moves if not move.joined]
-    if joining:
-        await tx.execute(JOIN, [m.segment_id for m in joining], [m.record_id for m in joining], tx.now)
-    if leaving:
-        await tx.execute(LEAVE, [m.segment_id for m in leaving], [m.record_id for m in leaving])
     more: dict[int, list[int]] = {}
-    numbers = []
+    lines, causes = [], list[Mapping[str, Any]]()
     for move in moves:
         counts = more.setdefault(move.segment_id, [0, 0])
         counts[0] += 1 if move.joined else -1
         counts[1] += 1
-        numbers.append(held[move.segment_id] + counts[1])
-    for segment_id, (_, lines) in more.items():
-        held[segment_id] += lines
+        lines.append(held[move.segment_id] + counts[1])
+    for segment_id, (_, count) in more.items():
+        held[segment_id] += count
+    places: dict[int, int] = {}
+    for move in moves:
+        if places.setdefault(id(move.cause), len(causes)) == len(causes):
+            causes.append(move.cause)
     await tx.execute(
-        TELL,
-        [move.segment_id for move in moves],
-        numbers,
-        [move.record_id for move in moves],
-        [move.joined for move in moves],
-        [move.cause for move in moves],
+        WRITE,
+        numbers(move.segment_id for move in moves),
+        numbers(lines),
+        numbers(move.record_id for move in moves),
+        flags(move.joined for move in moves),
+        numbers(places[id(move.cause)] for move in moves),
+        causes,
         tx.now,
+        {str(segment_id): counts for segment_id, counts in more.items()},
+        list(more),
     )
-    told = {str(segment_id): (members, lines) for segment_id, (members, lines) in more.items()}
-    await tx.execute(COUNT, list(more), told)
 
 
 async def joined_at(reader: Queryable, segment_id: int, record_ids: Sequence[int]) -> list[datetime | None]:

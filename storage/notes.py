@@ -93,7 +93,8 @@ class AssociationChanges:
     """Changes (`ChangeKind.ASSOCIATED` or `DISSOCIATED`) under one association type, noted together.
 
     `record_ids[i]`, at which the type stands, with `other_ids[i]`; a record may come several times. Joins and
-    leaves of one segment are noted likewise: it is the type, and the other end. So are events of one type.
+    leaves of one segment are noted likewise: it is the type, and the other end. So are events of one type. `depth`:
+    how many workflow steps led to them, where those are more than led to the transaction.
     """
 
     kind: ChangeKind
@@ -101,6 +102,7 @@ class AssociationChanges:
     type_id: int
     record_ids: Sequence[int]
     other_ids: Sequence[int]
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)

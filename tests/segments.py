@@ -75,7 +75,7 @@ class Segments(Flows):
     async def members(self, segment: int) -> set[int]:
         """Who is in it."""
         async with self.db.read(self.account) as reader:
-            return await memberships.between(reader, segment, 0, 2**62)
+            return (await memberships.between(reader, [segment], 0, 2**62))[segment]
 
     async def lines(self, segment: int) -> list[Line]:
         """Its history, oldest first."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from engine import filters
-from engine.filters.facts import fetch
+from engine.filters.facts import fetch, needs
 from engine.filters.predicates import predicate
 from storage.database import Database
 from storage.filters import facts
@@ -333,7 +333,7 @@ async def test_no_answer_changes_before_it_is_said_to(db: Database) -> None:
         bound = await found.bind(named(found, definition), time_zone=zone)
         ids = [found.ids[name] for name in [*names, "odd"]]
         async with found.db.snapshot(found.account) as reader:
-            known, types = await fetch(reader, [(bound, ids)])
+            known, types = await fetch(reader, [(needs(bound), set(ids))])
             contacts = types[ids[0]]
             catalogue = await found.catalogue()
             (told,) = await filters.foreseen(reader, catalogue, [(bound, ids, contacts)], now=now)

@@ -3,6 +3,7 @@
 Whatever happens to the process, a change is either still queued or everything that follows from it stands.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -78,10 +79,16 @@ async def _examine(db: Database, tx: Transaction, found: Candidates) -> None:
     of_segments, of_workflows = following.asked(), enrolling.asked()
     if not of_segments and not of_workflows:
         return
-    # One snapshot, begun after the changes were claimed and the segments held: it has all of them, nothing half,
-    # and is newer than anybody's who held those segments before. Read bit by bit, a record could seem to meet a
-    # filter that it met at no time.
-    async with db.snapshot(tx.account_id) as reader:
-        answers = await filters.foreseen(reader, tx.catalogue, [*of_segments, *of_workflows], now=tx.now)
-    await segments.settle(tx, following, answers[: len(of_segments)])
+    # Who is in them now is read meanwhile: nobody else changes that.
+    reading = asyncio.create_task(segments.members(tx, following))
+    try:
+        # One snapshot, begun after the changes were claimed and the segments held: it has all of them, nothing half,
+        # and is newer than anybody's who held those segments before. Read bit by bit, a record could seem to meet a
+        # filter that it met at no time.
+        async with db.snapshot(tx.account_id) as reader:
+            answers = await filters.foreseen(reader, tx.catalogue, [*of_segments, *of_workflows], now=tx.now)
+    finally:
+        # Whatever happened: the transaction runs one statement at a time.
+        await asyncio.wait([reading])
+    await segments.settle(tx, following, answers[: len(of_segments)], reading.result())
     await workflows.settle(tx, enrolling, answers[len(of_segments) :])

@@ -1,7 +1,6 @@
 """Telling listeners of what is no change of a record itself: that a segment or a workflow has it, or let it go."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from storage import listeners
 from storage.changes import AssociationChanges, ChangeKind
@@ -18,16 +17,22 @@ async def tell(
 
     `moved` is {segment or workflow: (kind, object type, records)}; `depth`: how many workflow steps led to it.
     """
-    heard = await listeners.listening(tx, [(reference, one) for one in moved]) if moved else []
+    changes = [
+        AssociationChanges(kind, object_type_id, one, record_ids, [one] * len(record_ids), depth)
+        for one in sorted(moved)
+        for kind, object_type_id, record_ids in moved[one]
+        if record_ids
+    ]
+    await pass_on(tx, reference, changes)
+
+
+async def pass_on(tx: Transaction, reference: str, changes: Sequence[AssociationChanges]) -> None:
+    """Queue those of the changes that anybody listens to, each as deep as it says: `tell`, with several depths.
+
+    A circle of workflows and segments must not begin anew each time that it goes through a segment; but what one
+    deep cause led to says nothing of what others did in the same batch.
+    """
+    keys = sorted({(reference, change.type_id) for change in changes})
+    heard = await listeners.listening(tx, keys) if keys else []
     referred = {listener.ref.ref_id for listener in heard if listener.ref.kind == reference}
-    if not referred:
-        return
-    # Of several causes the one furthest from the outside world counts: a circle of workflows and segments must
-    # not begin anew each time that it goes through a segment.
-    tx.actor = replace(tx.actor, depth=max(depth, tx.actor.depth))
-    for one in sorted(referred):
-        for kind, object_type_id, record_ids in moved[one]:
-            if record_ids:
-                tx.changes.append(
-                    AssociationChanges(kind, object_type_id, one, record_ids, [one] * len(record_ids))
-                )
+    tx.changes.extend(change for change in changes if change.type_id in referred)

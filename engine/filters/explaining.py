@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, assert_never
 
 from engine import ids
 from engine.filters import beside
-from engine.filters.facts import TooWide, fetch
+from engine.filters.facts import TooWide, fetch, needs
 from engine.filters.predicates import (
     Facts,
     Fold,
@@ -85,11 +85,11 @@ async def explain(
     None: the record is not there, is archived or of another type. Raises `ExplanationTooWide`. Read on a snapshot.
     """
     try:
-        facts, types = await fetch(reader, [(bound, [record_id])], shown=True)
+        facts, types = await fetch(reader, [(needs(bound, shown=True), {record_id})])
     except TooWide:
         # Counters answer for hubs; then nobody at them is shown.
         try:
-            facts, types = await fetch(reader, [(bound, [record_id])])
+            facts, types = await fetch(reader, [(needs(bound), {record_id})])
         except TooWide:
             raise ExplanationTooWide from None
     if types.get(record_id) != object_type_id:

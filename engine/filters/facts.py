@@ -1,9 +1,11 @@
 """Fetching what filters need to know: level by level, in few statements whatever the number of records and filters."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias, assert_never
 
+from engine.filters.narrowing import Own, own
 from engine.filters.predicates import Facts, Occurrence, counted
 from storage import record_events
 from storage.database import Queryable, Row
@@ -48,21 +50,63 @@ class Needs:
     workflows: set[int] = field(default_factory=set)
     # {event type: whether the properties of its events are looked at}
     events: dict[int, bool] = field(default_factory=dict)
+    # What a record's own properties say of each filter that asks; whom they leave open to none needs nothing more.
+    # None: nothing is known of that.
+    own: list[Own] | None = field(default_factory=list)
+
+    @property
+    def more(self) -> bool:
+        """Whether anything is asked for beside the records themselves."""
+        return bool(
+            self.counts
+            or self.edges
+            or self.history
+            or self.sources
+            or self.segments
+            or self.workflows
+            or self.events
+        )
+
+    def wanting(self, ids: Set[int], facts: Facts) -> Set[int]:
+        """Those of visible records for which anything must be read."""
+        own = self.own
+        if own is None:
+            return ids
+        if len(own) == 1:
+            (only,) = own
+            return {one for one in ids if only(one, facts) is None}
+        return {one for one in ids if any(says(one, facts) is None for says in own)}
 
 
-def needs(filter_: Filter, noted: Needs | None = None, *, shown: bool = False) -> Needs:
-    """What `filter_` asks for, added to what was noted. `shown`: and whom counters stand for, with all labels."""
-    noted = Needs() if noted is None else noted
+def needs(filter_: Filter, *, now: datetime | None = None, shown: bool = False) -> Needs:
+    """What `filter_` asks for. `shown`: and whom counters stand for, with all labels.
+
+    With `now`, of those records alone whose own properties do not decide at that time.
+    """
+    return _noted(filter_, Needs(), now, shown)
+
+
+def _noted(filter_: Filter, noted: Needs, now: datetime | None, shown: bool) -> Needs:
+    says = None if now is None or noted.own is None else own(filter_, now)
+    if says is None or noted.own is None:
+        noted.own = None
+    else:
+        noted.own.append(says)
+    _note(filter_, noted, now, shown)
+    return noted
+
+
+def _note(filter_: Filter, noted: Needs, now: datetime | None, shown: bool) -> None:
     match filter_:
         case And(parts) | Or(parts):
             for part in parts:
-                needs(part, noted, shown=shown)
+                _note(part, noted, now, shown)
         case Not(part):
-            needs(part, noted, shown=shown)
+            _note(part, noted, now, shown)
         case PropertyLeaf():
             pass
         case AssociatedLeaf():
-            _reaches(filter_, noted, shown)
+            _reaches(filter_, noted, now, shown)
         case HistoryLeaf(prop) | UpdatedLeaf(prop):
             noted.history.add(prop.name)
         case SourceLeaf():
@@ -75,10 +119,9 @@ def needs(filter_: Filter, noted: Needs | None = None, *, shown: bool = False) -
             noted.events[type_id] = shown or where is not None or noted.events.get(type_id, False)
         case _:
             assert_never(filter_)
-    return noted
 
 
-def _reaches(leaf: AssociatedLeaf, noted: Needs, shown: bool) -> None:
+def _reaches(leaf: AssociatedLeaf, noted: Needs, now: datetime | None, shown: bool) -> None:
     reach = leaf.reach
     if counted(leaf) or leaf.quantifier is not Quantifier.NONE:
         noted.counts.update(reach.type_ids)
@@ -89,25 +132,23 @@ def _reaches(leaf: AssociatedLeaf, noted: Needs, shown: bool) -> None:
     noted.edges[reach.to_object_type_id] = None if whole or known is None else known | {*reach.type_ids}
     below = noted.below.setdefault(reach, Needs())
     if leaf.where is not None:
-        needs(leaf.where, below, shown=shown)
+        _noted(leaf.where, below, now, shown)
 
 
-Level: TypeAlias = Sequence[tuple[Needs, set[int]]]
+Level: TypeAlias = Sequence[tuple[Needs, Set[int]]]
 
 
-async def fetch(
-    reader: Queryable, wanted: Sequence[tuple[Filter, Collection[int]]], *, shown: bool = False
-) -> tuple[Facts, dict[int, int]]:
-    """The facts that each filter needs about its records, and {visible record: object type}.
+async def fetch(reader: Queryable, wanted: Sequence[tuple[Needs, Set[int]]]) -> tuple[Facts, dict[int, int]]:
+    """The facts that filters need about their records, and {visible record: object type}.
 
     A statement for the records, and for each level of nesting three at most, and one for each other kind of fact
-    that is asked for there. Raises `TooWide`. `shown`: see `needs`.
+    that is asked for there. Raises `TooWide`.
     """
     facts, types = Facts(), dict[int, int]()
-    level = [(needs(filter_, shown=shown), set(ids)) for filter_, ids in wanted]
-    await _read_records(reader, facts, types, (record_id for _, ids in level for record_id in ids))
+    level = list(wanted)
+    await _read_records(reader, facts, types, set[int]().union(*(ids for _, ids in level)))
     held = 0
-    while level := [(asked, ids & types.keys()) for asked, ids in level]:
+    while level := [(asked, asked.wanting(ids & types.keys(), facts)) for asked, ids in level if asked.more]:
         held += await _read_beside(reader, facts, level, FACTS_HELD - held)
         level = [(asked, ids) for asked, ids in level if asked.counts or asked.edges]
         await _read_counts(reader, facts, level)
@@ -117,7 +158,7 @@ async def fetch(
             for asked, ids in level
             for reach, below in asked.below.items()
         ]
-        await _read_records(reader, facts, types, (other for _, _, others in reached for other in others))
+        await _read_records(reader, facts, types, set[int]().union(*(others for _, _, others in reached)))
         level = [(below, others) for below, _, others in reached]
     return facts, types
 
@@ -129,8 +170,8 @@ def _others(facts: Facts, record_id: int, reach: Reach) -> Iterator[int]:
             yield other
 
 
-async def _read_records(reader: Queryable, facts: Facts, types: dict[int, int], ids: Iterable[int]) -> None:
-    missing = set(ids) - facts.records.keys()
+async def _read_records(reader: Queryable, facts: Facts, types: dict[int, int], ids: Set[int]) -> None:
+    missing = ids - facts.records.keys()
     if missing:
         for record_id, object_type_id, properties, *moments in await stored.visible(reader, missing):
             facts.records[record_id] = properties

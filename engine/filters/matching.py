@@ -1,11 +1,11 @@
 """Which records meet which filters, and until when: the Python fold over facts fetched for all of them at once."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeAlias, TypeVar
 
-from engine.filters.facts import TooWide, fetch
+from engine.filters.facts import Needs, TooWide, fetch, needs
 from engine.filters.foreseeing import Foreseeing, Foreseen, moving
 from engine.filters.predicates import Fold, Predicate, fold, predicate
 from storage.catalogue import Catalogue
@@ -58,7 +58,9 @@ async def foreseen(
     ]
     # SQL does not tell until when: who is left to it is looked at again soon.
     later = [now + SOON if moving(filter_) else None for filter_, _, _ in asked]
-    return await _answers(reader, asked, now, folds, nobody, lambda n, met: Foreseen(met, later[n]))
+    return await _answers(
+        reader, asked, now, folds, nobody, lambda n, met: Foreseen(met, later[n]), watched=True
+    )
 
 
 def _for_good(met: Predicate) -> Fold[Foreseen]:
@@ -79,14 +81,18 @@ async def _answers(
     folds: Sequence[Fold[T]],
     nobody: T,
     by_sql: Callable[[int, bool], T],
+    *,
+    watched: bool = False,
 ) -> list[dict[int, T]]:
     """What folds answer for each filter's records; `nobody` for those that are not there.
 
-    `by_sql` makes an answer for filter number n of what SQL says.
+    `by_sql` makes an answer for filter number n of what SQL says. `watched`: answers tell until when they stand,
+    for which everything that the clock may change is looked at.
     """
     answers = [dict.fromkeys(ids, nobody) for _, ids, _ in asked]
-    everyone = sorted({record_id for _, ids, _ in asked for record_id in ids})
-    batch = _Batch(reader, asked, now, folds, answers, by_sql)
+    everyone = sorted(set[int]().union(*answers))
+    asks = [needs(filter_, now=None if watched and moving(filter_) else now) for filter_, _, _ in asked]
+    batch = _Batch(reader, asked, asks, [set(answer) for answer in answers], now, folds, answers, by_sql)
     for at in range(0, len(everyone), CHUNK):
         await batch.chunk(everyone[at : at + CHUNK])
     return answers
@@ -96,6 +102,9 @@ async def _answers(
 class _Batch(Generic[T]):
     reader: Queryable
     asked: Sequence[Asked]
+    # What each filter asks for, and of whom.
+    asks: Sequence[Needs]
+    wanted: Sequence[Set[int]]
     now: datetime
     folds: Sequence[Fold[T]]
     answers: list[dict[int, T]]
@@ -103,8 +112,9 @@ class _Batch(Generic[T]):
 
     async def chunk(self, ids: Sequence[int]) -> None:
         """Fill in the answers for some records; hubs among them are found by halving, and left to SQL."""
-        here = [[record_id for record_id in ids if record_id in answer] for answer in self.answers]
-        wanted = [(filter_, some) for (filter_, _, _), some in zip(self.asked, here, strict=True) if some]
+        some_ids = set(ids)
+        here = [wanted & some_ids for wanted in self.wanted]
+        wanted = [(asks, some) for asks, some in zip(self.asks, here, strict=True) if some]
         try:
             facts, types = await fetch(self.reader, wanted)
         except TooWide:

@@ -7,7 +7,7 @@ It says exactly what `storage.filters.compile` says in SQL; a leaf is true or fa
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, assert_never
@@ -183,7 +183,34 @@ class Once(Generic[T]):
 
 def predicate(filter_: Filter, now: datetime) -> Predicate:
     """A function that says whether a visible record meets `filter_` at `now`."""
-    return fold(filter_, now, _Truth())
+    return fold(_cheap_first(filter_), now, _Truth())
+
+
+def _cheap_first(filter_: Filter) -> Filter:
+    """The same filter; what the record itself tells stands before what takes a look at others."""
+    match filter_:
+        case And(parts):
+            return And(tuple(sorted(map(_cheap_first, parts), key=_cost)))
+        case Or(parts):
+            return Or(tuple(sorted(map(_cheap_first, parts), key=_cost)))
+        case Not(part):
+            return Not(_cheap_first(part))
+        case AssociatedLeaf(where=where) if where is not None:
+            return replace(filter_, where=_cheap_first(where))
+        case _:
+            return filter_
+
+
+def _cost(filter_: Filter) -> int:
+    match filter_:
+        case And(parts) | Or(parts):
+            return max(map(_cost, parts), default=0)
+        case Not(part):
+            return _cost(part)
+        case AssociatedLeaf():
+            return 1
+        case _:
+            return 0
 
 
 def reader(prop: Property) -> Callable[[int, Facts], Any]:

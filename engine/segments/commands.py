@@ -147,7 +147,7 @@ async def _follow(tx: Transaction, segment_id: int, object_type: ObjectTypeRow, 
 
 async def _stand_still(tx: Transaction, segment_id: int) -> None:
     await stored.listen(tx, segment_id, ())
-    await match_states.end_fill(tx, segment_id)
+    await match_states.end_fill(tx, [segment_id])
     await match_states.forget(tx, segment_id)
 
 

@@ -1,4 +1,4 @@
-"""Filling: all records of a type are examined under a new filter, part by part, over any crash."""
+"""Filling: all records of a type are examined under new filters, part by part, over any crash."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,30 +10,33 @@ from storage import backfills, match_states, memberships, walks
 from storage.database import Actor, Database, Transaction
 from storage.filters import facts
 from storage.filters.tree import Filter
-from storage.match_states import FillRow
 from storage.memberships import Move
 
-RECORDS_A_BATCH = 2_000
+# A part: so many records, under so many filters. While it is worked on, the segments' members are held: some tenths
+# of a second.
+RECORDS_A_BATCH = 10_000
+SEGMENTS_A_BATCH = 4
 LARGEST = 2**63 - 1
 
 EVALUATOR = Actor("EVALUATOR")
 
 
 async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
-    """One part of one segment's filling; whether there was any that can go on.
+    """One part of the filling of some segments; whether there was any that can go on.
 
     The place it has reached commits together with the members up to it. Changes made meanwhile are the
     evaluator's: who comes second holds the segment later, and sees what the first has seen.
     """
     async with db.transaction(account_id, now=now, actor=EVALUATOR) as tx:
         broken = set[int]()
-        while (held := await match_states.claim_fill(tx, broken)) is not None:
-            segment = (await bound.load(tx, tx.catalogue, [held.segment_id])).get(held.segment_id)
-            if segment is None or segment.filter is None:
-                # It waits until what it names is there again.
-                broken.add(held.segment_id)
+        while held := await match_states.claim_fills(tx, broken, SEGMENTS_A_BATCH):
+            known = await bound.load(tx, tx.catalogue, [one.segment_id for one in held])
+            usable = [one for one in known.values() if one.filter is not None]
+            if not usable:
+                # They wait until what they name is there again.
+                broken |= {one.segment_id for one in held}
                 continue
-            await _part(db, tx, held, segment)
+            await _part(db, tx, held[0].after_id, usable)
             return True
     return False
 
@@ -47,37 +50,62 @@ async def run_all(db: Database, *, now: datetime) -> int:
     return parts
 
 
-async def _part(db: Database, tx: Transaction, fill: FillRow, segment: Bound) -> None:
-    assert segment.filter is not None
-    held = await memberships.hold(tx, [segment.id])
-    page = await backfills.record_page(tx, segment.object_type_id, fill.after_id, RECORDS_A_BATCH)
+async def _part(db: Database, tx: Transaction, after: int, segments: Sequence[Bound]) -> None:
+    ids = [segment.id for segment in segments]
+    held = await memberships.hold(tx, ids)
+    object_type_id = segments[0].object_type_id
+    page = await backfills.record_page(tx, object_type_id, after, RECORDS_A_BATCH)
     full = len(page) == RECORDS_A_BATCH
     # Whoever was a member and is no living record stands between two that are, or behind the last.
     last = page[-1] if full else LARGEST
-    members = await memberships.between(tx, segment.id, fill.after_id, last)
-    met = await _met(db, tx, segment, segment.filter, page)
+    members = await memberships.between(tx, ids, after, last)
+    met = await _met(db, tx, segments, object_type_id, page)
     cause = {"kind": "FILTER_SET"}
-    moving = [Move(segment.id, record_id, True, cause) for record_id in sorted(met - members)]
-    moving += [Move(segment.id, record_id, False, cause) for record_id in sorted(members - met)]
+    moving = [
+        Move(one, record_id, joined, cause)
+        for one in ids
+        for joined, record_ids in ((True, met[one] - members[one]), (False, members[one] - met[one]))
+        for record_id in sorted(record_ids)
+    ]
     await moves.carry_out(tx, held, moving)
     if full:
-        await match_states.move_fill(tx, segment.id, last)
+        await match_states.move_fill(tx, ids, last)
     else:
-        await match_states.end_fill(tx, segment.id)
+        await match_states.end_fill(tx, ids)
 
 
 async def _met(
-    db: Database, tx: Transaction, segment: Bound, filter_: Filter, page: Sequence[int]
-) -> set[int]:
-    """Those of a part who meet the filter; when others may, or they no longer, is noted."""
-    if not segment.moving:
-        # Asked of SQL: a part is large, and nobody waits.
-        return await facts.met(tx, filter_, segment.object_type_id, page, now=tx.now)
+    db: Database, tx: Transaction, segments: Sequence[Bound], object_type_id: int, page: Sequence[int]
+) -> dict[int, set[int]]:
+    """{segment: those of a part who meet its filter}; when others may, or they no longer, is noted."""
+    still = [(one.id, one.filter) for one in segments if one.filter is not None and not one.moving]
+    # Asked of SQL: a part is large, and nobody waits.
+    found = await facts.met_each(tx, [filter_ for _, filter_ in still], object_type_id, page, now=tx.now)
+    met = dict(zip((one for one, _ in still), found, strict=True))
+    clocked = [(one.id, one.filter) for one in segments if one.filter is not None and one.moving]
+    return met | await _met_now(db, tx, clocked, object_type_id, page)
+
+
+async def _met_now(
+    db: Database,
+    tx: Transaction,
+    segments: Sequence[tuple[int, Filter]],
+    object_type_id: int,
+    page: Sequence[int],
+) -> dict[int, set[int]]:
+    if not segments:
+        return {}
+    asked = [(filter_, page, object_type_id) for _, filter_ in segments]
     async with db.snapshot(tx.account_id) as reader:
-        (answer,) = await filters.foreseen(
-            reader, tx.catalogue, [(filter_, page, segment.object_type_id)], now=tx.now
-        )
-    await match_states.note(
-        tx, {(segment.id, one): found.until for one, found in answer.items() if found.until is not None}
-    )
-    return {one for one, found in answer.items() if found.holds}
+        answers = await filters.foreseen(reader, tx.catalogue, asked, now=tx.now)
+    met: dict[int, set[int]] = {}
+    moments: dict[tuple[int, int], datetime | None] = {}
+    for (segment_id, _), answer in zip(segments, answers, strict=True):
+        met[segment_id] = {record_id for record_id, found in answer.items() if found.holds}
+        moments |= {
+            (segment_id, record_id): found.until
+            for record_id, found in answer.items()
+            if found.until is not None
+        }
+    await match_states.note(tx, moments)
+    return met

@@ -1,6 +1,6 @@
 """Active segments follow changes: which candidates are to be examined, and who joins or leaves for the answers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,21 +106,30 @@ async def prepare(tx: Transaction, found: Candidates) -> Following:
     return Following(found, [one for one in usable if one.id in held], held)
 
 
-async def settle(tx: Transaction, following: Following, answers: Sequence[Mapping[int, Foreseen]]) -> None:
+async def members(tx: Transaction, following: Following) -> Mapping[int, Set[int]]:
+    """{segment: those of its candidates, and maybe others, who are in it}."""
+    examined = {record_id for segment in following.segments for record_id in following.found[segment.id]}
+    return await memberships.of_records(tx, examined) if examined else {}
+
+
+async def settle(
+    tx: Transaction,
+    following: Following,
+    answers: Sequence[Mapping[int, Foreseen]],
+    members: Mapping[int, Set[int]],
+) -> None:
     """Let join and leave whom the answers to `asked` say, and note when they are to be asked again."""
     if not following.segments:
         return
-    examined = {record_id for answer in answers for record_id in answer}
-    members = await memberships.among(tx, following.held, examined)
     moving: list[Move] = []
-    deepest = 0
+    nobody = set[int]()
     for segment, answer in zip(following.segments, answers, strict=True):
-        causes = following.found[segment.id]
+        causes, inside = following.found[segment.id], members.get(segment.id, nobody)
         for record_id, one in answer.items():
-            if one.holds is not ((segment.id, record_id) in members):
-                moving.append(Move(segment.id, record_id, one.holds, dict(causes[record_id].told)))
-                deepest = max(deepest, causes[record_id].depth)
-    await moves.carry_out(tx, following.held, moving, deepest)
+            if one.holds is not (record_id in inside):
+                cause = causes[record_id]
+                moving.append(Move(segment.id, record_id, one.holds, cause.told, cause.depth))
+    await moves.carry_out(tx, following.held, moving)
     await match_states.note(
         tx,
         {

@@ -116,7 +116,7 @@ async def _move(tx: Transaction, segment_id: int, record_ids: Sequence[int], *, 
     cause: dict[str, Any] = {"kind": "BY_HAND", "source": tx.actor.source, "sourceId": tx.actor.source_id}
     if tx.actor.user_id is not None:
         cause["user"] = tx.actor.user_id
-    await moves.carry_out(tx, held, [Move(segment_id, one, joined, cause) for one in moving], tx.actor.depth)
+    await moves.carry_out(tx, held, [Move(segment_id, one, joined, cause) for one in moving])
     return set(moving)
 
 

@@ -1,6 +1,7 @@
 """Which parts of a filter an index answers, and what is looked up there. Pure: on trees alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, assert_never
 
 from storage.filters.tree import (
@@ -45,6 +46,34 @@ def selective(filter_: Filter) -> bool:
             return from_the_other_end(filter_) and not filter_.include_empty
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf() | EventLeaf():
             return False
+        case _:
+            assert_never(filter_)
+
+
+def of_record(filter_: Filter) -> Filter | None:
+    """The same filter, asked of the record alone, whatever is indexed; None where it looks at anything beside it."""
+    match filter_:
+        case And(parts):
+            found = [part for one in parts if (part := of_record(one)) is not None]
+            return And(tuple(found)) if len(found) == len(parts) else None
+        case Or(parts):
+            found = [part for one in parts if (part := of_record(one)) is not None]
+            return Or(tuple(found)) if len(found) == len(parts) else None
+        case Not(part):
+            inner = of_record(part)
+            return None if inner is None else Not(inner)
+        case PropertyLeaf():
+            return replace(filter_, index=None)
+        case (
+            AssociatedLeaf()
+            | HistoryLeaf()
+            | UpdatedLeaf()
+            | SourceLeaf()
+            | SegmentLeaf()
+            | WorkflowLeaf()
+            | EventLeaf()
+        ):
+            return None
         case _:
             assert_never(filter_)
 
