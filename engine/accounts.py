@@ -40,6 +40,10 @@ class Settings:
     time_zone: str = "UTC"
     # Labels per object pair; a paired label counts once.
     labels_per_pair: int = 50
+    # Webhook events that are not archived.
+    webhook_events: int = 10
+    # How far the clock of a sender may be from ours, and how long a signed delivery can be repeated.
+    webhook_replay_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,10 @@ def merged(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     labels = chosen["labels_per_pair"]
     if not isinstance(labels, int) or isinstance(labels, bool) or not 0 <= labels <= 1_000:
         raise InvalidSetting(name="labels_per_pair", expected="a whole number from 0 to 1000")
+    for name, most in (("webhook_events", 1_000), ("webhook_replay_seconds", 86_400)):
+        given = chosen[name]
+        if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= most:
+            raise InvalidSetting(name=name, expected=f"a whole number from 0 to {most}")
     return Settings(**chosen)
 
 

@@ -27,6 +27,8 @@ class Context:
     loaders: dict[Any, Any] = field(default_factory=dict)
     # Whether root fields may be answered by compiled selections; tests compare with what comes without.
     compiles: bool = True
+    # Where the server is reached from outside, without a slash at its end; empty: nobody has said.
+    public_url: str = ""
     # How many inputs a batch may have.
     batch_limit: int = BATCH_LIMIT
     # Called with account and key once a key is revoked, so that this process forgets it at once.

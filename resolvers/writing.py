@@ -30,22 +30,30 @@ async def write(
     After a deadlock or a serialization failure everything is done again, at most `ATTEMPTS` times. What the
     request remembers is brought up to date, so that the answer shows what was written.
     """
-    for attempt in range(ATTEMPTS):
+
+    async def attempt() -> T:
+        async with context.db.transaction(
+            context.account_id,
+            now=context.now,
+            actor=context.principal.actor,
+            defining=defining,
+            holding=holding,
+        ) as tx:
+            answer = await work(tx)
+        context.catalogue = tx.catalogue
+        context.loaders.clear()
+        return answer
+
+    return await again(attempt)
+
+
+async def again(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Do a whole transaction; after a deadlock or a serialization failure once more, at most `ATTEMPTS` times."""
+    for number in range(ATTEMPTS):
         try:
-            async with context.db.transaction(
-                context.account_id,
-                now=context.now,
-                actor=context.principal.actor,
-                defining=defining,
-                holding=holding,
-            ) as tx:
-                answer = await work(tx)
+            return await attempt()
         except Exception as error:
-            if fault(error) is not Fault.COLLIDED or attempt + 1 == ATTEMPTS:
+            if fault(error) is not Fault.COLLIDED or number + 1 == ATTEMPTS:
                 raise
-            await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))
-        else:
-            context.catalogue = tx.catalogue
-            context.loaders.clear()
-            return answer
+            await asyncio.sleep(random.uniform(0, PAUSE_SECONDS * 2**number))
     raise AssertionError("the last attempt returns or raises")

@@ -25,10 +25,20 @@ class AccountSettings:
         description="How many labels a pair of object types may have; a paired label counts once."
     )
 
+    webhook_events: int = strawberry.field(description="How many webhook events there may be at once.")
+    webhook_replay_seconds: int = strawberry.field(
+        description="How far the clock of who signs a delivery may be from ours, in seconds."
+    )
+
     @classmethod
     def of(cls, settings: Settings) -> "AccountSettings":
         """The settings as clients see them."""
-        return cls(time_zone=settings.time_zone, labels_per_pair=settings.labels_per_pair)
+        return cls(
+            time_zone=settings.time_zone,
+            labels_per_pair=settings.labels_per_pair,
+            webhook_events=settings.webhook_events,
+            webhook_replay_seconds=settings.webhook_replay_seconds,
+        )
 
 
 @strawberry.type
@@ -59,6 +69,8 @@ class UpdateAccountSettingsInput:
         default=None, description='The name of a time zone, such as "Europe/Berlin".'
     )
     labels_per_pair: int | None = strawberry.field(default=None, description="From 0 to 1000.")
+    webhook_events: int | None = strawberry.field(default=None, description="From 0 to 1000.")
+    webhook_replay_seconds: int | None = strawberry.field(default=None, description="From 0 to 86400.")
 
 
 @strawberry.type
@@ -86,7 +98,12 @@ class AccountMutation:
     @strawberry.mutation(extensions=[Requires(Scope.ACCOUNT_MANAGE)])
     async def update_account_settings(self, info: Info, input: UpdateAccountSettingsInput) -> AccountPayload:
         """Change settings of the account."""
-        changes = {"time_zone": input.time_zone, "labels_per_pair": input.labels_per_pair}
+        changes = {
+            "time_zone": input.time_zone,
+            "labels_per_pair": input.labels_per_pair,
+            "webhook_events": input.webhook_events,
+            "webhook_replay_seconds": input.webhook_replay_seconds,
+        }
         chosen = {name: value for name, value in changes.items() if value is not None}
         row, errors = await told(accounts.change_settings(info.context, chosen))
         return AccountPayload(account=None if row is None else Account.of(row), user_errors=errors)

@@ -23,6 +23,7 @@ from schema.filters import FilterInput, OrderInput, asked
 from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
 from schema.memberships import InSegments
 from schema.nodes import PageInfo, page_info
+from schema.occurred import Occurred
 from schema.scalars import JSON
 from storage.selection.pages import EdgeRow
 
@@ -65,7 +66,7 @@ ObjectTypeName = Annotated[
 
 
 @strawberry.type
-class Record(Enrolled, InSegments):
+class Record(Enrolled, InSegments, Occurred):
     """A record of some object type: a contact, a company, a deal, or one of a kind of the account's own."""
 
     found: strawberry.Private[Found]

@@ -8,6 +8,8 @@ from schema.accounts import AccountMutation, AccountQuery
 from schema.associations import AssociationMutation
 from schema.documentation import document
 from schema.enrollments import EnrollmentQuery
+from schema.event_mutations import EventMutation
+from schema.event_types import EventTypeQuery
 from schema.events import EventSubscription
 from schema.explanations import ExplanationQuery
 from schema.keys import KeyMutation, KeyQuery
@@ -32,6 +34,7 @@ from schema.workflows import WorkflowMutation, WorkflowQuery
 class Query(
     AccountQuery,
     EnrollmentQuery,
+    EventTypeQuery,
     ExplanationQuery,
     KeyQuery,
     LabelQuery,
@@ -51,6 +54,7 @@ class Query(
 class Mutation(
     AccountMutation,
     AssociationMutation,
+    EventMutation,
     KeyMutation,
     LabelMutation,
     LabelRemovalMutation,
