@@ -61,11 +61,13 @@ class Chose:
 class Waits:
     """The enrollment stays before its action: until a moment, or (None) until it is called.
 
-    `waiting` is DELAY, EVENT or OUTSIDE; the action finds it in the enrollment when its turn comes again.
+    `waiting` is DELAY, EVENT or OUTSIDE; the action finds it in the enrollment when its turn comes again, and `kept`
+    in `arrived`, unless what arrives takes its place.
     """
 
     until: datetime | None
     waiting: str
+    kept: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ def _rest(standing: EnrollmentRow, result: Waits | Postponed) -> Move:
     """It stays before its action; for a postponed one it is as if nothing had been."""
     stays = _move(standing, steps=standing.steps, resume_after=standing.resume_after, due_at=result.until)
     if isinstance(result, Waits):
-        return replace(stays, waiting=result.waiting)
+        return replace(stays, waiting=result.waiting, arrived=result.kept)
     return replace(stays, attempts=standing.attempts, waiting=standing.waiting, arrived=standing.arrived)
 
 

@@ -2,17 +2,36 @@
 
 from typing import Any
 
-from engine.workflows.actions import branches, delays, labels, properties, value_branches
+from engine.workflows.actions import (
+    associations,
+    branches,
+    delays,
+    labels,
+    mails,
+    properties,
+    value_branches,
+    webhooks,
+)
 from engine.workflows.actions.handler import Batch, Handler, Handlers, told
 from engine.workflows.advance import Result
 from engine.workflows.definition.actions import (
     Action,
+    AddToSegment,
     ApplyLabel,
     Branch,
+    CallWebhook,
+    CreateRecord,
+    CreateTask,
+    CopyProperty,
+    CreateAssociations,
     Delay,
     End,
     GoTo,
+    IncrementProperty,
+    RemoveLabels,
+    SendEmail,
     SetProperty,
+    UpdateLabels,
     ValueBranch,
 )
 from storage.catalogue import Catalogue, ObjectTypeRow
@@ -22,10 +41,21 @@ __all__ = ["HANDLERS", "Batch", "Handler", "bind", "carry_out", "told"]
 HANDLERS: Handlers = {
     ApplyLabel: labels.APPLY,
     Branch: branches.BRANCH,
+    AddToSegment: segments.ADD,
+    CallWebhook: webhooks.CALL,
+    CreateRecord: creating.CREATE_RECORD,
+    CreateTask: creating.CREATE_TASK,
+    RemoveFromSegment: segments.REMOVE,
+    CopyProperty: properties.COPY,
+    CreateAssociations: associations.CREATE,
     Delay: delays.DELAY,
     End: branches.END,
     GoTo: branches.GO_TO,
+    IncrementProperty: properties.INCREMENT,
+    RemoveLabels: labels.REMOVE,
+    SendEmail: mails.SEND,
     SetProperty: properties.SET,
+    UpdateLabels: labels.UPDATE,
     ValueBranch: value_branches.VALUE_BRANCH,
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 from engine import filters
 from engine.problems import Problem, Refused
 from engine.workflows.actions.handler import Batch, Handler
-from engine.workflows.actions.properties import gone
+from engine.workflows.actions.tally import gone
 from engine.workflows.advance import Chose, Done, Result
 from engine.workflows.definition.actions import Branch, End, GoTo
 from storage import records

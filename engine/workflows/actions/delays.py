@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 from engine.problems import NotFound, Problem
 from engine.workflows import moments, triggers
 from engine.workflows.actions.handler import Batch, Handler, at
-from engine.workflows.actions.properties import gone
+from engine.workflows.actions.tally import gone
 from engine.workflows.advance import Chose, Done, Result, Waits
 from engine.workflows.definition.actions import Delay, UntilProperty, WaitedFor
 from engine.workflows.definition.document import key, kind
 from engine.workflows.definition.triggers import Trigger
+from engine.workflows.triggers import NotADate
 from storage import records
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
 from storage.enrollments import EnrollmentRow
@@ -32,10 +33,6 @@ class EventUnclear(Problem):
 
 class MalformedMoment(Problem):
     """The text "{value}" is no moment such as 2026-01-31T09:00:00Z, and no day such as 2026-01-31."""
-
-
-class NotADate(Problem):
-    """The property "{property}" of {object_type} holds no dates: a delay cannot wait for it."""
 
 
 @dataclass(frozen=True, slots=True)

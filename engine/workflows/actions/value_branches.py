@@ -9,7 +9,7 @@ from engine.values import InvalidValue, canonical, normalize, shown
 from engine.workflows.actions import targets
 from engine.workflows.actions.branches import NoBranches, told_of
 from engine.workflows.actions.handler import Batch, Handler, at
-from engine.workflows.actions.properties import gone
+from engine.workflows.actions.tally import gone
 from engine.workflows.advance import Chose, Result
 from engine.workflows.definition.actions import ValueBranch
 from storage import records
