@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from storage.tables.columns import big, bigs, document, key, moment, text, texts
@@ -75,3 +76,22 @@ class EventLog(SQLModel, table=True):
     source: str = text()
     source_id: str | None = text(nullable=True)
     user_id: int | None = big(nullable=True)
+
+
+class ChangeTrouble(SQLModel, table=True):
+    """Work of the evaluators that failed for an unexpected reason: put aside, so that nothing else waits for it."""
+
+    __tablename__ = "change_trouble"
+    __table_args__ = (Index("change_trouble_due", "account_id", "retry_at", "id"),)
+
+    account_id: int = key()
+    id: int = key()
+    # See engine.evaluation.trouble.Kind.
+    kind: str = text()
+    work: dict[str, Any] = document()
+    # All of which failed; the error is the last one's.
+    attempts: int
+    error: str = text()
+    first_at: datetime = moment()
+    # Tried again then.
+    retry_at: datetime = moment()

@@ -13,6 +13,19 @@ depends_on = None
 def upgrade() -> None:
     """Apply."""
     op.create_table(
+        "change_trouble",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.Text(collation="C"), nullable=False),
+        sa.Column("work", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text(collation="C"), nullable=False),
+        sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "id"),
+    )
+    op.create_index("change_trouble_due", "change_trouble", ["account_id", "retry_at", "id"], unique=False)
+    op.create_table(
         "enrollment_diagnosis",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("enrollment_id", sa.BigInteger(), autoincrement=False, nullable=False),
