@@ -26,6 +26,8 @@ from schema.segment_events import SegmentEventSubscription
 from schema.segment_mutations import SegmentMutation
 from schema.segments import SegmentQuery
 from schema.users import UserMutation, UserQuery
+from schema.webhook_mutations import WebhookMutation
+from schema.webhooks import WebhookQuery
 from schema.workflow_exchange import WorkflowExchangeMutation, WorkflowExchangeQuery
 from schema.workflows import WorkflowMutation, WorkflowQuery
 
@@ -44,6 +46,7 @@ class Query(
     RecordQuery,
     SegmentQuery,
     UserQuery,
+    WebhookQuery,
     WorkflowExchangeQuery,
     WorkflowQuery,
 ):
@@ -63,6 +66,7 @@ class Mutation(
     RecordMutation,
     SegmentMutation,
     UserMutation,
+    WebhookMutation,
     WorkflowExchangeMutation,
     WorkflowMutation,
 ):

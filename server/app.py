@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schema.errors import masked
 from schema.root import SCHEMA
-from server import clock
+from server import clock, ingest
 from server.auth import Authenticator
 from server.http import JSON_TYPE, Endpoint, Unanswerable, reply
 from server.limits import Limits
@@ -64,6 +64,7 @@ def create_app(
             Route("/healthz", _health),
             Route("/readyz", _Ready(db)),
             Route("/", _root),
+            *ingest.routes(db, operations, authenticator, now=now, body_bytes=limits.body),
         ],
         middleware=[
             *([_cross_origin(origins)] if origins else []),
