@@ -31,6 +31,8 @@ class Wish:
     primary: Kind | None
     # The label `primary`, where the first association brings it unasked.
     unasked: Kind | None
+    # The label that must be there, where one must.
+    where: Kind | None
     # Types whose counters the rules ask for, at the lower and at the higher record.
     counters_low: tuple[int, ...]
     counters_high: tuple[int, ...]
@@ -47,6 +49,8 @@ class Ask:
     wish: Wish
 
 
+# Where a label must be set, it is named first.
+CONDITIONAL = (Verb.ADD_WHERE, Verb.REPLACE)
 # How many combinations of labels are remembered for one catalogue and verb.
 WISHES_KEPT = 1_000
 
@@ -86,17 +90,25 @@ class Wishes:
             named.append(self._kinds[kind.inverse_id] if flipped else kind)
         low, high = (far, near) if flipped else (near, far)
         plain = self._kinds.plain(low, high)
+        where = named.pop(0) if self._verb in CONDITIONAL else None
         primary = next((kind for kind in named if kind.primary), None)
         unasked = self._kinds.primary(low, high) if self._first_primary and primary is None else None
         wanted = (plain, *named)
         return Wish(
-            self._verb, plain, tuple(named), wanted, primary, unasked, *self._counters(wanted, plain, unasked)
+            self._verb,
+            plain,
+            tuple(named),
+            wanted,
+            primary,
+            unasked,
+            where,
+            *self._counters(wanted, plain, unasked),
         )
 
     def _counters(
         self, wanted: Sequence[Kind], plain: Kind, unasked: Kind | None
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        if self._verb not in (Verb.ADD, Verb.SET):
+        if self._verb not in (Verb.ADD, Verb.SET, *CONDITIONAL):
             return (), ()
         # The one primary is no limit: it moves. Who comes first is told by the plain type's counter.
         limited = [kind for kind in wanted if not kind.primary]

@@ -47,6 +47,14 @@ async def remove_labels(
     return await _carry_out(tx, Verb.REMOVE_WITH if with_association else Verb.REMOVE, pairs, mode)
 
 
+async def update_labels(tx: Transaction, pairs: Sequence[Pair], mode: Mode, *, replace: bool) -> Outcomes:
+    """Where the first of the two labels of a pair is set, add the second, or `replace` the first by it.
+
+    Limits and exclusivity are judged on the result. Pairs without the first label stay as they are.
+    """
+    return await _carry_out(tx, Verb.REPLACE if replace else Verb.ADD_WHERE, pairs, mode)
+
+
 async def set_labels(
     tx: Transaction, pairs: Sequence[Pair], mode: Mode, *, first_primary: bool = True
 ) -> Outcomes:

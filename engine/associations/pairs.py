@@ -11,6 +11,10 @@ class Verb(enum.Enum):
     ADD = enum.auto()
     # Associate, and hold exactly the named user-defined labels; system labels only come, when named.
     SET = enum.auto()
+    # Where the first of two named labels is set, add the second.
+    ADD_WHERE = enum.auto()
+    # Where the first of two named labels is set, let the second take its place.
+    REPLACE = enum.auto()
     # Take the named labels away; the association stays.
     REMOVE = enum.auto()
     # Take the association away where it holds one of the named labels.
@@ -33,7 +37,8 @@ class AssociationResult:
     """A pair afterwards; all types stand at the `from` record, in id order.
 
     `type_ids` holds the unlabelled type and the labels, nothing where the two are not associated. `added` and
-    `removed` are what this request changed between these two. Merged records are told by their survivors.
+    `removed` are what this request changed between these two. Merged records are told by their survivors. `unseated`
+    lost `primary` to one of these two.
     """
 
     from_id: int
@@ -41,3 +46,4 @@ class AssociationResult:
     type_ids: tuple[int, ...]
     added: tuple[int, ...]
     removed: tuple[int, ...]
+    unseated: int | None = None

@@ -67,30 +67,35 @@ def decide(asks: Sequence[Ask], book: Book, kinds: Kinds) -> dict[int, Decision]
     for ask in asks:
         held = book.held[ask.low, ask.high]
         verb = ask.wish.verb
-        if verb is Verb.ADD or verb is Verb.SET:
+        unseated = None
+        if verb is Verb.ADD or verb is Verb.SET or verb is Verb.ADD_WHERE or verb is Verb.REPLACE:
             comes, goes = _arriving(ask, held, book, kinds)
             refusal = _refusal(ask, comes, goes, held, book, kinds)
             if refusal is not None:
                 decisions[ask.index] = refusal
                 continue
             if ask.wish.primary is not None and ask.wish.primary in comes:
-                _unseat(ask, ask.wish.primary, book, kinds)
+                unseated = _unseat(ask, ask.wish.primary, book, kinds)
         else:
             comes, goes = (), _leaving(ask, held, kinds)
         for kind in goes:
             book.enter(ask.low, ask.high, kind, ask.flipped, False)
         for kind in comes:
             book.enter(ask.low, ask.high, kind, ask.flipped, True)
-        decisions[ask.index] = _result(ask, held, comes, goes, kinds)
+        decisions[ask.index] = _result(ask, held, comes, goes, kinds, unseated)
     return decisions
 
 
 def _arriving(ask: Ask, held: set[int], book: Book, kinds: Kinds) -> tuple[Sequence[Kind], Sequence[Kind]]:
     wish = ask.wish
+    if wish.where is not None and wish.where.id not in held:
+        return (), ()
     comes = [kind for kind in wish.wanted if kind.id not in held]
     if wish.unasked is not None and wish.plain.id not in held and _first(ask, wish.unasked, book):
         comes.append(wish.unasked)
-    if wish.verb is Verb.ADD or len(held) < 2:
+    if wish.verb is Verb.REPLACE and wish.where is not None and wish.named:
+        return comes, (wish.where,)
+    if wish.verb is not Verb.SET or len(held) < 2:
         return comes, ()
     wanted = {kind.id for kind in wish.wanted}
     return comes, [kinds[type_id] for type_id in sorted(held - wanted) if kinds[type_id].user_defined]
@@ -154,24 +159,30 @@ def excluded(kind: Kind, beside: Iterable[Kind]) -> LabelsExclusive | None:
     return None
 
 
-def _unseat(ask: Ask, primary: Kind, book: Book, kinds: Kinds) -> None:
-    """Take the label from the record that was primary until now."""
+def _unseat(ask: Ask, primary: Kind, book: Book, kinds: Kinds) -> int | None:
+    """Take the label from the record that was primary until now, if one was."""
     if primary.holder:
         holder, here = ask.low, primary
     else:
         holder, here = ask.high, kinds[primary.inverse_id]
     other = book.primaries.get((holder, here.id))
     if other is None:
-        return
+        return None
     # Told from the record whose primary moves.
     if holder < other:
         book.enter(holder, other, here, False, False)
     else:
         book.enter(other, holder, kinds[here.inverse_id], True, False)
+    return other
 
 
 def _result(
-    ask: Ask, held: set[int], comes: Sequence[Kind], goes: Sequence[Kind], kinds: Kinds
+    ask: Ask,
+    held: set[int],
+    comes: Sequence[Kind],
+    goes: Sequence[Kind],
+    kinds: Kinds,
+    unseated: int | None,
 ) -> AssociationResult:
     if ask.flipped:
         return AssociationResult(
@@ -180,6 +191,7 @@ def _result(
             tuple(sorted([kinds[type_id].inverse_id for type_id in held])),
             tuple([kind.inverse_id for kind in comes]),
             tuple([kind.inverse_id for kind in goes]),
+            unseated,
         )
     return AssociationResult(
         ask.low,
@@ -187,4 +199,5 @@ def _result(
         tuple(sorted(held)),
         tuple([kind.id for kind in comes]),
         tuple([kind.id for kind in goes]),
+        unseated,
     )
