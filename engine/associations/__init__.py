@@ -1,6 +1,13 @@
 """Associations and their labels: always in both directions, under every limit, whoever writes."""
 
-from engine.associations.commands import add_labels, associate, dissociate, remove_labels, set_labels
+from engine.associations.commands import (
+    add_labels,
+    associate,
+    dissociate,
+    remove_labels,
+    set_labels,
+    update_labels,
+)
 from engine.associations.lifecycle import before_merge, before_restore, on_archive, on_merge, on_restore
 from engine.associations.pairs import AssociationResult, Pair
 
@@ -17,4 +24,5 @@ __all__ = [
     "on_restore",
     "remove_labels",
     "set_labels",
+    "update_labels",
 ]
