@@ -108,7 +108,8 @@ async def test_a_delivery_that_names_a_record_is_recorded_as_its_event(client: C
 async def test_a_delivery_that_matches_nobody_is_kept_and_triggers_nothing(client: Client) -> None:
     hook = await created(client)
     stranger = PAYLOAD | {"customer": {"email": "who@nowhere.example"}}
-    for body in (stranger, {"order": {}}, PAYLOAD | {"customer": []}, [], "text", None):
+    bodies: list[Any] = [stranger, {"order": {}}, PAYLOAD | {"customer": []}, [], "text", None]
+    for body in bodies:
         response = await post(client, hook["url"], body)
         assert (response.status_code, response.json()["outcome"]) == (200, "UNMATCHED"), body
     assert await events(client) == []
