@@ -377,7 +377,7 @@ async def test_what_breaks_later_is_told_and_matches_nothing(crm: Flows) -> None
 
 async def test_a_hub_is_worked_off_in_bounded_parts(crm: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "NEIGHBOURS_A_BATCH", 10)
-    monkeypatch.setattr("engine.workflows.actions.labels.PAIRS_A_BATCH", 10)
+    monkeypatch.setattr("engine.workflows.actions.targets.PAIRS_A_BATCH", 10)
     monkeypatch.setattr("engine.workflows.backfill.RECORDS_A_BATCH", 10)
     await crm.label("companies", "contacts", "Friend", name="friend")
     contacts = await crm.create("contacts", *[{}] * 57)

@@ -97,4 +97,5 @@ def _folded(value: Any, matching: Matching) -> Hashable | None:
 def domain(text: str) -> str | None:
     """What stands behind the @ of an address, or a domain or a URL's host, without `www.`; None where there is none."""
     found = _HOST.match(text.strip().casefold())
-    return found[1].rstrip(".") or None if found else None
+    host = found[1].rstrip(".") if found else ""
+    return host if "." in host else None
