@@ -95,9 +95,16 @@ PUT = Statement(
     """,
 )
 
+# A probe for each key, whatever the planner believes of the table.
 BY_KEYS = Statement(
     "outbox.by_keys",
-    "SELECT o.id, o.key FROM outbox AS o WHERE o.account_id = $1 AND o.key = ANY($2::text[])",
+    """
+    SELECT o.id, o.key
+      FROM unnest($2::text[]) AS k(key)
+     CROSS JOIN LATERAL (
+           SELECT o.id, o.key FROM outbox AS o WHERE o.account_id = $1 AND o.key = k.key LIMIT 1
+           ) AS o
+    """,
 )
 
 # One probe an account, however much is waiting for its time.
@@ -152,14 +159,15 @@ CLAIM = Statement(
 LOCK_ENROLLMENTS = Statement(
     "outbox.lock_enrollments",
     """
-    SELECT e.id FROM enrollment AS e
+    SELECT e.id, e.steps, e.status = 'ACTIVE' AND e.due_at IS NULL AS waits FROM enrollment AS e
      WHERE e.account_id = $1 AND e.id = ANY($2::bigint[])
      ORDER BY e.id
        FOR NO KEY UPDATE
     """,
 )
 
-# Guarded by the token: whoever has lost the lease changes nothing. By key, with the new values in one document.
+# Guarded by the token: whoever has lost the lease changes nothing. A probe of the primary key for each, whatever the
+# planner believes of the table, with the new values in one document.
 FINISH = Statement(
     "outbox.finish",
     """
@@ -170,23 +178,29 @@ FINISH = Statement(
              FROM (SELECT n.new, CASE WHEN n.new ->> 1 = 'PENDING' AND o.recalled THEN 'CANCELLED'
                                       ELSE n.new ->> 1 END AS status
                      FROM (SELECT $3::jsonb -> o.id::text AS new) AS n) AS m)
-     WHERE o.account_id = $1 AND o.id = ANY($2::bigint[]) AND o.status = 'SENDING'
-       AND o.lease_token = ($3::jsonb -> o.id::text ->> 0)
+     WHERE o.account_id = $1
+       AND o.ctid = ANY(ARRAY(
+               SELECT (SELECT g.ctid FROM outbox AS g WHERE g.account_id = $1 AND g.id = n.id)
+                 FROM unnest($2::bigint[]) AS n(id)))
+       AND o.status = 'SENDING' AND o.lease_token = ($3::jsonb -> o.id::text ->> 0)
     RETURNING o.id, o.key, o.kind, o.status, o.enrollment_id, o.step, o.workflow_id, o.record_id, o.outcome
     """,
 )
 
-# An enrollment that waits for the outside has no due time, and stands before the line of history that will tell of
-# it. A row that was retried long after its step is none that it waits for.
+# Those that are held lie where they are found, so a probe each does. A subquery with a LIMIT is no join that could be
+# turned round.
 CALL = Statement(
     "outbox.call",
     """
-    UPDATE enrollment AS e SET due_at = $4
-     WHERE e.account_id = $1 AND e.id = ANY($2::bigint[]) AND e.status = 'ACTIVE' AND e.due_at IS NULL
-       AND e.steps = ($3::jsonb ->> e.id::text)::int
-       AND NOT EXISTS (SELECT FROM outbox AS o
-                        WHERE o.account_id = $1 AND o.enrollment_id = e.id AND o.step = e.steps
-                          AND o.next_attempt_at IS NOT NULL)
+    UPDATE enrollment AS e SET due_at = $3
+     WHERE e.account_id = $1
+       AND e.ctid = ANY(ARRAY(
+               SELECT (SELECT g.ctid FROM enrollment AS g WHERE g.account_id = $1 AND g.id = n.id)
+                 FROM unnest($2::bigint[]) AS n(id)))
+       AND (SELECT o.id FROM outbox AS o
+             WHERE o.account_id = $1 AND o.enrollment_id = e.id AND o.step = e.steps
+               AND o.next_attempt_at IS NOT NULL
+             LIMIT 1) IS NULL
     """,
 )
 
@@ -210,7 +224,11 @@ RETRY = Statement(
     """
     UPDATE outbox AS o
        SET status = 'PENDING', attempts = 0, next_attempt_at = $3, finished_at = NULL, recalled = false
-     WHERE o.account_id = $1 AND o.id = ANY($2::bigint[]) AND o.status IN ('FAILED', 'UNKNOWN', 'CANCELLED')
+     WHERE o.account_id = $1
+       AND o.ctid = ANY(ARRAY(
+               SELECT (SELECT g.ctid FROM outbox AS g WHERE g.account_id = $1 AND g.id = n.id)
+                 FROM unnest($2::bigint[]) AS n(id)))
+       AND o.status IN ('FAILED', 'UNKNOWN', 'CANCELLED')
     RETURNING o.id
     """,
 )
@@ -224,7 +242,15 @@ CANCEL = Statement(
            status = CASE WHEN o.status = 'PENDING' THEN 'CANCELLED' ELSE o.status END,
            next_attempt_at = CASE WHEN o.status <> 'PENDING' THEN o.next_attempt_at END,
            finished_at = CASE WHEN o.status = 'PENDING' THEN $3::timestamptz END
-     WHERE o.account_id = $1 AND o.enrollment_id = ANY($2::bigint[]) AND o.next_attempt_at IS NOT NULL
+     WHERE o.account_id = $1
+       AND o.ctid = ANY(ARRAY(
+               SELECT g.ctid
+                 FROM unnest($2::bigint[]) AS n(id)
+                CROSS JOIN LATERAL (SELECT g.ctid FROM outbox AS g
+                                     WHERE g.account_id = $1 AND g.enrollment_id = n.id
+                                       AND g.next_attempt_at IS NOT NULL
+                                    OFFSET 0) AS g))
+       AND o.next_attempt_at IS NOT NULL
     """,
 )
 
@@ -288,24 +314,33 @@ async def finish(tx: Transaction, outcomes: Sequence[Finished]) -> list[int]:
     """
     if not outcomes:
         return []
-    waiting = sorted({one.claimed.enrollment_id for one in outcomes if one.claimed.enrollment_id is not None})
-    if waiting:
-        await tx.execute(LOCK_ENROLLMENTS, waiting)
+    waiting = await _waiting(tx, outcomes)
     new = {
         str(one.claimed.id): (one.claimed.token, one.status, one.next_attempt_at, one.outcome)
         for one in outcomes
     }
     written = await tx.fetch(FINISH, [one.claimed.id for one in outcomes], new, tx.now)
     ended = [row for row in written if row["status"] != "PENDING"]
-    steps: dict[int, int] = {}
     for row in ended:
         _tell(tx, row)
-        if row["enrollment_id"] is not None and row["step"] is not None:
-            # It waits for one step at a time: the latest.
-            steps[row["enrollment_id"]] = max(row["step"], steps.get(row["enrollment_id"], 0))
-    if steps:
-        await tx.execute(CALL, list(steps), {str(one): step for one, step in steps.items()}, tx.now)
+    # What was retried long after its step is nothing that an enrollment waits for.
+    if called := sorted(
+        {row["enrollment_id"] for row in ended if waiting.get(row["enrollment_id"], -1) == row["step"]}
+    ):
+        await tx.execute(CALL, called, tx.now)
     return [row["id"] for row in written]
+
+
+async def _waiting(tx: Transaction, outcomes: Sequence[Finished]) -> dict[int, int]:
+    """The enrollments of these, held, that wait for the outside: {enrollment: number of its next line of history}.
+
+    Whoever waits so has no due time.
+    """
+    asked = {one.claimed.enrollment_id for one in outcomes if one.claimed.enrollment_id is not None}
+    if not asked:
+        return {}
+    rows = await tx.fetch(LOCK_ENROLLMENTS, sorted(asked))
+    return {row["id"]: row["steps"] for row in rows if row["waits"]}
 
 
 def _tell(tx: Transaction, row: Any) -> None:
