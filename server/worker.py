@@ -13,11 +13,13 @@ import structlog
 
 from engine import indexing
 from engine.evaluation import run as evaluate
+from engine.evaluation import trouble
 from engine.segments import fill
 from engine.workflows import backfill, steps
 from server.outbox import Options, Sender
 from storage.database import Database
 from storage.faults import Fault, fault
+from storage.troubles import TroubleRow
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -38,8 +40,12 @@ class Duty:
         name: str,
         find: Callable[[Database, datetime], Awaitable[list[int]]],
         do: Callable[[Database, int, datetime], Awaitable[bool]],
+        *,
+        heeds_news: bool = True,
     ) -> None:
         self.name = name
+        # Whether commits can bring work; what waits for its time alone is looked for by the clock.
+        self.heeds_news = heeds_news
         self.find = find
         self.do = do
         # Accounts to look into, in the order in which they came up.
@@ -64,6 +70,7 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Optio
     )
     duties = [
         Duty("evaluate", lambda db, now: evaluate.waiting(db, now), _evaluate),
+        Duty("retry", lambda db, now: evaluate.waiting(db, now), _retry, heeds_news=False),
         Duty("backfill", lambda db, now: evaluate.waiting(db, now), _backfill),
         Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill),
         Duty("step", lambda db, now: steps.due_accounts(db, now=now), _step),
@@ -73,14 +80,17 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Optio
 
     def woken(account_id: int) -> None:
         for duty in duties:
-            duty.woken(account_id)
+            if duty.heeds_news:
+                duty.woken(account_id)
 
     unlisten = db.wake.listen(woken)
+    trouble.on_trouble.append(_tell_trouble)
     try:
         async with sender:
             await asyncio.gather(*(_serve(db, duty, clock, stop) for duty in duties))
     finally:
         unlisten()
+        trouble.on_trouble.remove(_tell_trouble)
 
 
 async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:
@@ -133,6 +143,10 @@ async def _evaluate(db: Database, account_id: int, now: datetime) -> bool:
     return await evaluate.run_once(db, account_id, now=now)
 
 
+async def _retry(db: Database, account_id: int, now: datetime) -> bool:
+    return await evaluate.retry_once(db, account_id, now=now)
+
+
 async def _backfill(db: Database, account_id: int, now: datetime) -> bool:
     return await backfill.run_once(db, account_id, now=now)
 
@@ -157,6 +171,18 @@ def _tell(duty: Duty, error: Exception, pause: float) -> None:
             log.info("another transaction was in the way", duty=duty.name, error=repr(error), pause=pause)
         case None:
             log.error("unexpected error", duty=duty.name, pause=pause, exc_info=error)
+
+
+def _tell_trouble(account_id: int, row: TroubleRow) -> None:
+    log.error(
+        "put aside, tried again later",
+        account=account_id,
+        kind=row.kind,
+        work=row.work,
+        attempts=row.attempts,
+        error=row.error,
+        retry_at=row.retry_at.isoformat(),
+    )
 
 
 async def _either(stop: asyncio.Event, news: asyncio.Event | None, seconds: float) -> None:

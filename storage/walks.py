@@ -81,6 +81,8 @@ WAITING = Statement(
         OR EXISTS (SELECT FROM segment_fill AS f WHERE f.account_id = ANY($1) AND f.account_id = a.id)
         OR EXISTS (SELECT FROM match_state AS s
                     WHERE s.account_id = ANY($1) AND s.account_id = a.id AND s.next_check_at <= $2)
+        OR EXISTS (SELECT FROM change_trouble AS t
+                    WHERE t.account_id = ANY($1) AND t.account_id = a.id AND t.retry_at <= $2)
     """,
     spanning="finds the accounts that have work; each is then worked off in transactions of its own",
 )

@@ -27,8 +27,8 @@ from tests.flows import Flows, apply_label, associated, equals, flows, set_prope
 WRITER = Actor("API", "7")
 
 
-class Crash(Exception):
-    """The process dies here; its transaction with it."""
+class Crash(BaseException):
+    """The process dies here; its transaction with it, and nobody is left to look into why."""
 
 
 @pytest.fixture
