@@ -26,9 +26,13 @@ class Flows(Graph):
     async def make(
         self, object_type: str, where: dict[str, Any], *actions: dict[str, Any], **options: Any
     ) -> int:
-        """A published workflow with one trigger; on, unless `on=False`. Its id."""
+        """A published workflow with one trigger; on, unless `on=False`. Its id.
+
+        Other options than `name`, `on` and `existing` stand in the definition: `timing`, `goal` …
+        """
         name = options.get("name", f"when {where}")[:200]
-        definition = {"triggers": [{"filterMet": {"where": where}}], "actions": list(actions)}
+        rest = {key: part for key, part in options.items() if key not in ("name", "on", "existing")}
+        definition = {"triggers": [{"filterMet": {"where": where}}], "actions": list(actions), **rest}
         async with self.writing(defining=True) as tx:
             row = await commands.create(tx, name, object_type, definition)
             await commands.publish(tx, row.id, row.draft_version)

@@ -13,7 +13,6 @@ from engine.workflows.advance import Chose, Done, Result, Waits
 from engine.workflows.definition.actions import Delay, UntilProperty, WaitedFor
 from engine.workflows.definition.document import key, kind
 from engine.workflows.definition.triggers import Trigger
-from engine.workflows.triggers import NotADate
 from storage import records
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
 from storage.enrollments import EnrollmentRow
@@ -33,6 +32,10 @@ class EventUnclear(Problem):
 
 class MalformedMoment(Problem):
     """The text "{value}" is no moment such as 2026-01-31T09:00:00Z, and no day such as 2026-01-31."""
+
+
+class NoDateProperty(Problem):
+    """The property "{property}" of {object_type} holds no dates: a delay cannot wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def _date_property(until: UntilProperty, object_type: ObjectTypeRow) -> Property
     if prop is None:
         raise NotFound(kind=f"property of {object_type.name}", name=until.property, path=("property",))
     if prop.type not in ("DATE", "DATETIME"):
-        raise NotADate(property=prop.name, object_type=object_type.name, path=("property",))
+        raise NoDateProperty(property=prop.name, object_type=object_type.name, path=("property",))
     if until.offset is not None:
         with at("offset"):
             moments.check_duration(until.offset, signed=True)
