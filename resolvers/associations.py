@@ -36,6 +36,8 @@ COMMANDS: dict[str, Command] = {
 async def carry_out(context: Context, batch: Batch[Ends], **options: bool) -> list[Item[Any]]:
     """The batch's operation on its pairs; `value` is {"from", "to", "types", "added", "removed"}, all numbers."""
     command = COMMANDS[batch.operation]
+    if (item := await _at_once(context, batch, **options)) is not None:
+        return [item]
 
     async def work(tx: Transaction, pairs: list[Ends]) -> list[Outcome[AssociationResult]]:
         asked = [
@@ -48,6 +50,30 @@ async def carry_out(context: Context, batch: Batch[Ends], **options: bool) -> li
     # first.
     moving = any("primary" in ends.labels for ends in batch.inputs)
     return await run(context, batch, work, _understood, _value, (lambda _: ()) if moving else _held)
+
+
+async def _at_once(context: Context, batch: Batch[Ends], **options: bool) -> Item[Any] | None:
+    """A single new association, in the shortest way; None where nothing was done, and the long way has to be taken."""
+    if len(batch.inputs) != 1 or batch.key is not None:
+        return None
+    [ends] = batch.inputs
+    # With labels the two commands ask for the same.
+    if not (batch.operation == "associate" or (batch.operation == "addLabels" and ends.labels)):
+        return None
+    if _understood(ends) is not None:
+        return None
+    found = await associations.associate_at_once(
+        context.db,
+        context.catalogue,
+        Pair(*_held(ends), ends.labels),
+        now=context.now,
+        actor=context.principal.actor,
+        **options,
+    )
+    if found is None:
+        return None
+    context.loaders.clear()
+    return Item(_value(found))
 
 
 def _held(ends: Ends) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Associations and their labels: always in both directions, under every limit, whoever writes."""
 
+from engine.associations.at_once import associate_at_once
 from engine.associations.commands import (
     add_labels,
     associate,
@@ -16,6 +17,7 @@ __all__ = [
     "Pair",
     "add_labels",
     "associate",
+    "associate_at_once",
     "before_merge",
     "before_restore",
     "dissociate",

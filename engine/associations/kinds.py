@@ -1,9 +1,11 @@
 """Association types as the rules look at them: with their limits both ways, and which end has one primary."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from storage.arrays import numbers
 from storage.catalogue import AssociationTypeRow, Catalogue
 
 
@@ -33,6 +35,11 @@ class Kind:
 # How many catalogues' types one process keeps prepared.
 KEPT = 256
 
+# How much one catalogue's types remember of what has been asked.
+REMEMBERED = 1_000
+
+T = TypeVar("T")
+
 _prepared: "OrderedDict[int, Kinds]" = OrderedDict()
 
 
@@ -54,6 +61,7 @@ class Kinds:
         self._known: dict[int, Kind] = {}
         # What requests have been understood to ask for, by whatever tells them apart (see asks.wishes_of).
         self.wishes: dict[tuple[object, ...], Any] = {}
+        self._remembered: dict[Hashable, Any] = {}
 
     def __getitem__(self, type_id: int) -> Kind:
         known = self._known.get(type_id)
@@ -69,6 +77,26 @@ class Kinds:
         """The label called `name` of a directed pair."""
         row = self.catalogue.label(from_object_type_id, to_object_type_id, name)
         return None if row is None else self[row.id]
+
+    def counters(self, labels: tuple[str, ...]) -> str:
+        """The types whose counters the rules may ask for, whatever is associated under these labels; as an array."""
+
+        def made() -> str:
+            rows = self.catalogue.association_types.values()
+            named = [row for row in rows if row.name is None or row.name in labels]
+            ids = {end for row in named if self[row.id].counted for end in (row.id, row.inverse_id)}
+            return numbers(sorted(ids))
+
+        return self.remembered(("counters", labels), made)
+
+    def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` made for `key`, which stays the same as long as it is the same catalogue."""
+        known: T | None = self._remembered.get(key)
+        if known is None:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            known = self._remembered[key] = make()
+        return known
 
     def primary(self, from_object_type_id: int, to_object_type_id: int) -> Kind | None:
         """The label `primary` of a directed pair, if it has one."""

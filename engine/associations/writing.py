@@ -22,13 +22,13 @@ async def write(tx: Transaction, entries: Entries, hidden: Collection[int] = ())
     for (low, high, type_id), (kind, flipped, added) in entries.items():
         facts = alike.get((type_id, flipped, added))
         if facts is None:
-            facts = alike[type_id, flipped, added] = _facts(kind, flipped, added)
+            facts = alike[type_id, flipped, added] = facts_of(kind, flipped=flipped, added=added)
         facts.from_ids.append(high if flipped else low)
         facts.to_ids.append(low if flipped else high)
     await stored.write(tx, list(alike.values()), hidden)
 
 
-def _facts(kind: Kind, flipped: bool, added: bool) -> Facts:
+def facts_of(kind: Kind, *, flipped: bool = False, added: bool = True) -> Facts:
     """Facts under `kind`, told from the other end where `flipped`; none yet."""
     near, far = kind.from_object_type_id, kind.to_object_type_id
     if flipped:
