@@ -36,7 +36,7 @@ FILL = (
     """,
 )
 SOME = list(range(4, 2_004, 4))
-NEW = {str(n): ["token", "DELIVERED", None, {}] for n in SOME}
+NEW: dict[str, list[Any]] = {str(n): ["token", "DELIVERED", None, {}] for n in SOME}
 
 CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "claim": (outbox.CLAIM, (T0, 8, {"dead": 0}, 16, T0, "token")),

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.headerregistry import Address
@@ -73,7 +73,7 @@ class _Unwritten:
 
 
 class Sender:
-    """Sends for all accounts, within a block. `free(account)` is told of accounts that had to wait for a place."""
+    """Sends for all accounts, within a block. `free(account)` is told of those that may find a place now."""
 
     def __init__(self, db: Database, clock: Clock, options: Options, free: Callable[[int], None]) -> None:
         self._db = db
@@ -85,7 +85,9 @@ class Sender:
         self._hosts = Hosts()
         self._calls: dict[asyncio.Task[None], Claimed] = {}
         self._busy: Counter[str] = Counter()
-        self._hungry: dict[int, None] = {}
+        # Accounts that found no place, in the order in which it will be their turn; and those that found some.
+        self._starved: dict[int, None] = {}
+        self._served: dict[int, None] = {}
         self._unwritten = _Unwritten()
         self._ending = False
         self._writing: asyncio.Task[None]
@@ -116,12 +118,15 @@ class Sender:
 
     async def take(self, account_id: int, now: datetime) -> bool:
         """Begin some of the account's calls that are due, as far as there are places; whether there may be more."""
-        limit = min(AT_ONCE, self._options.calls - len(self._calls))
+        # One place is left for whoever comes before: else the one with most to send would be quickest to any place.
+        reserved = int(next(iter(self._starved), account_id) != account_id)
+        limit = min(AT_ONCE, self._options.calls - len(self._calls) - reserved)
         if limit <= 0:
-            self._hungry[account_id] = None
+            self._starved.setdefault(account_id)
             return False
         if not await outbox.any_due(self._db, account_id, now):
             # Most news are about other things.
+            self._starved.pop(account_id, None)
             return False
         async with self._db.transaction(account_id, now=now, actor=SENDER) as tx:
             claimed = await outbox.claim(
@@ -130,8 +135,18 @@ class Sender:
                 token=secrets.token_hex(8),
                 until=now + self._options.lease,
                 a_host=self._options.calls_a_host,
-                places=self._places(now),
+                places=self._places(now, reserved),
             )
+        if claimed:
+            self._starved.pop(account_id, None)
+            self._served[account_id] = None
+        else:
+            self._starved.setdefault(account_id)
+        self._take_up(account_id, claimed, now)
+        return len(claimed) >= limit
+
+    def _take_up(self, account_id: int, claimed: Sequence[Claimed], now: datetime) -> None:
+        """Begin the calls that are worth it; say of the others what became of them."""
         put_off = []
         for one in claimed:
             if one.recalled:
@@ -144,14 +159,11 @@ class Sender:
                 self._begin(one)
         if put_off:
             self._unwritten.add(account_id, put_off)
-        if claimed:
-            # Its other calls may be at hosts that have no place now.
-            self._hungry[account_id] = None
-        return len(claimed) >= limit
 
-    def _places(self, now: datetime) -> dict[str, int]:
+    def _places(self, now: datetime, reserved: int) -> dict[str, int]:
         """How many more calls may be made at each host that has fewer places than others."""
-        places = {host: max(self._options.calls_a_host - busy, 0) for host, busy in self._busy.items()}
+        most = self._options.calls_a_host - reserved
+        places = {host: max(most - busy, 0) for host, busy in self._busy.items()}
         for host in self._hosts.doubtful_ones():
             # What a host at rest has piled up is put off without a call, as much as comes.
             places[host] = AT_ONCE if self._hosts.resting(host, now) else max(1 - self._busy[host], 0)
@@ -168,8 +180,8 @@ class Sender:
         self._busy[one.host] -= 1
         if not self._busy[one.host]:
             del self._busy[one.host]
-        hungry, self._hungry = self._hungry, {}
-        for account_id in hungry:
+        served, self._served = self._served, {}
+        for account_id in (*self._starved, *served):
             self._free(account_id)
 
     async def _call(self, one: Claimed) -> None:
