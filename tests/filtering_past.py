@@ -175,19 +175,23 @@ def past_leaves(draw: Any) -> Any:
             unit = draw(st.sampled_from(UNITS + EXACT))
             return leaf(name, operator, draw(st.sampled_from([1, 3, 12, 400])), unit=unit, **draw(EMPTY))
         case "offset":
-            one, other, units = draw(
+            one, other, units, operators = draw(
                 st.sampled_from(
-                    [("born", "died", UNITS), ("seen", "left", UNITS + EXACT), ("died", "born", UNITS)]
+                    [
+                        ("born", "died", UNITS, ["BEFORE", "AFTER", "ON"]),
+                        ("seen", "left", UNITS + EXACT, ["BEFORE", "AFTER"]),
+                        ("seen", "left", UNITS, ["ON"]),
+                        ("died", "born", UNITS, ["BEFORE", "AFTER", "ON"]),
+                        ("born", "seen", UNITS, ["BEFORE", "AFTER", "ON"]),
+                        ("left", "died", UNITS, ["BEFORE", "AFTER", "ON"]),
+                    ]
                 )
             )
             words = {
                 "offset": draw(st.sampled_from([-3, -1, 0, 1, 2, 12, 31])),
                 "unit": draw(st.sampled_from(units)),
             }
-            operator = draw(
-                st.sampled_from(["BEFORE", "AFTER", "ON"] if one != "seen" else ["BEFORE", "AFTER"])
-            )
-            return leaf(one, operator, other=other, **words, **draw(EMPTY))
+            return leaf(one, draw(st.sampled_from(operators)), other=other, **words, **draw(EMPTY))
         case "source":
             of = draw(
                 st.sampled_from(

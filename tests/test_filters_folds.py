@@ -65,12 +65,15 @@ MANY: dict[str, tuple[str, ...]] = {
     "color": ("ANY_OF", "NONE_OF"),
     "tags": ("ANY_OF", "NONE_OF", "EXACTLY", "CONTAINS_ALL"),
 }
+PARTS = ("EQUALS", "NOT_EQUALS", "CONTAINS", "NOT_CONTAINS", "STARTS_WITH", "ENDS_WITH")
 OTHERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "text": ("found", ("EQUALS", "NOT_EQUALS")),
-    "found": ("mobile", ("EQUALS", "NOT_EQUALS")),
+    "text": ("found", PARTS),
+    "found": ("mobile", PARTS),
     "grade": ("points", ORDER),
     "born": ("died", ("BEFORE", "AFTER", "ON")),
-    "seen": ("left", ("BEFORE", "AFTER")),
+    "died": ("seen", ("BEFORE", "AFTER", "ON")),
+    "seen": ("left", ("BEFORE", "AFTER", "ON")),
+    "left": ("born", ("BEFORE", "AFTER", "ON")),
 }
 LABELS: dict[tuple[str, str], tuple[str, ...]] = {
     ("contacts", "companies"): ("billing", "advisor", "primary"),

@@ -1,6 +1,7 @@
 """What each operator means. Every expectation is written by hand; both folds must give it."""
 
 from datetime import timedelta, timezone
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -241,3 +242,48 @@ async def test_archived_records_meet_nothing(people: World) -> None:
     await people.archive(people.ids["ann"])
     assert await people.met(leaf("text", "KNOWN")) == ALL - {"ann", "nil"}
     assert await people.met({"not": leaf("text", "EQUALS", "nobody")}) == ALL - {"ann"}
+
+
+async def test_a_text_is_looked_for_in_another_one_of_the_record(db: Database) -> None:
+    found = await world(db)
+    await found.make(
+        inside={"text": "Anna Acme", "found": "na A"},
+        start={"text": "Anna Acme", "found": "Anna"},
+        end={"text": "Anna Acme", "found": "Acme"},
+        none={"text": "Anna", "found": "Anna Acme"},
+        odd={"text": "100% a_b", "found": "%"},
+        half={"text": "Anna"},
+    )
+
+    async def ask(operator: str, **words: Any) -> set[str]:
+        return await found.met(leaf("text", operator, other="found", **words))
+
+    assert await ask("CONTAINS") == {"inside", "start", "end", "odd"}
+    assert await ask("STARTS_WITH") == {"start"}
+    assert await ask("ENDS_WITH") == {"end"}
+    assert await ask("NOT_CONTAINS", includeEmpty=False) == {"none"}
+    assert await ask("NOT_CONTAINS") == {"none", "half"}
+
+
+async def test_a_day_and_a_moment_compare_by_the_clocks_of_the_time_zone(db: Database) -> None:
+    found = await world(db)
+    await found.make(
+        # Late in the evening of the 31st in London, the 1st in Berlin.
+        late={"born": "2026-02-01", "seen": "2026-01-31T23:30:00Z", "left": "2026-02-01T22:59:59Z"},
+        # The clocks of Berlin are two hours ahead in summer.
+        summer={"born": "2026-07-02", "seen": "2026-07-01T22:00:00Z", "left": "2026-07-02T22:00:00Z"},
+        half={"born": "2026-07-02"},
+    )
+
+    async def ask(definition: Any, zone: str) -> set[str]:
+        return await found.met(definition, time_zone=ZoneInfo(zone))
+
+    on = leaf("born", "ON", other="seen")
+    assert await ask(on, "Europe/Berlin") == {"late", "summer"}
+    assert await ask(on, "UTC") == set()
+    assert await ask(leaf("seen", "BEFORE", other="born"), "UTC") == {"late", "summer"}
+    assert await ask(leaf("born", "AFTER", other="seen"), "Europe/Berlin") == set()
+    assert await ask(leaf("born", "ON", other="seen", offset=1, unit="DAY"), "UTC") == {"late", "summer"}
+    assert await ask(leaf("seen", "ON", other="left"), "Europe/Berlin") == {"late"}
+    assert await ask(leaf("seen", "ON", other="left"), "UTC") == set()
+    assert await ask(leaf("left", "ON", other="seen", offset=1, unit="DAY"), "Europe/Berlin") == {"summer"}

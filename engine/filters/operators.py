@@ -81,16 +81,8 @@ COMPARING = (
 _PRESENCE = (Operator.KNOWN, Operator.UNKNOWN)
 _EQUALITY = (Operator.EQUALS, Operator.NOT_EQUALS)
 _MEMBERSHIP = (Operator.ANY_OF, Operator.NONE_OF)
-_TEXT = (
-    *_PRESENCE,
-    *_EQUALITY,
-    *_MEMBERSHIP,
-    Operator.CONTAINS,
-    Operator.NOT_CONTAINS,
-    Operator.STARTS_WITH,
-    Operator.ENDS_WITH,
-    *EVER_CONTAINED,
-)
+_PARTS = (Operator.CONTAINS, Operator.NOT_CONTAINS, Operator.STARTS_WITH, Operator.ENDS_WITH)
+_TEXT = (*_PRESENCE, *_EQUALITY, *_MEMBERSHIP, *_PARTS, *EVER_CONTAINED)
 TIME = (*_PRESENCE, Operator.BEFORE, Operator.AFTER, Operator.ON, Operator.BETWEEN, *FROM_NOW, *CALENDAR)
 _CHOICES = (*_PRESENCE, *_MEMBERSHIP, Operator.EXACTLY, Operator.CONTAINS_ALL)
 
@@ -107,15 +99,15 @@ _FITTING: dict[str, tuple[Operator, ...]] = {
 
 # Operators that can compare with another property of the same record, and the types that go together.
 _COMPARABLE: dict[str, tuple[Operator, ...]] = {
-    "STRING": _EQUALITY,
-    "PHONE": _EQUALITY,
+    "STRING": (*_EQUALITY, *_PARTS),
+    "PHONE": (*_EQUALITY, *_PARTS),
     "NUMBER": COMPARING,
     "BOOLEAN": _EQUALITY,
     "DATE": (Operator.BEFORE, Operator.AFTER, Operator.ON),
-    "DATETIME": (Operator.BEFORE, Operator.AFTER),
+    "DATETIME": (Operator.BEFORE, Operator.AFTER, Operator.ON),
     "ENUMERATION": _EQUALITY,
 }
-_FAMILIES = {"PHONE": "STRING", "ENUMERATION": "STRING"}
+_FAMILIES = {"PHONE": "STRING", "ENUMERATION": "STRING", "DATETIME": "DATE"}
 
 
 def fitting(prop: PropertyRow) -> tuple[Operator, ...]:

@@ -150,7 +150,11 @@ def _unfit(operator: Operator, prop: PropertyRow, fitting: tuple[Operator, ...])
 
 
 def _other(
-    operator: Operator, prop: PropertyRow, given: Mapping[str, Any], object_type: ObjectTypeRow
+    operator: Operator,
+    prop: PropertyRow,
+    given: Mapping[str, Any],
+    object_type: ObjectTypeRow,
+    time_zone: tzinfo,
 ) -> ComparedWith:
     if "value" in given or "values" in given:
         raise MalformedLeaf(reason='"other" stands instead of "value" and "values"', path=(PROPERTY, "other"))
@@ -165,7 +169,13 @@ def _other(
             other_type=other.type,
             path=(PROPERTY, "other"),
         )
-    return ComparedWith(COMPARISONS[operator], _reference(other), relative.offset(PROPERTY, prop.type, given))
+    # A day and a moment compare as days, and so do moments that are to be on one day.
+    days = prop.type != other.type if "DATE" in (prop.type, other.type) else operator is Operator.ON
+    offset = relative.offset(PROPERTY, "DATE" if days else prop.type, given)
+    if operator in PLACES:
+        return ComparedWith(Comparison.EQUAL, _reference(other), place=PLACES[operator])
+    zone = time_zone if days else None
+    return ComparedWith(COMPARISONS[operator], _reference(other), offset, zone=zone)
 
 
 def _values(operator: Operator, given: Mapping[str, Any]) -> list[Given]:
@@ -207,7 +217,7 @@ def _test(
     time_zone: tzinfo,
 ) -> Test:
     if "other" in given:
-        return _other(operator, prop, given, object_type)
+        return _other(operator, prop, given, object_type, time_zone)
     values = _values(operator, given)
     if operator in operators.FROM_NOW:
         return relative.from_now(PROPERTY, operator, prop.type, given, time_zone)

@@ -8,11 +8,11 @@ import operator
 import re
 from calendar import monthrange
 from collections.abc import Callable, Collection, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, TypeAlias, assert_never
 
 from storage.filters.shape import parameters
-from storage.filters.times import Timed
+from storage.filters.times import Timed, local_day
 from storage.filters.tree import (
     Between,
     Choice,
@@ -89,15 +89,28 @@ def test(prop: Property, test: Test, now: datetime) -> ValuePredicate:
 
 def pair(prop: Property, with_: ComparedWith) -> Callable[[Any, Any], bool | None]:
     """How two values compare; None where a span cannot be added, since one of them is no day or moment."""
-    compare, offset, other_prop = COMPARE[with_.comparison], with_.offset, with_.other
-    if offset is None:
+    compare, zone, other_prop = COMPARE[with_.comparison], with_.zone, with_.other
+    if with_.place is not None:
+        place = with_.place
+        return lambda one, other: _holds(place, (other,))(one)
+    if with_.offset is None and zone is None:
         return compare
+    offset = with_.offset or Offset()
 
     def compared(one: Any, other: Any) -> bool | None:
         mine, beside = _time(prop, one), _time(other_prop, other)
-        return None if mine is None or beside is None else compare((0, mine), shifted(beside, offset))
+        if mine is None or beside is None:
+            return None
+        if zone is not None:
+            mine, beside = _day(prop, mine, zone), _day(other_prop, beside, zone)
+        return compare((0, mine), shifted(beside, offset))
 
     return compared
+
+
+def _day(prop: Property, at: datetime, zone: tzinfo) -> datetime:
+    """The beginning of the day of a time, of moments by the clocks of `zone`."""
+    return at if prop.type == "DATE" else local_day(at, zone)
 
 
 def _time(prop: Property, text: str) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import Any, assert_never, cast
 
 from storage.filters import events
 from storage.filters.indexes import all_selective, from_the_other_end, lookup
-from storage.filters.times import Edge, Form, Start, Timed
+from storage.filters.times import Edge, Form, Start, Timed, offsets
 from storage.filters.tree import (
     And,
     AssociatedLeaf,
@@ -172,8 +172,9 @@ def parameters(prop: Property, test: Test) -> tuple[Any, ...]:
     match test:
         case Known():
             return ()
-        case ComparedWith(offset=offset):
-            return () if offset is None else (offset.months, offset.days, offset.minutes)
+        case ComparedWith(offset=offset, zone=zone):
+            clocks = () if zone is None else tuple(map(list, offsets(zone)))
+            return clocks if offset is None else (*clocks, offset.months, offset.days, offset.minutes)
         case Within(low, high):
             form = Form.DAY if prop.type == "DATE" else Form.TEXT
             return tuple(Timed(bound.edge, form) for bound in (low, high) if bound is not None)

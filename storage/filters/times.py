@@ -9,12 +9,16 @@ months are. So a value that lies still passes each edge once, and the moment at 
 """
 
 import enum
+from bisect import bisect_right
 from calendar import monthrange
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any, TypeAlias, assert_never
 
+# Years for which the changes of clocks are tabled: from before there were any to as far as anybody plans.
+TABLED = (1840, 2101)
 SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(microsecond=999_000, tzinfo=UTC)
 
@@ -145,6 +149,44 @@ def first_at(wall: datetime, zone: tzinfo) -> datetime:
     if found.astimezone(zone).replace(tzinfo=None) == wall:
         return found
     return _jump(wall.replace(tzinfo=zone, fold=1).astimezone(UTC), found, zone)
+
+
+@lru_cache(maxsize=64)
+def offsets(zone: tzinfo) -> tuple[tuple[datetime, ...], tuple[int, ...]]:
+    """From when on (UTC, without a zone) the clocks of `zone` are how many seconds ahead, in order.
+
+    A table for those who cannot ask the zone itself, such as the database, whose own knowledge of zones may be
+    another. The first entry stands before all, the last for ever: clocks of years beyond `TABLED` are as at its ends.
+    """
+    first, last = (datetime(year, 1, 1, tzinfo=UTC) for year in TABLED)
+    found = [(FIRST.replace(tzinfo=None), _offset(first, zone))]
+    at = first
+    while at < last:
+        following = at + timedelta(days=5)
+        if _offset(following, zone) != found[-1][1]:
+            turned = _jump(at, following, zone)
+            found.append((turned.replace(tzinfo=None), _offset(turned, zone)))
+        at = following
+    return tuple(start for start, _ in found), tuple(seconds for _, seconds in found)
+
+
+def local_day(moment_: datetime, zone: tzinfo) -> datetime:
+    """The beginning of the day that the clocks of `zone`, by its table, show at a moment; both without a zone.
+
+    What is beyond the calendar is on its first or last day.
+    """
+    starts, seconds = offsets(zone)
+    ahead = timedelta(seconds=seconds[bisect_right(starts, moment_) - 1])
+    try:
+        shown = moment_ + ahead
+    except OverflowError:
+        shown = (LAST if ahead > timedelta() else FIRST).replace(tzinfo=None)
+    return datetime.combine(shown.date(), time())
+
+
+def _offset(at: datetime, zone: tzinfo) -> int:
+    ahead = at.astimezone(zone).utcoffset()
+    return 0 if ahead is None else int(ahead.total_seconds())
 
 
 def passing(edge: Edge, form: Form, value: Any, *, beyond: bool, now: datetime) -> datetime | None:

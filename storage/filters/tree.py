@@ -6,7 +6,7 @@ hashable.
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import TypeAlias
 
 from storage.filters.times import Edge
@@ -131,12 +131,16 @@ class Offset:
 class ComparedWith:
     """The value compares with that of another property of the same record, `offset` added to it.
 
-    Without the other, or where it is no date or moment to which a span could be added, there is no value.
+    `place`: in place of comparing, the text has the other one there. `zone`: the days of both compare, those of moments
+    by its clocks. Without the other, or where it is no date or moment of which more than the text is asked, there is no
+    value.
     """
 
     comparison: Comparison
     other: "Property"
     offset: Offset | None = None
+    place: Place | None = None
+    zone: tzinfo | None = None
 
 
 Test: TypeAlias = Known | OneOf | Holds | Chosen | Compared | Between | Within | ComparedWith

@@ -16,6 +16,7 @@ from storage.filters.tree import (
     Holds,
     Known,
     OneOf,
+    Place,
     Property,
     Test,
     Within,
@@ -65,17 +66,48 @@ def passes(prop: Property, test: Test, value: str, record: str, add: Add) -> str
             return f"({value} IS NOT NULL OR NULL)"
         case OneOf() | Compared() | Between() | Within():
             return compared(prop, test, value, add)
-        case ComparedWith(comparison, other, None):
-            return f"({value} {comparison.value} {of_record(other, record, add)})"
-        case ComparedWith(comparison, other):
-            beside = _time(other, of_record(other, record, add))
-            places = (add(given, "int") for given in parameters(prop, test))
-            span = f"make_interval({', '.join(map(_named, ('months', 'days', 'mins'), places))})"
-            return f"({_time(prop, value)} {comparison.value} ({beside} + {span}))"
+        case ComparedWith(other=other):
+            return _beside(prop, test, value, of_record(other, record, add), add)
         case Holds() | Chosen():
             return _listed(prop, test, value, add)
         case _:
             assert_never(test)
+
+
+def _beside(prop: Property, test: ComparedWith, value: str, beside: str, add: Add) -> str:
+    """Whether a value passes the test with that of another property."""
+    match test.place:
+        case None:
+            pass
+        case Place.ANYWHERE:
+            return f"(strpos({value}, {beside}) > 0)"
+        case Place.START:
+            return f"starts_with({value}, {beside})"
+        case Place.END:
+            return f"(right({value}, length({beside})) = {beside})"
+        case _:
+            assert_never(test.place)
+    if test.offset is None and test.zone is None:
+        return f"({value} {test.comparison.value} {beside})"
+    given = parameters(prop, test)
+    mine, others = _time(prop, value), _time(test.other, beside)
+    if test.zone is not None:
+        starts, seconds = add(given[0], "timestamp[]"), add(given[1], "int[]")
+        mine, others = (_day(of, time, starts, seconds) for of, time in ((prop, mine), (test.other, others)))
+    if test.offset is not None:
+        places = (add(one, "int") for one in given[-3:])
+        others = f"({others} + make_interval({', '.join(map(_named, ('months', 'days', 'mins'), places))}))"
+    return f"({mine} {test.comparison.value} {others})"
+
+
+def _day(prop: Property, time: str, starts: str, seconds: str) -> str:
+    """The beginning of the day of a time, of moments by clocks that are tabled: see `storage.filters.times.offsets`."""
+    if prop.type == "DATE":
+        return time
+    shown = f"({time} + make_interval(secs => ({seconds})[width_bucket({time}, {starts})]))"
+    # Beyond the calendar there are no days; both of these pass over NULL, which is no time.
+    held = f"least(greatest({shown}, '0001-01-01'::timestamp), '9999-12-31'::timestamp)"
+    return f"(CASE WHEN {time} IS NOT NULL THEN date_trunc('day', {held}) END)"
 
 
 def compared(prop: Property, test: Test, value: str, add: Add) -> str:
