@@ -23,8 +23,10 @@ from structlog.testing import capture_logs
 from engine import accounts
 from engine.outbox import Mail, Webhook, sent_key
 from server import worker
+from server.outbox import Options
 from server.outbox.mails import MailServer, message, sender
 from server.outbox.webhooks import Webhooks
+from server.settings import BadSetting, Settings
 from storage import outbox
 from storage.database import Database, connect
 from tests.graph import T0
@@ -525,3 +527,26 @@ def test_a_mail_server_is_read_from_its_url_and_its_password_is_never_shown() ->
     for wrong in ("http://mx.example", "smtp://", "smtp://mx.example/x", "smtp://mx.example?tls=1"):
         with pytest.raises(ValueError):
             MailServer.read(wrong)
+
+
+def test_what_an_operator_sets_is_what_the_sender_does_and_no_secret_is_told() -> None:
+    chosen = Settings.from_environment(
+        {
+            "RELATA_SMTP_URL": "smtps://ann:secret@mx.example",
+            "RELATA_MAIL_FROM": FROM,
+            "RELATA_WEBHOOKS_ALLOW_PRIVATE": "on",
+            "RELATA_OUTBOX_ATTEMPTS": "3",
+        }
+    )
+    sending = chosen.sending()
+    assert (sending.attempts, sending.allow_private, str(sending.mail_from)) == (3, True, FROM)
+    assert sending.mail_server == MailServer("mx.example", 465, True, False, "ann", "secret")
+    assert "secret" not in repr(sending)
+    # A worker process is started with them.
+    assert Settings.from_environment(chosen.environment()) == chosen
+    assert Settings().sending() == Options()
+    for name, wrong in (("RELATA_SMTP_URL", "smpt://ann:secret@mx.example"), ("RELATA_MAIL_FROM", "Ann")):
+        with pytest.raises(BadSetting) as refused:
+            Settings.from_environment({name: wrong})
+        assert name in str(refused.value)
+        assert "secret" not in str(refused.value)
