@@ -15,6 +15,7 @@ ENROLLMENTS = frozenset(
         EventKind.STEP_DONE,
         EventKind.STEP_SKIPPED,
         EventKind.STEP_FAILED,
+        EventKind.STEP_RETRIED,
         EventKind.ENROLLMENT_COMPLETED,
         EventKind.ENROLLMENT_FAILED,
         EventKind.UNENROLLED,

@@ -28,6 +28,7 @@ class EnrollmentEventKind(Enum):
     STEP_DONE = "STEP_DONE"
     STEP_SKIPPED = "STEP_SKIPPED"
     STEP_FAILED = "STEP_FAILED"
+    STEP_RETRIED = "STEP_RETRIED"
     ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
     ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
     UNENROLLED = "UNENROLLED"
@@ -42,6 +43,7 @@ enum(
         "STEP_DONE": "An action was carried out.",
         "STEP_SKIPPED": "An action was passed over, since the workflow is off.",
         "STEP_FAILED": "An action could not be carried out.",
+        "STEP_RETRIED": "Somebody asked for a failed action to be tried again.",
         "ENROLLMENT_COMPLETED": "It went through all actions.",
         "ENROLLMENT_FAILED": "It ended with an error.",
         "UNENROLLED": "It left: the record was archived or merged away.",
