@@ -17,6 +17,7 @@ from bench.processes import cpu_seconds
 from engine import associations
 from engine.associations import Pair
 from engine.batches import Mode
+from storage.catalogue import Catalogue
 from storage.database import Actor, Database, connect
 
 WRITERS = 8
@@ -142,6 +143,7 @@ class Writer:
         self.number = number
         self.db = db
         self._pairs: dict[tuple[int, str], Iterator[tuple[int, int]]] = {}
+        self._catalogues: dict[int, Catalogue] = {}
 
     def pairs(self, place: Place, side: str) -> Iterator[tuple[int, int]]:
         """Where this writer's pairs come from."""
@@ -171,7 +173,10 @@ class Writer:
         asked = [Pair(contact, deal, (LABEL,)) for contact, deal in batch]
         now = datetime.now(UTC)
         if len(asked) == 1:
-            catalogue = await self.db.catalogue(place.account_id, fresh=False)
+            # As a request has it. Nobody defines anything here.
+            catalogue = self._catalogues.get(place.account_id)
+            if catalogue is None:
+                catalogue = self._catalogues[place.account_id] = await self.db.catalogue(place.account_id)
             if await associations.associate_at_once(self.db, catalogue, asked[0], now=now, actor=ACTOR):
                 return
         ends = [end for pair in batch for end in pair]
@@ -243,6 +248,7 @@ def work(number: int, url: str, orders: "Connection[Done, Order | None]") -> Non
             # As a server does once it has loaded everything.
             gc.collect()
             gc.freeze()
+            orders.send(Done(0, 0))
             while (order := await asyncio.to_thread(orders.recv)) is not None:
                 orders.send(await writer.carry_out(order))
 
@@ -266,6 +272,9 @@ class Writers:
             theirs.close()
             self._ends.append(ours)
             self._processes.append(process)
+        # Each says when it is there.
+        for end in self._ends:
+            end.recv()
 
     def pace(self, side: str, places: Sequence[Place], batch: int, seconds: float) -> Pace:
         """How fast they all write, each in the account that falls to it."""
