@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiosmtpd.smtp import AuthResult
 from structlog.testing import capture_logs
 
 from engine import accounts
@@ -488,6 +489,42 @@ async def test_a_connection_carries_many_mails_and_one_that_was_closed_is_replac
                     await one.take(crm.account, crm.at)
                     await asyncio.sleep(0.03)
     assert {row.status for row in await crm.rows(step=1)} == {"DELIVERED"}
+
+
+@pytest.mark.parametrize(("password", "status"), [("right", "DELIVERED"), ("wrong", "PENDING")])
+async def test_a_mail_server_may_want_a_password(crm: Outside, password: str, status: str) -> None:
+    def known(_server: Any, _session: Any, _envelope: Any, _mechanism: Any, given: Any) -> AuthResult:
+        return AuthResult(success=(given.login, given.password) == (b"ann", b"right"), handled=False)
+
+    async with mailing(authenticator=known, auth_require_tls=False) as box:
+        [number] = await crm.put(crm.mail("ann@example.com"))
+        with capture_logs() as told:
+            async with crm.sending(
+                mail_server=MailServer.read(f"smtp://ann:{password}@127.0.0.1:{box.port}?starttls=never"),
+                mail_from=sender(FROM),
+            ) as one:
+                await one.take(crm.account, crm.at)
+    row = await crm.row()
+    assert (row.id, row.status) == (number, status)
+    # A wrong password is the installation's fault: there is a day to mend it.
+    assert ((row.outcome or {}).get("error") or {"code": "SMTP_AUTHENTICATION"})[
+        "code"
+    ] == "SMTP_AUTHENTICATION"
+    assert len(box.mails) == (status == "DELIVERED")
+    assert password not in repr([line for line in told if line["event"] != "sent"])
+
+
+async def test_where_tls_is_required_nothing_is_said_without_it(crm: Outside) -> None:
+    async with mailing() as box:
+        await crm.put(crm.mail("ann@example.com"))
+        async with crm.sending(
+            mail_server=MailServer.read(f"smtp://ann:secret@127.0.0.1:{box.port}?starttls=required"),
+            mail_from=sender(FROM),
+        ) as one:
+            await one.take(crm.account, crm.at)
+    row = await crm.row()
+    assert (row.status, (row.outcome or {})["error"]["code"]) == ("PENDING", "SMTP_NOT_SUPPORTED")
+    assert (box.connections, box.mails) == (1, [])
 
 
 @pytest.mark.parametrize("utf8", [True, False])

@@ -69,6 +69,10 @@ def sender(text: str) -> Address:
         raise ValueError(problem.message) from None
 
 
+class _AddressNotTaken(Exception):
+    """The recipient's address needs a server that takes more than ASCII, and this one does not."""
+
+
 class Mails:
     """Hands mails to one server, over connections that it keeps for the next one."""
 
@@ -121,7 +125,7 @@ class Mails:
             connection, known = await self._connected(server)
             try:
                 if foreign and not connection.supports_extension("smtputf8"):
-                    raise aiosmtplib.SMTPNotSupported("the server takes no addresses beyond ASCII")
+                    raise _AddressNotTaken
                 options = ["SMTPUTF8"] if foreign else []
                 await connection.mail(by, options=options)
                 return connection, options
@@ -188,15 +192,17 @@ def _failed(error: BaseException, *, taken: bool, seconds: float) -> Attempt:
                 "CONNECTION_BROKEN",
                 "The connection broke after the mail was sent and before the mail server had confirmed it.",
             )
-        case aiosmtplib.SMTPNotSupported():
-            return Rejected(
-                "SMTP_NOT_SUPPORTED", f"The mail server cannot do what is needed: {error.message}"
-            )
+        case _AddressNotTaken():
+            return Rejected("ADDRESS_NOT_TAKEN", "The mail server takes no addresses beyond ASCII.")
         case aiosmtplib.SMTPTimeoutError() | TimeoutError():
             told = f"The mail server did not answer within {seconds:g} seconds."
             return Retry("TIMED_OUT", told, unreachable=True)
-        case aiosmtplib.SMTPException() | OSError():
+        case aiosmtplib.SMTPServerDisconnected() | aiosmtplib.SMTPConnectError() | OSError():
             return Retry("UNREACHABLE", f"The mail server cannot be reached: {error}", unreachable=True)
+        case aiosmtplib.SMTPException():
+            # No TLS where it is required, no way to tell who we are: what is set does not fit the server.
+            told = f"The mail server cannot do what is needed: {error.message}"
+            return Retry("SMTP_NOT_SUPPORTED", told, unreachable=True)
         case _:
             raise error
 
