@@ -248,8 +248,23 @@ async def record_of(context: Context, record_id: int) -> Record:
     return Record.of(records.found(context, row))
 
 
+# What the internal numbers in a change are numbers of.
+NUMBERED = {
+    "record": "record",
+    "associated": "record",
+    "created": "record",
+    "segment": "segment",
+    "workflow": "workflow",
+    "enrollment": "enrollment",
+}
+
+
 def _encoded(change: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: ids.encode("record", value) if name in ("record", "associated") else value
-        for name, value in change.items()
-    }
+    return {name: _told(name, value) for name, value in change.items()}
+
+
+def _told(name: str, value: Any) -> Any:
+    if name in NUMBERED and isinstance(value, int):
+        return ids.encode(NUMBERED[name], value)
+    # What a branch has looked at.
+    return _encoded(value) if name == "seen" and "property" in value else value

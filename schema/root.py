@@ -7,6 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.accounts import AccountMutation, AccountQuery
 from schema.associations import AssociationMutation
 from schema.documentation import document
+from schema.enrollment_mutations import EnrollmentMutation
 from schema.enrollments import EnrollmentQuery
 from schema.event_mutations import EventMutation
 from schema.event_types import EventTypeQuery
@@ -57,6 +58,7 @@ class Query(
 class Mutation(
     AccountMutation,
     AssociationMutation,
+    EnrollmentMutation,
     EventMutation,
     KeyMutation,
     LabelMutation,

@@ -1,6 +1,7 @@
 """Failures taken up again: a failed enrollment goes on with its failed step, and what did not arrive is sent again."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine import ids
 from engine.evaluation import telling
@@ -68,13 +69,23 @@ async def retry(tx: Transaction, enrollment_id: int, step: int | None = None) ->
     return after
 
 
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """How many enrollments go on, and the last one that was looked at; None: there are no more."""
+
+    count: int
+    last: int | None
+
+
 async def retry_failed(
     tx: Transaction, workflow_id: int, action: str | None = None, after: int = 0
-) -> list[int]:
-    """Take up again failed enrollments of a workflow behind the id `after`, all or those that failed at `action`.
+) -> Retried:
+    """Take up again up to `BATCH` failed enrollments of a workflow behind the id `after`.
 
-    The ids of up to `BATCH` that were looked at; fewer: there are no more. Who cannot go on stays as it is.
+    All, or those that failed at `action`. Who cannot go on stays as it is. Raises `NotFound`.
     """
+    if workflow_id not in tx.catalogue.workflows:
+        raise NotFound(kind="workflow", name=ids.encode("workflow", workflow_id), path=("workflowId",))
     looked = await retries.failed(tx, workflow_id, action, after, BATCH)
     rows = await retries.lock(tx, looked)
     lines = await retries.lines(tx, [(row.id, row.steps - 1) for row in rows])
@@ -83,8 +94,8 @@ async def retry_failed(
         for row in rows
         if row.status == "FAILED" and _problem(row, lines.get((row.id, row.steps - 1))) is None
     ]
-    await _reopened(tx, able)
-    return looked
+    going = await _reopened(tx, able)
+    return Retried(len(going), looked[-1] if len(looked) == BATCH else None)
 
 
 def _problem(row: EnrollmentRow, line: StepRow | None) -> Problem | None:
