@@ -6,63 +6,68 @@ first, a GET runs queries only, and no credential is sent by itself (the key is 
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import orjson
 import structlog
 from graphql import OperationType
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from engine.access import Principal, Unauthenticated
-from schema.errors import outside
+from schema.errors import masked, outside
+from server.asking import (
+    EVENTS_TYPE,
+    JSON_TYPE,
+    RESPONSE_TYPE,
+    Asked,
+    Received,
+    Unanswerable,
+    accepted,
+    body,
+    from_address,
+    from_body,
+    shows_page,
+)
 from server.auth import Authenticator, bearer
 from server.operations import Answer, Invalid, Operation, Operations
-from server.persisted import SHA256
 
 log = structlog.get_logger("relata.requests")
 EVERY_REQUEST = logging.getLogger("relata.requests")
 SLOW_MILLISECONDS = 1_000
-
-RESPONSE_TYPE = "application/graphql-response+json"
-JSON_TYPE = "application/json"
-EVENTS_TYPE = "text/event-stream"
-HTML_TYPE = "text/html"
 
 # The last event of every stream.
 COMPLETE = b"event: complete\ndata: \n\n"
 
 # Nobody is to guess another type than the one that we name.
 PLAIN = {"X-Content-Type-Options": "nosniff"}
-# Beyond this, parsers of JSON here, in the database or at clients give up, each at another depth.
-DEEPEST = 100
 
 
-class Unanswerable(Exception):
-    """The request is refused before its document is looked at: an HTTP status and one coded error."""
+class Reply:
+    """A whole answer, as an ASGI application: what a small query needs of a response, and no more."""
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
-        self.status = status
+    __slots__ = ("body", "headers", "status_code")
+
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.body = body
+        self.status_code = status
         self.headers = headers
-        self.answer: Answer = {"errors": [{"message": message, "extensions": {"code": code}}]}
-        super().__init__(message)
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request asks for: a document by its text, by its SHA-256 or by its id, and what to run of it."""
-
-    text: str | None
-    name: str | None
-    variables: dict[str, Any]
-    digest: str | None = None
-    ident: str | None = None
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        length = b"content-length", b"%d" % len(self.body)
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": [*self.headers, length],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class Endpoint:
-    """`/graphql` for HTTP. `page` answers browsers."""
+    """`/graphql` for HTTP, as an ASGI application that sees every method itself. `page` answers browsers."""
 
     def __init__(
         self,
@@ -79,15 +84,25 @@ class Endpoint:
         self._body_bytes = body_bytes
         self._events = events
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        try:
+            response = await self._respond(Received(scope, receive))
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            response = reply({"errors": [masked(error)]}, JSON_TYPE, 500)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Received) -> Response | Reply:
         media = RESPONSE_TYPE
         began = time.perf_counter()
         fields: dict[str, Any] = {"method": request.method}
+        response: Response | Reply
         try:
             if shows_page(request):
                 return self._page()
-            media = accepted(request)
+            media = accepted(request.headers)
             response = await self._answer(request, media, fields)
         except Unanswerable as refusal:
             response = reply(refusal.answer, JSON_TYPE, refusal.status, refusal.headers)
@@ -100,32 +115,36 @@ class Endpoint:
                 response = streamed(refused(invalid))
             else:
                 response = reply({"errors": invalid.errors}, media, status)
-        took = round((time.perf_counter() - began) * 1000, 2)
+        took = (time.perf_counter() - began) * 1000
         # Told at once: what went wrong or was slow. Telling of every request would take a third of a small one's time.
         if response.status_code >= 400 or took > SLOW_MILLISECONDS:
-            log.info("request", status=response.status_code, ms=took, **fields)
+            log.info("request", status=response.status_code, ms=round(took, 2), **fields)
         elif EVERY_REQUEST.isEnabledFor(logging.DEBUG):
-            log.debug("request", status=response.status_code, ms=took, **fields)
+            log.debug("request", status=response.status_code, ms=round(took, 2), **fields)
         return response
 
-    async def _answer(self, request: Request, media: str, fields: dict[str, Any]) -> Response:
+    async def _answer(self, request: Received, media: str, fields: dict[str, Any]) -> Response | Reply:
         if request.method not in ("GET", "POST"):
             raise Unanswerable(405, "METHOD_NOT_ALLOWED", "Use GET or POST.", {"Allow": "GET, POST"})
-        principal = await self._authenticator.principal(bearer(request.headers))
-        fields |= {"account": principal.account_id, "key": principal.key_id}
+        key = bearer(request.headers)
+        principal = self._authenticator.remembered(key) or await self._authenticator.principal(key)
+        fields["account"] = principal.account_id
+        fields["key"] = principal.key_id
         if request.method == "GET":
             asked = from_address(request)
         else:
-            asked = from_body(request, await body(request, self._body_bytes))
+            asked = from_body(request.headers, await body(request, self._body_bytes))
         operation = self._operations.prepare(asked.text, asked.name, asked.digest, asked.ident)
-        fields |= {"kind": operation.kind.value, "operation": operation.name}
-        if request.method == "GET" and operation.kind is OperationType.MUTATION:
+        kind = operation.kind
+        fields["kind"] = kind.value
+        fields["operation"] = operation.name
+        if request.method == "GET" and kind is OperationType.MUTATION:
             raise Unanswerable(
                 405, "METHOD_NOT_ALLOWED", "Mutations must be sent by POST.", {"Allow": "POST"}
             )
         if media == EVENTS_TYPE:
-            return self._stream(operation, asked, principal, bearer(request.headers))
-        if operation.kind is OperationType.SUBSCRIPTION:
+            return self._stream(operation, asked, principal, key)
+        if kind is OperationType.SUBSCRIPTION:
             raise Unanswerable(
                 406, "NOT_ACCEPTABLE", "Subscriptions need WebSocket, or Accept: text/event-stream."
             )
@@ -138,12 +157,23 @@ class Endpoint:
         return streamed(self._events(operation, asked.variables, principal, key))
 
 
-def reply(answer: Answer, media: str, status: int, headers: dict[str, str] | None = None) -> Response:
+def reply(answer: Answer, media: str, status: int, headers: Mapping[str, str] | None = None) -> Reply:
     """An answer as bytes."""
-    kind = f"{media}; charset=utf-8"
-    return Response(
-        encode(answer), status, {"Content-Type": kind, "Vary": "Accept", **PLAIN, **(headers or {})}
-    )
+    told = HEADERS[media]
+    if headers:
+        told = [*told, *((name.lower().encode(), value.encode()) for name, value in headers.items())]
+    return Reply(encode(answer), status, told)
+
+
+# What every answer of a media type is sent with.
+HEADERS = {
+    media: [
+        (b"content-type", f"{media}; charset=utf-8".encode()),
+        (b"vary", b"Accept"),
+        *((name.lower().encode(), value.encode()) for name, value in PLAIN.items()),
+    ]
+    for media in (RESPONSE_TYPE, JSON_TYPE)
+}
 
 
 def streamed(events: AsyncIterator[bytes]) -> StreamingResponse:
@@ -176,131 +206,3 @@ def status_of(answer: Answer, media: str) -> int:
     if codes & {"INTERNAL_ERROR"}:
         return 500
     return 503 if codes & {"UNAVAILABLE", "TIMEOUT"} else 400
-
-
-def shows_page(request: Request) -> bool:
-    """Whether a browser asks for the page: HTML is wanted, and no query is given."""
-    return (
-        request.method == "GET"
-        and "query" not in request.query_params
-        and HTML_TYPE in request.headers.get("accept", "")
-    )
-
-
-def accepted(request: Request) -> str:
-    """The media type to answer with; without any wish the classic one. Raises `Unanswerable`."""
-    wishes = request.headers.get("accept", "").lower()
-    if not wishes.strip():
-        return JSON_TYPE
-    weights: dict[str, float] = {}
-    for wish in wishes.split(","):
-        kind, *parameters = (part.strip() for part in wish.split(";"))
-        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        try:
-            weights[kind] = float(weight)
-        except ValueError:
-            weights[kind] = 0.0
-    if weights.get(EVENTS_TYPE) and not any(weights.get(kind) for kind in (JSON_TYPE, RESPONSE_TYPE)):
-        return EVENTS_TYPE
-    anything = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
-    ranked = [(weights.get(kind, anything), kind) for kind in (RESPONSE_TYPE, JSON_TYPE)]
-    if RESPONSE_TYPE not in weights and anything:
-        return JSON_TYPE
-    best = max(ranked, key=lambda pair: pair[0])
-    if best[0] <= 0:
-        raise Unanswerable(
-            406, "NOT_ACCEPTABLE", f"Answers are {RESPONSE_TYPE}, {JSON_TYPE} or {EVENTS_TYPE}."
-        )
-    return best[1]
-
-
-async def body(request: Request, limit: int) -> bytes:
-    """The body, read no further than `limit` bytes; raises `Unanswerable`."""
-    announced = request.headers.get("content-length", "0")
-    parts = bytearray()
-    if not announced.isdecimal() or int(announced) <= limit:
-        async for part in request.stream():
-            parts += part
-            if len(parts) > limit:
-                break
-        else:
-            return bytes(parts)
-    raise Unanswerable(
-        413, "BODY_TOO_LARGE", f"The body may have at most {limit:,} bytes.", {"Connection": "close"}
-    )
-
-
-def from_body(request: Request, content: bytes) -> Asked:
-    """What a POST asks for; raises `Unanswerable`."""
-    kind, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
-    charset = next((part[8:].strip('"') for part in parameters if part.startswith("charset=")), "utf-8")
-    if kind != JSON_TYPE or charset not in ("utf-8", "utf8"):
-        raise Unanswerable(415, "UNSUPPORTED_MEDIA_TYPE", "Send Content-Type: application/json, in UTF-8.")
-    return from_values(_json(content, "The body"))
-
-
-def from_address(request: Request) -> Asked:
-    """What a GET asks for; raises `Unanswerable`."""
-    values: dict[str, Any] = dict(request.query_params)
-    for name in ("variables", "extensions"):
-        if name in values:
-            values[name] = _json(values[name].encode(), name) if values[name] else None
-    return from_values(values)
-
-
-def from_values(values: Any) -> Asked:
-    """The members of a request, each of the right kind; raises `Unanswerable`."""
-    if not isinstance(values, dict):
-        raise _bad("The request must be a JSON object with a query; batches of requests are not supported.")
-    text, name = values.get("query"), values.get("operationName")
-    variables, extensions = values.get("variables"), values.get("extensions")
-    if name is not None and not isinstance(name, str):
-        raise _bad('"operationName" must be a string.')
-    if variables is not None and not isinstance(variables, dict):
-        raise _bad('"variables" must be an object.')
-    if extensions is not None and not isinstance(extensions, dict):
-        raise _bad('"extensions" must be an object.')
-    if depth(variables) > DEEPEST:
-        raise _bad(f'"variables" are nested deeper than {DEEPEST} levels.')
-    ident, digest = values.get("documentId"), _digest(extensions or {})
-    if ident is not None and not isinstance(ident, str):
-        raise _bad('"documentId" must be a string.')
-    # Clients that send a document's name send its text as null, or as nothing at all.
-    text = text or None
-    if text is None and (ident or digest):
-        return Asked(None, name or None, variables or {}, digest, ident)
-    if not isinstance(text, str) or not text.strip():
-        raise _bad('The request needs a "query": a string with a GraphQL document.')
-    return Asked(text, name or None, variables or {}, digest)
-
-
-def _digest(extensions: dict[str, Any]) -> str | None:
-    """The SHA-256 under which a client brings a document, or asks for one that it brought before."""
-    match extensions.get("persistedQuery"):
-        case None:
-            return None
-        case {"version": 1, "sha256Hash": str(digest)} if SHA256.fullmatch(digest):
-            return digest
-        case _:
-            raise _bad('"persistedQuery" needs "version": 1 and a "sha256Hash" of 64 hexadecimal digits.')
-
-
-def depth(values: Any) -> int:
-    """How deeply lists and objects are nested, counted no further than just beyond `DEEPEST`."""
-    found, level = 0, [values]
-    while level and found <= DEEPEST:
-        parts = [part for part in level if isinstance(part, dict | list)]
-        level = [inner for part in parts for inner in (part.values() if isinstance(part, dict) else part)]
-        found += bool(parts)
-    return found
-
-
-def _json(content: bytes, what: str) -> Any:
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        raise _bad(f"{what} cannot be read as JSON in UTF-8.") from None
-
-
-def _bad(message: str) -> Unanswerable:
-    return Unanswerable(400, "BAD_REQUEST", message)

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from engine import ids
@@ -26,8 +25,9 @@ from engine.webhooks.receiving import Posted, Received
 from resolvers import event_types, webhooks
 from resolvers.batches import Item, Told
 from schema.errors import masked, outside
+from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
 from server.auth import Authenticator, bearer
-from server.http import DEEPEST, JSON_TYPE, Unanswerable, body, depth, reply
+from server.http import Reply, reply
 from server.operations import Operations
 from storage.database import Database
 
@@ -59,10 +59,10 @@ def routes(
     ]
 
 
-def _answering(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def _answering(answer: Callable[[Request], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Reply]]:
     """An endpoint whose every refusal is JSON."""
 
-    async def endpoint(request: Request) -> Response:
+    async def endpoint(request: Request) -> Reply:
         try:
             return await answer(request)
         except Unanswerable as refusal:
@@ -97,7 +97,7 @@ class _Events:
         self._authenticator = authenticator
         self._body_bytes = body_bytes
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Reply:
         principal = await self._authenticator.principal(bearer(request.headers))
         principal.require(Scope.RECORDS_WRITE)
         content = await _content(request, self._body_bytes)
@@ -136,7 +136,7 @@ class _Hooks:
         self._now = now
         self._body_bytes = body_bytes
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Reply:
         content = await _content(request, self._body_bytes)
         headers = request.headers
         posted = Posted(

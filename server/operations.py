@@ -30,6 +30,7 @@ from engine.access import Principal
 from engine.problems import Problem, Refused
 from resolvers.context import Context
 from schema import errors
+from server.deadlines import Deadlines
 from server.graphql.fast import FastPath
 from server.graphql.splicing import SplicingExecutor
 from server.limits import CostLimitExceeded, Limits, Weigher, check, check_tokens
@@ -93,11 +94,13 @@ class Operations:
         forget_key: Callable[[int, int], None],
         limits: Limits | None = None,
         documents: Documents | None = None,
+        public_url: str = "",
         kept: int = 1_000,
         kept_characters: int = 20_000,
     ) -> None:
         self.schema = schema
         self.db = db
+        self.public_url = public_url
         self.clock = clock
         self.forget_key = forget_key
         self.limits = limits or Limits()
@@ -105,6 +108,7 @@ class Operations:
         self.kept = kept
         self.kept_characters = kept_characters
         self._fast = FastPath(schema, db)
+        self._deadlines = Deadlines(self.limits.seconds)
         self._rules = list(specified_rules)
         if not self.limits.introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
@@ -182,6 +186,7 @@ class Operations:
             await self.db.catalogue(principal.account_id),
             forget_key=self.forget_key,
             batch_limit=self.limits.batch,
+            public_url=self.public_url,
         )
 
     async def run(self, operation: Operation, variables: dict[str, Any], principal: Principal) -> Answer:
@@ -206,7 +211,7 @@ class Operations:
     async def _run(self, operation: Operation, variables: dict[str, Any], principal: Principal) -> Answer:
         try:
             # Cancels what runs in the database, too: the driver asks the server to end it.
-            async with asyncio.timeout(self.limits.seconds):
+            async with self._deadlines.next():
                 found = await self._fast.answer(
                     operation.text, operation.document, operation.node, variables, principal, self.clock()
                 )

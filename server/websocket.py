@@ -14,8 +14,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.access import Principal, Unauthenticated
 from schema.errors import masked, outside
+from server.asking import Unanswerable, from_values
 from server.auth import Authenticator, bearer, key_of
-from server.http import Unanswerable, encode, from_values
+from server.http import encode
 from server.operations import Answer, Invalid, Operations
 
 log = structlog.get_logger("relata.sockets")

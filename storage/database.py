@@ -14,6 +14,7 @@ from storage import catalogue as catalogues
 from storage.catalogue import Catalogue
 from storage.changes import append
 from storage.ids import Ids
+from storage.pool import Lent, Pool
 from storage.session import Actor, Queryable, Reader, Row, Single, Transaction, on_statement, told
 from storage.statements import Statement
 from storage.wake import InProcess, Wake
@@ -44,27 +45,12 @@ SESSION = {
 }
 
 
-class _Lent:
-    """A connection for as long as the block lasts. Every query passes here: a generator would cost it more."""
-
-    __slots__ = ("_acquired",)
-
-    def __init__(self, pool: Any) -> None:
-        self._acquired = pool.acquire()
-
-    async def __aenter__(self) -> Any:
-        return await self._acquired.__aenter__()
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._acquired.__aexit__(*error)
-
-
-class _Reading(_Lent):
+class _Reading(Lent):
     """A reader for as long as the block lasts."""
 
     __slots__ = ("_account_id",)
 
-    def __init__(self, pool: Any, account_id: int) -> None:
+    def __init__(self, pool: Pool, account_id: int) -> None:
         super().__init__(pool)
         self._account_id = account_id
 
@@ -72,12 +58,12 @@ class _Reading(_Lent):
         return Reader(await super().__aenter__(), self._account_id)
 
 
-class _Singly(_Lent):
+class _Singly(Lent):
     """A `Single` for as long as the block lasts."""
 
     __slots__ = ("_account_id", "_ids")
 
-    def __init__(self, pool: Any, account_id: int, ids: Ids) -> None:
+    def __init__(self, pool: Pool, account_id: int, ids: Ids) -> None:
         super().__init__(pool)
         self._account_id = account_id
         self._ids = ids
@@ -90,7 +76,7 @@ class _Singly(_Lent):
 class Database:
     """A pool of connections, and what this process remembers about its accounts."""
 
-    pool: Any
+    pool: Pool
     ids: Ids
     wake: Wake
     _catalogues: OrderedDict[int, Catalogue] = field(default_factory=OrderedDict)
@@ -151,14 +137,13 @@ class Database:
         """Ask the database for a sign of life; raises what is wrong with it."""
         await self.pool.fetchval("SELECT 1")
 
-    async def catalogue(self, account_id: int, *, fresh: bool = True) -> Catalogue:
-        """The account's definitions; with `fresh=False` as this process last saw them, without asking.
+    def remembered(self, account_id: int) -> Catalogue | None:
+        """The account's definitions as this process last saw them, if it did: asks nobody."""
+        return self._catalogues.get(account_id)
 
-        Raises `AccountMissing`.
-        """
+    async def catalogue(self, account_id: int) -> Catalogue:
+        """The account's definitions. Raises `AccountMissing`."""
         remembered = self._catalogues.get(account_id)
-        if remembered is not None and not fresh:
-            return remembered
         async with self.read(account_id) as reader:
             version = await reader.fetchval(catalogues.VERSION)
             if version is None:
@@ -198,7 +183,7 @@ async def _prepare(connection: Any) -> None:
 
 
 async def _keep(_connection: Any) -> None:
-    """Nothing to reset: no statement leaves session state, so a release need not cost a round trip."""
+    """Nothing to reset but an open transaction, which asyncpg sees itself: no statement leaves session state."""
 
 
 @contextlib.asynccontextmanager
@@ -215,7 +200,8 @@ async def connect(url: str, *, size: int = 10, wake: Wake | None = None) -> Asyn
             max_inactive_connection_lifetime=0,
             statement_cache_size=1000,
             max_cached_statement_lifetime=0,
-        ) as pool,
+        ) as lending,
+        contextlib.aclosing(Pool(lending, size)) as pool,
         contextlib.aclosing(Ids(url)) as ids,
     ):
         yield Database(pool, ids, wake or InProcess())

@@ -85,6 +85,7 @@ def mentioned() -> set[str]:
     )
     names = (
         "server/app.py",
+        "server/asking.py",
         "server/http.py",
         "server/operations.py",
         "server/websocket.py",

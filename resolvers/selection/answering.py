@@ -41,12 +41,14 @@ LONGEST_KEY = 4_096
 ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: as a part of a plan's key, one look-up costs no more than that.
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """An operation of a valid document, and what its plans depend on.
 
     `open` are the variables that are used once, as the whole of an argument called `id`; `others` are all others.
-    `alone` are ids, and variables (with a `$`) for ids, that stand without an object type beside them.
+    `alone` are ids, and variables (with a `$`) for ids, that stand without an object type beside them. `again`: the
+    caller keeps it, and comes with it again.
     """
 
     operation: OperationDefinitionNode
@@ -54,9 +56,10 @@ class Prepared:
     open: frozenset[str]
     others: tuple[str, ...]
     alone: tuple[str, ...]
+    again: bool
 
 
-def prepare(document: DocumentNode, operation: OperationDefinitionNode) -> Prepared:
+def prepare(document: DocumentNode, operation: OperationDefinitionNode, *, again: bool = True) -> Prepared:
     """What can be known of an operation without its variables."""
     fragments = {
         node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
@@ -68,7 +71,7 @@ def prepare(document: DocumentNode, operation: OperationDefinitionNode) -> Prepa
     # Once where it is declared, once where it is used.
     slots = frozenset(name for name in declared if name in uses.as_id and uses.times[name] == 2)
     others = tuple(sorted(name for name in declared if name not in slots))
-    return Prepared(operation, fragments, slots, others, tuple(sorted(uses.alone)))
+    return Prepared(operation, fragments, slots, others, tuple(sorted(uses.alone)), again)
 
 
 class _Uses(Visitor):
@@ -110,7 +113,6 @@ class Plans:
         self,
         db: Database,
         account_id: int,
-        key: Any,
         prepared: Prepared,
         variables: Mapping[str, Any],
         *,
@@ -118,15 +120,15 @@ class Plans:
     ) -> str | None:
         """The JSON text of `data` at `now`; None where ordinary execution has to answer.
 
-        `key` names the operation. Only success is told; failures of the database pass through.
+        Only success is told; failures of the database pass through.
         """
         slots = _slots(prepared, variables)
         types = None if slots is None else await self._types_of(db, account_id, prepared, variables)
         if slots is None or types is None:
             return None
         for attempt in range(ATTEMPTS):
-            catalogue = await db.catalogue(account_id, fresh=attempt > 0)
-            plan = self._plan(key, prepared, variables, types, catalogue)
+            catalogue = (None if attempt else db.remembered(account_id)) or await db.catalogue(account_id)
+            plan = self._plan(prepared, variables, types, catalogue)
             if plan is None:
                 return None
             async with db.read(account_id) as reader:
@@ -141,6 +143,11 @@ class Plans:
         """The object types of records that are asked for by their id alone; None where one is not there."""
         try:
             asked = [variables[one[1:]] if one.startswith("$") else one for one in prepared.alone]
+            if len(asked) == 1:
+                # As a rule: one, and known.
+                known = self._types.get((account_id, ids.decode("record", asked[0])))
+                if known is not None:
+                    return {asked[0]: known}
             numbers = {text: ids.decode("record", text) for text in asked}
         except (KeyError, TypeError, Problem):
             return None
@@ -159,7 +166,6 @@ class Plans:
 
     def _plan(
         self,
-        key: Any,
         prepared: Prepared,
         variables: Mapping[str, Any],
         types: Mapping[str, int],
@@ -168,12 +174,12 @@ class Plans:
         told = {name: variables[name] for name in prepared.others if name in variables}
         # No JSON reader of ours makes what this cannot write.
         shape = orjson.dumps(told, option=orjson.OPT_SORT_KEYS) if told else b""
-        place = (key, catalogue.account_id, catalogue.version, shape, tuple(types.values()))
+        place = (prepared, catalogue.account_id, catalogue.version, shape, tuple(types.values()))
         if place in self._known:
             self._known.move_to_end(place)
             return self._known[place]
         plan = _compiled(self.schema, prepared, variables, types, catalogue)
-        if len(shape) <= LONGEST_KEY:
+        if prepared.again and len(shape) <= LONGEST_KEY:
             self._known[place] = plan
             while len(self._known) > PLANS_KEPT:
                 self._known.popitem(last=False)

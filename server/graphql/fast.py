@@ -54,9 +54,7 @@ class FastPath:
             return None
         name = operation.name.value if operation.name else None
         prepared = self._known(text, name, document, operation)
-        answer = await self._plans.answer(
-            self._db, principal.account_id, (text, name), prepared, variables or {}, now=now
-        )
+        answer = await self._plans.answer(self._db, principal.account_id, prepared, variables or {}, now=now)
         return None if answer is None else orjson.Fragment(answer)
 
     def _known(
@@ -67,8 +65,8 @@ class FastPath:
         if found is not None:
             self._prepared.move_to_end(place)
             return found
-        found = prepare(document, operation)
-        if len(text) <= LONGEST_TEXT:
+        found = prepare(document, operation, again=len(text) <= LONGEST_TEXT)
+        if found.again:
             self._prepared[place] = found
             while len(self._prepared) > PREPARED_KEPT:
                 self._prepared.popitem(last=False)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from storage.database import Queryable
-from storage.filters.times import settled
+from storage.filters.times import Timed
 from storage.selection.facts import display_name_text, moment_text, property_text
 from storage.selection.orders import cursor, order_by
 from storage.selection.sources import counted, limited, rows_beyond, total
@@ -57,6 +57,8 @@ class Plan:
 
     sql: str
     params: tuple[Any, ...]
+    # Where in `params` something is to be filled in.
+    open: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,20 @@ def compile(selection: Selection | Root) -> Plan:
         "SELECT (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS version, "
         f"{text.sql} AS answer"
     )
-    return Plan(sql, tuple(fold.params.values))
+    params = tuple(fold.params.values)
+    return Plan(sql, params, tuple(n for n, value in enumerate(params) if isinstance(value, Slot | Timed)))
 
 
 async def run(reader: Queryable, plan: Plan, slots: Mapping[str, Any], *, now: datetime) -> Answer:
     """Run a plan; `slots` has a value for each of its slots. Plans are kept, and the clock goes on: hence `now`."""
-    params = (slots[value.name] if type(value) is Slot else value for value in plan.params)
-    row = await reader.fetchrow(plan.sql, *settled(params, now))
+    params = plan.params
+    if plan.open:
+        filled = list(params)
+        for n in plan.open:
+            value = params[n]
+            filled[n] = slots[value.name] if type(value) is Slot else value.at(now)
+        params = tuple(filled)
+    row = await reader.fetchrow(plan.sql, *params)
     assert row is not None  # a SELECT without FROM has one row
     return Answer(row[1], row[0])
 
