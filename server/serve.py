@@ -63,7 +63,10 @@ async def serve(
             await stack.enter_async_context(
                 children(settings.workers, "work", "--with-parent", environment=settings.environment())
             )
-            api = Api(configuration(settings, db, told), lambda: ready(url))
+            api = Api(
+                configuration(settings, db, told, settings.public_url or url.removesuffix("/graphql")),
+                lambda: ready(url),
+            )
             serving = asyncio.create_task(api.serve([listener]))
             waiting = asyncio.create_task(told.wait())
             await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,14 +75,17 @@ async def serve(
             await serving
 
 
-def configuration(settings: Settings, db: Database, stop: asyncio.Event) -> uvicorn.Config:
-    """How uvicorn runs the application."""
+def configuration(
+    settings: Settings, db: Database, stop: asyncio.Event, public_url: str = ""
+) -> uvicorn.Config:
+    """How uvicorn runs the application, which others reach at `public_url`."""
     return uvicorn.Config(
         create_app(
             db,
             stop=stop,
             limits=settings.limits(),
             documents=Documents(settings.listed_documents()),
+            public_url=public_url,
             origins=settings.cors_origins.split(",") if settings.cors_origins else (),
         ),
         http="httptools",

@@ -54,6 +54,13 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("an address such as https://crm.example.com")
+    return value.rstrip("/")
+
+
 def _smtp_url(value: str) -> str:
     try:
         MailServer.read(value)
@@ -94,6 +101,12 @@ class Settings:
     host: str = _setting("127.0.0.1", "RELATA_HOST", _text, "The address that the API listens on.")
     port: int = _setting(
         8000, "RELATA_PORT", _whole(0, 65535), "The port that it listens on; 0 takes any free one."
+    )
+    public_url: str | None = _setting(
+        None,
+        "RELATA_PUBLIC_URL",
+        _public_url,
+        "Where others reach the API, such as https://crm.example.com: addresses of webhooks begin with it.",
     )
     data_dir: Path = _setting(
         Path(".data"), "RELATA_DATA_DIR", _path, "Where the built-in PostgreSQL keeps its data."
