@@ -84,12 +84,13 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One run: requests a second, latencies, CPU per request of the server and of PostgreSQL, in milliseconds."""
+    """One run: requests a second, latencies, CPU per request in milliseconds: all, and PostgreSQL's part of it."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     cpu_ms: float
+    postgres_ms: float
 
 
 async def prepare(url: str, scale: float) -> tuple[graph.Graph, str]:
@@ -176,7 +177,7 @@ def contestants(
             ),
         ]
         if peer:
-            command, environment = postgraphile.command(folder, url, known, PORTS["postgraphile"])
+            command, environment = postgraphile.command(folder, url, known, PORTS["postgraphile"], POOL)
             found.append(
                 Contestant(
                     "postgraphile",
@@ -233,16 +234,17 @@ def compare(found: list[Contestant], postgres: int, rounds: int, seconds: float)
 
 
 def _measure(each: Contestant, query: str, clients: int, seconds: float, postgres: int) -> Figure:
-    before = processes.cpu_seconds(each.pid) + processes.cpu_seconds(postgres)
+    before = processes.cpu_seconds(each.pid), processes.cpu_seconds(postgres)
     got = load.run(each.url, each.bodies[query], each.headers, clients=clients, seconds=seconds)
-    used = processes.cpu_seconds(each.pid) + processes.cpu_seconds(postgres) - before
-    return Figure(got.per_second, got.p50_ms, got.p99_ms, used / got.requests * 1000)
+    after = processes.cpu_seconds(each.pid), processes.cpu_seconds(postgres)
+    server, database = ((b - a) / got.requests * 1000 for a, b in zip(before, after, strict=True))
+    return Figure(got.per_second, got.p50_ms, got.p99_ms, server + database, database)
 
 
 def _median(runs: list[Figure]) -> dict[str, float]:
     return {
         name: round(statistics.median(getattr(run, name) for run in runs), 3)
-        for name in ("per_second", "p50_ms", "p99_ms", "cpu_ms")
+        for name in ("per_second", "p50_ms", "p99_ms", "cpu_ms", "postgres_ms")
     }
 
 
@@ -269,7 +271,8 @@ def show(results: dict[str, Any]) -> None:
             if isinstance(figure, dict) and "per_second" in figure:
                 print(
                     f"  {server:14}{figure['per_second']:10.0f} requests/s   p50 {figure['p50_ms']:8.2f} ms"
-                    f"   p99 {figure['p99_ms']:8.2f} ms   CPU {figure['cpu_ms']:7.2f} ms a request"
+                    f"   p99 {figure['p99_ms']:8.2f} ms   CPU {figure['cpu_ms']:7.3f} ms a request"
+                    f" (PostgreSQL {figure['postgres_ms']:.3f})"
                 )
         print("  " + "   ".join(f"{what} {ratio}" for what, ratio in row["ratios"].items()))
 

@@ -12,7 +12,9 @@ HERE = Path(__file__).parent
 FILES = ("package.json", "graphile.config.mjs")
 
 
-def command(folder: Path, url: str, known: dict[str, Any], port: int) -> tuple[list[str], dict[str, str]]:
+def command(
+    folder: Path, url: str, known: dict[str, Any], port: int, pool: int
+) -> tuple[list[str], dict[str, str]]:
     """Fetch it where it is not there yet, make its views; the command that serves it, and its environment."""
     home = folder / "postgraphile"
     home.mkdir(exist_ok=True)
@@ -26,6 +28,7 @@ def command(folder: Path, url: str, known: dict[str, Any], port: int) -> tuple[l
     return [str(node), str(cli), "-C", str(home / "graphile.config.mjs")], {
         "BENCH_DATABASE_URL": url,
         "BENCH_PORT": str(port),
+        "BENCH_POOL": str(pool),
         "NODE_ENV": "production",
         "GRAPHILE_ENV": "production",
         "PATH": f"{node.parent}:{os.environ['PATH']}",
