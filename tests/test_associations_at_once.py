@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from engine import associations, labels, records
+from engine.access import Principal, Role, Scope
 from engine.associations import AssociationResult, Pair
 from engine.batches import Mode
+from engine.ids import encode
+from resolvers.associations import Ends, carry_out
+from resolvers.batches import Batch
+from resolvers.context import Context
 from storage import changes
+from storage.associations_at_once import ADD
 from storage.database import Actor, Database, connect, on_statement
-from storage.faults import Fault, fault
 from storage.statements import Statement
 from tests.graph import ANN_WHO_CLICKS, Graph, graph, laws, standing
-from tests.test_associations_races import SCHEDULES, Deals
 from tests.test_associations_writing import PLANS
 
 WAITING = """
@@ -274,107 +278,6 @@ async def add(tx: Any, one: int, other: int, *labels: str) -> None:
     await associations.associate(tx, [Pair(one, other, labels)], Mode.ATOMIC)
 
 
-async def test_over_random_schedules_the_short_way_among_others_gives_what_one_after_the_other_would(
-    crm: Graph,
-) -> None:
-    """By the order of the log, told by whom each event is of: no limit is passed, no free place refused."""
-    await crm.label("deals", "contacts", "Buyer", max_count=3, inverse_max_count=2)
-    await crm.limit("deals", "contacts", None, max_count=4)
-    deals, people = await crm.records("deals", 3), await crm.records("contacts", 6)
-    model, short, refused = Deals(), 0, 0
-    for seed in range(SCHEDULES):
-        chance = random.Random(seed)
-        asked = [
-            Asked(
-                f"{seed} {n}",
-                chance.choice(["add"] * 5 + ["associate"] * 2 + ["remove", "dissociate"]),
-                (chance.choice(deals), chance.choice(people)),
-                chance.random() < 0.5,
-                chance.random() / 200,
-            )
-            for n in range(chance.randint(2, 10))
-        ]
-        order = await run(crm, asked)
-        for one in order:
-            assert model.allowed(one.command, *one.ends) is not one.refused, (seed, one)
-        short += sum(one.short for one in order)
-        refused += sum(one.refused for one in order)
-    await laws(crm)
-    # Both ways were gone, and places were few.
-    assert 0 < short < SCHEDULES * 5
-    assert refused > 0
-
-
-class Asked:
-    """One request for a deal and a person: what is asked, from which end, after which pause, and what became of it."""
-
-    def __init__(self, name: str, command: str, ends: tuple[int, int], turned: bool, pause: float) -> None:
-        self.actor = Actor("API", name)
-        self.command, self.ends, self.pause = command, ends, pause
-        self.labels = ("buyer",) if command in ("add", "remove") else ()
-        self.pair = Pair(*(ends[::-1] if turned else ends), self.labels)
-        self.short = self.refused = False
-
-    async def do(self, crm: Graph, mark: int, other: int) -> None:
-        """The short way where it goes; else the long one, with a pair of its own that tells where it was committed."""
-        await asyncio.sleep(self.pause)
-        if self.command in ("add", "associate"):
-            pair = (self.pair.from_id, self.pair.to_id, *self.labels)
-            self.short = await at_once(crm, *pair, actor=self.actor) is not None
-        while not self.short:
-            try:
-                async with crm.db.transaction(crm.account, now=crm.tick(), actor=self.actor) as tx:
-                    await add(tx, mark, other)
-                    [outcome] = await COMMANDS[self.command](tx, [self.pair], Mode.PER_ITEM)
-                self.refused = outcome.problem is not None
-                return
-            except Exception as error:
-                if fault(error) is not Fault.COLLIDED:
-                    raise
-
-
-COMMANDS: dict[str, Any] = {
-    "add": associations.add_labels,
-    "associate": associations.associate,
-    "remove": associations.remove_labels,
-    "dissociate": associations.dissociate,
-}
-
-
-async def run(crm: Graph, asked: list[Asked]) -> list[Asked]:
-    """All at once; in the order in which they were committed."""
-    marks = await crm.records("tickets", 2 * len(asked))
-    async with crm.db.read(crm.account) as reader:
-        before = await changes.last(reader)
-    await asyncio.gather(*(one.do(crm, *marks[2 * n : 2 * n + 2]) for n, one in enumerate(asked)))
-    async with crm.db.read(crm.account) as reader:
-        events = await changes.read(reader, before, 100_000)
-    by_name = {one.actor.source_id: one for one in asked}
-    order = [by_name[name] for name in dict.fromkeys(event.source_id for event in events)]
-    assert len(order) == len(asked)
-    return order
-
-
-async def test_short_and_long_ways_in_opposite_directions_do_not_wait_in_a_circle(crm: Graph) -> None:
-    people = await crm.records("contacts", 10)
-    pairs = [(a, b) for a in people for b in people if a < b]
-    async with asyncio.timeout(60):
-        for seed in range(5):
-            chance = random.Random(seed)
-
-            async def singly(chance: random.Random) -> None:
-                for pair in chance.sample(pairs, 20):
-                    await at_once(crm, *(pair if chance.random() < 0.5 else pair[::-1]))
-
-            await asyncio.gather(
-                crm.do(associations.associate, *chance.sample(pairs, 30)),
-                crm.do(associations.associate, *[pair[::-1] for pair in chance.sample(pairs, 30)]),
-                *(singly(random.Random(f"{seed} {n}")) for n in range(6)),
-            )
-            await laws(crm)
-            await crm.do(associations.dissociate, *pairs)
-
-
 async def test_a_new_pair_takes_two_statements_whose_plans_are_kept(crm: Graph, database_url: str) -> None:
     await crm.label("contacts", "deals", "Buyer", inverse_label="Bought by", max_count=10)
     contacts, deals = await crm.records("contacts", 40), await crm.records("deals", 40)
@@ -396,4 +299,40 @@ async def test_a_new_pair_takes_two_statements_whose_plans_are_kept(crm: Graph, 
         kept, made = plans[str(statement)]
         assert kept + made == len(contacts)
         assert made < 20
+    await laws(crm)
+
+
+async def test_the_mutation_takes_the_short_way_for_one_new_pair_and_the_long_one_for_all_else(
+    crm: Graph,
+) -> None:
+    await crm.label("contacts", "deals", "Buyer", inverse_label="Bought by", max_count=1)
+    [ann, bob, cid], deals = await crm.records("contacts", 3), await crm.records("deals", 3)
+    principal = Principal(crm.account, "demo", 1, None, Role.EDITOR, frozenset(Scope))
+
+    async def asked(
+        operation: str, *pairs: tuple[Any, ...], key: str | None = None
+    ) -> tuple[bool, list[bool]]:
+        """Whether the short way wrote it, and what was changed."""
+        ends = [Ends(encode("record", pair[0]), encode("record", pair[1]), tuple(pair[2:])) for pair in pairs]
+        context = Context(crm.db, principal, crm.tick(), await crm.db.catalogue(crm.account))
+        seen: list[str] = []
+        on_statement.append(seen.append)
+        try:
+            items = await carry_out(context, Batch(operation, ends, key=key))
+        finally:
+            on_statement.remove(seen.append)
+        return not set(ADD.values()).isdisjoint(seen), [
+            bool(one.value and one.value["added"]) for one in items
+        ]
+
+    assert await asked("associate", (ann, deals[0])) == (True, [True])
+    assert await asked("associate", (ann, deals[0])) == (False, [False])
+    assert await asked("addLabels", (deals[1], ann)) == (False, [False])
+    assert await asked("addLabels", (ann, deals[1], "buyer")) == (True, [True])
+    # The limit is reached, which takes words.
+    assert await asked("associate", (ann, deals[2], "buyer")) == (False, [False])
+    assert await asked("associate", (bob, deals[0]), (bob, deals[1])) == (False, [True, True])
+    assert await asked("setLabels", (cid, deals[0], "buyer")) == (False, [True])
+    for _ in range(2):
+        assert await asked("associate", (cid, deals[1]), key="once") == (False, [True])
     await laws(crm)
