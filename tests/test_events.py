@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import events
+from engine import events, records
 from engine.batches import Mode, Outcome
 from engine.events import ByUnique, EventInput, RecordedEvent, types
 from engine.events.types import EventProperty
@@ -237,6 +237,25 @@ async def test_what_occurred_to_a_merged_record_occurred_to_its_survivor(db: Dat
     # The old id and the old key mean the same as before.
     (again,) = made(await record(story, viewed(anne, "k", url="/a")))
     assert (again.row.record_id, again.new) == (ann, False)
+
+
+async def test_nothing_is_lost_between_a_merge_and_what_is_recorded_meanwhile(db: Database) -> None:
+    story = await crm(db)
+    ann, anne = await story.contact(), await story.contact()
+    async with db.transaction(story.account, now=story.now, actor=story.actor) as tx:
+        await records.merge(tx, ann, anne)
+        # It waits for the merge, and then finds whom the record was merged into.
+        recording = asyncio.create_task(record(story, viewed(anne)))
+        await waiting(db)
+    (event,) = made(await recording)
+    assert event.row.record_id == ann
+    async with db.transaction(story.account, now=story.now, actor=story.actor) as tx:
+        bob = await story.contact()
+        await events.record(tx, [viewed(ann)], Mode.ATOMIC)
+        merging = asyncio.create_task(story.merge(bob, ann))
+        await waiting(db)
+    await merging
+    assert [len(rows) for rows in await of(story, bob, ann, anne)] == [2, 0, 0]
 
 
 async def test_an_archived_record_is_told(db: Database) -> None:
