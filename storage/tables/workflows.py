@@ -187,6 +187,15 @@ class Enrollment(SQLModel, table=True):
         UniqueConstraint("account_id", "workflow_id", "record_id", "epoch"),
         # What is due: one range of an index that holds active enrollments only.
         Index("enrollment_due", "account_id", "due_at", "id", postgresql_where="status = 'ACTIVE'"),
+        # The same by workflow: where much has piled up, each still gets its turn.
+        Index(
+            "enrollment_due_of",
+            "account_id",
+            "workflow_id",
+            "due_at",
+            "id",
+            postgresql_where="status = 'ACTIVE'",
+        ),
         Index("enrollment_page", "account_id", "workflow_id", "id"),
         Index("enrollment_record", "account_id", "record_id", "id"),
         # Who waits for an event, by the record to which it may occur.

@@ -213,6 +213,13 @@ def upgrade() -> None:
         postgresql_where="status = 'ACTIVE' AND waiting = 'EVENT'",
     )
     op.create_index(
+        "enrollment_due_of",
+        "enrollment",
+        ["account_id", "workflow_id", "due_at", "id"],
+        unique=False,
+        postgresql_where="status = 'ACTIVE'",
+    )
+    op.create_index(
         "enrollment_occasion",
         "enrollment",
         ["account_id", "workflow_id", "record_id", "occasion"],
