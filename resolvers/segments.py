@@ -154,7 +154,7 @@ def problems(context: Context, segment: SegmentDetails) -> Sequence[Problem]:
 async def uses(context: Context, segment: SegmentDetails) -> list[SegmentUse]:
     """Who uses a segment."""
     async with context.db.read(context.account_id) as reader:
-        return await using.uses(reader, segment.id)
+        return await using.uses(reader, context.catalogue, segment.id)
 
 
 def of(context: Context, segment: SegmentDetails) -> ObjectTypeRow:

@@ -107,8 +107,8 @@ CLAIM = Statement(
     ), claimed AS (
         SELECT l.id, sum(l.changes) OVER (ORDER BY l.id) - l.changes AS before FROM locked AS l
     )
-    DELETE FROM change_queue AS q USING claimed
-     WHERE q.account_id = $1 AND q.id = claimed.id AND claimed.before < $2
+    DELETE FROM change_queue AS q
+     WHERE q.account_id = $1 AND q.id = ANY(ARRAY(SELECT c.id FROM claimed AS c WHERE c.before < $2))
     RETURNING q.id, q.object_type_id, q.kind, q.properties, q.before, q.record_ids, q.type_ids, q.other_ids,
               q.at, q.source, q.source_id, q.depth, q.version
     """,

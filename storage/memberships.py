@@ -138,7 +138,17 @@ HISTORY = Statement(
     "memberships.history",
     """
     SELECT h.segment_id, h.n, h.record_id, h.joined, h.at, h.cause FROM segment_history AS h
-     WHERE h.account_id = $1 AND h.segment_id = $2 AND h.n < $3 AND ($4::bigint IS NULL OR h.record_id = $4)
+     WHERE h.account_id = $1 AND h.segment_id = $2 AND h.n < $3
+     ORDER BY h.n DESC LIMIT $4
+    """,
+)
+
+# Along the index of records: among the lines of a large segment, those of one record would be looked for long.
+HISTORY_OF_RECORD = Statement(
+    "memberships.history_of_record",
+    """
+    SELECT h.segment_id, h.n, h.record_id, h.joined, h.at, h.cause FROM segment_history AS h
+     WHERE h.account_id = $1 AND h.record_id = $4 AND h.segment_id = $2 AND h.n < $3
      ORDER BY h.n DESC LIMIT $5
     """,
 )
@@ -238,7 +248,11 @@ async def history(
     reader: Queryable, segment_id: int, before: int, limit: int, record_id: int | None = None
 ) -> list[Line]:
     """Up to `limit` joins and leaves before number `before`, newest first; of one record, if it is named."""
-    return [Line(**row) for row in await reader.fetch(HISTORY, segment_id, before, record_id, limit)]
+    if record_id is None:
+        rows = await reader.fetch(HISTORY, segment_id, before, limit)
+    else:
+        rows = await reader.fetch(HISTORY_OF_RECORD, segment_id, before, record_id, limit)
+    return [Line(**row) for row in rows]
 
 
 async def last_lines(

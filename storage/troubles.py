@@ -45,8 +45,8 @@ CLAIM = Statement(
          ORDER BY c.retry_at, c.id LIMIT $3
            FOR UPDATE SKIP LOCKED
     )
-    DELETE FROM change_trouble AS t USING claimed
-     WHERE t.account_id = $1 AND t.id = claimed.id
+    DELETE FROM change_trouble AS t
+     WHERE t.account_id = $1 AND t.id = ANY(ARRAY(SELECT d.id FROM claimed AS d))
     RETURNING {_TROUBLE}
     """,
 )

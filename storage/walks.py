@@ -53,7 +53,8 @@ INSERT = Statement(
     """,
 )
 
-# As with the queue of changes: claiming deletes, and what another evaluator holds is skipped.
+# As with the queue of changes: claiming deletes, and what another evaluator holds is skipped. By an array, each is
+# found by a probe, whatever the planner believes of the table.
 CLAIM = Statement(
     "walks.claim",
     """
@@ -63,8 +64,8 @@ CLAIM = Statement(
          ORDER BY w.id LIMIT $2
            FOR UPDATE SKIP LOCKED
     )
-    DELETE FROM trigger_walk AS w USING claimed
-     WHERE w.account_id = $1 AND w.id = claimed.id
+    DELETE FROM trigger_walk AS w
+     WHERE w.account_id = $1 AND w.id = ANY(ARRAY(SELECT c.id FROM claimed AS c))
     RETURNING w.record_id, w.path, w.after_id, w.listener_ids, w.cause, w.at, w.depth, w.version
     """,
 )

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from engine import ids, properties
+from engine import ids, properties, records
+from engine.batches import Mode
 from engine.evaluation import run as evaluate
 from engine.segments.problems import SegmentCircle, SegmentUsed
-from storage import walks
-from storage.database import Database
+from storage import changes, walks
+from storage.database import Actor, Database
 from tests.flows import associated, equals, set_property
 from tests.graph import T0
 from tests.segments import Segments, segments
@@ -150,3 +151,19 @@ async def test_joining_a_segment_enrolls_and_enrolling_lets_join(crm: Segments) 
     assert (await crm.members(ever), await crm.members(done)) == ({ann}, {ann})
     assert await crm.value(ann, "jobtitle") == "x"
     await crm.expect_at_rest()
+
+
+async def test_a_deep_cause_makes_nothing_else_deeper(crm: Segments) -> None:
+    base = await crm.segment("contacts", equals("city", "Boston"))
+    await crm.segment("contacts", {"inSegment": {"segment": ids.encode("segment", base)}})
+    deep, shallow = await crm.create("contacts", {}, {})
+    await crm.settle()
+    for one, depth in ((deep, 19), (shallow, 0)):
+        actor = Actor("WORKFLOW", "1", depth=depth)
+        async with crm.db.transaction(crm.account, now=crm.tick(), actor=actor) as tx:
+            await records.update(tx, [(one, {"city": "Boston"})], Mode.ATOMIC)
+    # Both in one batch.
+    assert await evaluate.run_once(crm.db, crm.account, now=crm.tick())
+    async with crm.writing() as tx:
+        told = {change.record_id: change.depth for change in await changes.claim(tx, 10)}
+    assert told == {deep: 19, shallow: 0}

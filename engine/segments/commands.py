@@ -111,7 +111,7 @@ async def delete(tx: Transaction, segment_id: int) -> SegmentDetails:
     """Delete a segment; what it was. Raises `NotFound`, and `SegmentUsed` with everybody who uses it."""
     await tx.redefine()
     held = await _hold(tx, segment_id)
-    found = await uses(tx, segment_id)
+    found = await uses(tx, tx.catalogue, segment_id)
     if found:
         raise SegmentUsed(
             name=held.name,

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from engine import ids
-from storage import segment_uses
+from engine.uses.naming import Named, of
+from storage.catalogue import Catalogue
 from storage.database import Queryable
 
 
@@ -16,7 +17,7 @@ class SegmentUse:
     name: str
 
 
-async def uses(reader: Queryable, segment_id: int) -> list[SegmentUse]:
+async def uses(reader: Queryable, catalogue: Catalogue, segment_id: int) -> list[SegmentUse]:
     """Who uses a segment, segments first; each once."""
-    rows = await segment_uses.naming(reader, ids.encode("segment", segment_id))
-    return [SegmentUse(kind, ids.encode(kind, number), name) for kind, number, name in rows]
+    found = (await of(reader, catalogue, Named.SEGMENT, [segment_id]))[segment_id]
+    return list(dict.fromkeys(SegmentUse(one.kind, ids.encode(one.kind, one.id), one.name) for one in found))

@@ -1,7 +1,7 @@
 """What uses a label. Every part of the product that names labels answers two questions: where, and with which instead.
 
 A label that anybody uses is not deleted; one that takes another's place takes it everywhere. Whoever begins to
-name labels joins `USERS`.
+name labels joins `USERS`. What names segments, workflows, properties and types of events is told by `of`.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,23 @@ from collections.abc import Sequence
 from engine.labels import Label
 from engine.uses import associations, segments, workflows
 from engine.uses.kinds import Exchange, LabelUser, Use, UseKind, exchange
+from engine.uses.naming import Named, NamedUse, of
 from storage.catalogue import Catalogue
 from storage.database import Queryable, Transaction
 
-__all__ = ["USERS", "Exchange", "LabelUser", "Use", "UseKind", "exchange", "replace", "uses"]
+__all__ = [
+    "USERS",
+    "Exchange",
+    "LabelUser",
+    "Named",
+    "NamedUse",
+    "Use",
+    "UseKind",
+    "exchange",
+    "of",
+    "replace",
+    "uses",
+]
 
 # In the order in which uses are told. Associations are moved first, since it is there that one may not fit.
 USERS: tuple[LabelUser, ...] = (associations, segments, workflows)
