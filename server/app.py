@@ -74,7 +74,9 @@ def create_app(
             Route("/healthz", _health),
             Route("/readyz", _Ready(db)),
             Route("/", _root),
-            *ingest.routes(db, operations, authenticator, now=now, body_bytes=limits.body),
+            *ingest.routes(
+                db, operations, authenticator, now=now, body_bytes=limits.body, seconds=limits.seconds
+            ),
         ],
         middleware=[Middleware(_cross_origin, origins)] if origins else [],
         lifespan=lifespan,

@@ -3,12 +3,13 @@
 JSON in, JSON out, whatever happens; errors have the codes that GraphQL tells.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from engine import ids
@@ -49,22 +50,29 @@ def routes(
     *,
     now: Callable[[], datetime],
     body_bytes: int,
+    seconds: float,
 ) -> list[Route]:
-    """The routes by which events come in."""
+    """The routes by which events come in; each request may take so many `seconds`."""
     events = _Events(operations, authenticator, body_bytes)
     hooks = _Hooks(db, now, min(body_bytes, DELIVERY_BYTES))
     return [
-        Route("/events", _answering(events.answer), methods=["POST"]),
-        Route("/hooks/{secret}", _answering(hooks.answer), methods=["POST"]),
+        Route("/events", _answering(events.answer, seconds), methods=["POST"]),
+        Route("/hooks/{secret}", _answering(hooks.answer, seconds), methods=["POST"]),
     ]
 
 
-def _answering(answer: Callable[[Request], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Reply]]:
-    """An endpoint whose every refusal is JSON."""
+def _answering(
+    answer: Callable[[Request], Awaitable[Reply]], seconds: float
+) -> Callable[[Request], Awaitable[Reply]]:
+    """An endpoint whose every refusal is JSON, and comes in time."""
 
     async def endpoint(request: Request) -> Reply:
         try:
-            return await answer(request)
+            async with asyncio.timeout(seconds):
+                return await answer(request)
+        except ClientDisconnect:
+            # Nobody is there to be told.
+            return reply({}, JSON_TYPE, 400)
         except Unanswerable as refusal:
             return reply(refusal.answer, JSON_TYPE, refusal.status, refusal.headers)
         except Unauthenticated as problem:
