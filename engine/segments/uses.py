@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from engine import ids
-from engine.uses.naming import Named, of
+from engine.named import Named, of
 from storage.catalogue import Catalogue
 from storage.database import Queryable
 

@@ -7,9 +7,9 @@ name labels joins `USERS`. What names segments, workflows, properties and types 
 from collections.abc import Sequence
 
 from engine.labels import Label
+from engine.named import Named, NamedUse, of
 from engine.uses import associations, segments, workflows
 from engine.uses.kinds import Exchange, LabelUser, Use, UseKind, exchange
-from engine.uses.naming import Named, NamedUse, of
 from storage.catalogue import Catalogue
 from storage.database import Queryable, Transaction
 
