@@ -372,6 +372,14 @@ def test_paths_lead_into_payloads() -> None:
             payloads.checked_path(path)
 
 
+async def test_addresses_begin_where_others_reach_the_server(db: Database) -> None:
+    async with opened(db, public_url="https://crm.example.com") as client:
+        hook = await created(client)
+        assert hook["url"].startswith("https://crm.example.com/hooks/")
+        path = hook["url"].removeprefix("https://crm.example.com")
+        assert (await post(client, path, PAYLOAD)).json()["outcome"] == "UNMATCHED"
+
+
 async def test_times_are_the_servers(client: Client, clock: Clock) -> None:
     hook = await created(client)
     clock.now = T0 + timedelta(days=3)
