@@ -88,7 +88,10 @@ class FilterExplanation:
 
     @strawberry.field
     def actual(self) -> JSON | None:
-        """Of a condition: what the record has; of one on associated records, their number. Null: nothing."""
+        """Of a condition: what the record has; of one on associated records, their number. Null: nothing.
+
+        Of one on events: how many count, and some of those looked at.
+        """
         actual = self.told.get("actual")
         return None if actual is None else JSON(actual)
 
