@@ -13,6 +13,7 @@ import asyncpg
 
 from storage.database import Actor, Single
 from storage.facts import Facts
+from storage.faults import Fault, fault
 from storage.statements import Statement
 
 # One row for each counter of the two records among the types in $4, one without any where there is none, and no row at
@@ -202,7 +203,8 @@ async def add(
     """Associate two records that are not associated.
 
     Whether it was done: not where the definitions are no longer those of `version`, a record lives no more, the two
-    were associated meanwhile, or a counter would come to lie outside its bounds. Then nothing was.
+    were associated meanwhile, a counter would come to lie outside its bounds, or others waited for this. Then nothing
+    was.
     """
     try:
         written = await single.execute(
@@ -220,4 +222,9 @@ async def add(
         )
     except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
         return False
+    except asyncpg.PostgresError as error:
+        # Whoever merges may hold out of order, and wait in a circle with this.
+        if fault(error) is Fault.COLLIDED:
+            return False
+        raise
     return written > 0
