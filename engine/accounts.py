@@ -12,6 +12,7 @@ from engine import naming, standard
 from engine.association_types import between_all
 from engine.problems import NotFound, Problem
 from engine.standard import StandardObject
+from engine.workflows import starting
 from storage import accounts, association_types, object_types, properties
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Actor, Database, Queryable, Transaction
@@ -110,6 +111,8 @@ async def change_settings(tx: Transaction, changes: Mapping[str, Any]) -> Settin
     chosen = merged(stands, changes)
     await accounts.write_settings(tx, asdict(chosen))
     await tx.reload()
+    if chosen.time_zone != stands.time_zone:
+        await starting.in_another_zone(tx)
     return chosen
 
 

@@ -15,7 +15,7 @@ from engine import indexing
 from engine.evaluation import run as evaluate
 from engine.evaluation import trouble
 from engine.segments import fill
-from engine.workflows import backfill, steps
+from engine.workflows import backfill, passing, steps
 from server.outbox import Options, Sender
 from storage.database import Database
 from storage.faults import Fault, fault
@@ -48,6 +48,8 @@ class Duty:
         self.heeds_news = heeds_news
         self.find = find
         self.do = do
+        # When the next of what waits for its time comes due, if `find` has told.
+        self.next_at: datetime | None = None
         # Accounts to look into, in the order in which they came up.
         self.accounts: dict[int, None] = {}
         self.news = asyncio.Event()
@@ -68,12 +70,20 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Optio
         lambda db, now: sender.due_accounts(now),
         lambda db, account_id, now: sender.take(account_id, now),
     )
+
+    async def due(db: Database, now: datetime) -> list[int]:
+        times = await steps.due_times(db)
+        stepping.next_at = min((at for at in times.values() if at > now), default=None)
+        return [account_id for account_id, at in times.items() if at <= now]
+
+    stepping = Duty("step", due, _step)
     duties = [
         Duty("evaluate", lambda db, now: evaluate.waiting(db, now), _evaluate),
         Duty("retry", lambda db, now: evaluate.waiting(db, now), _retry, heeds_news=False),
         Duty("backfill", lambda db, now: evaluate.waiting(db, now), _backfill),
+        Duty("pass", lambda db, now: passing.due_accounts(db, now), _pass),
         Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill),
-        Duty("step", lambda db, now: steps.due_accounts(db, now=now), _step),
+        stepping,
         Duty("index", lambda db, now: indexing.due_accounts(db), _index),
         send,
     ]
@@ -98,7 +108,7 @@ async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) ->
     pause, looked = FIRST_PAUSE, -POLL_SECONDS
     while not stop.is_set():
         try:
-            if loop.time() - looked >= POLL_SECONDS:
+            if loop.time() - looked >= POLL_SECONDS or _sleep(duty, clock()) == 0:
                 looked = loop.time()
                 duty.accounts |= dict.fromkeys(await duty.find(db, clock()))
             duty.news.clear()
@@ -110,7 +120,14 @@ async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) ->
             # What was being done may be half forgotten; the tables know.
             pause, looked = min(pause * 2, LONGEST_PAUSE), -POLL_SECONDS
         if not duty.accounts:
-            await _either(stop, duty.news, POLL_SECONDS)
+            await _either(stop, duty.news, _sleep(duty, clock()))
+
+
+def _sleep(duty: Duty, now: datetime) -> float:
+    """Seconds to wait for news: until the next thing comes due, and no longer than until the next look."""
+    if duty.next_at is None:
+        return POLL_SECONDS
+    return min(max((duty.next_at - now).total_seconds(), 0.0), POLL_SECONDS)
 
 
 async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:
@@ -149,6 +166,10 @@ async def _retry(db: Database, account_id: int, now: datetime) -> bool:
 
 async def _backfill(db: Database, account_id: int, now: datetime) -> bool:
     return await backfill.run_once(db, account_id, now=now)
+
+
+async def _pass(db: Database, account_id: int, now: datetime) -> bool:
+    return await passing.run_once(db, account_id, now=now)
 
 
 async def _fill(db: Database, account_id: int, now: datetime) -> bool:

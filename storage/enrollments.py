@@ -50,7 +50,10 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An enrollment to begin: `status` is ACTIVE, or FAILED with an `error` where a guard stopped it."""
+    """An enrollment to begin: `status` is ACTIVE, or FAILED with an `error` where a guard stopped it.
+
+    `epoch` counts the record's enrollments in the workflow; `occasion` is one that enrolls it once.
+    """
 
     workflow_id: int
     revision: int
@@ -59,6 +62,8 @@ class Entry:
     reason: dict[str, Any]
     status: str = "ACTIVE"
     error: dict[str, Any] | None = None
+    epoch: int = 1
+    occasion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,37 +101,22 @@ COLUMNS = """
            e.waiting, e.arrived, e.occasion, e.undone_at
 """
 
-# First time only, whoever else evaluates the same record now: the unique key decides, and one who comes
-# second waits for the first to commit. Rows come in (workflow, record) order, so two cannot deadlock.
+# Each epoch and each occasion once, and one active enrollment at a time, whoever else evaluates the same record now:
+# the unique keys decide, and one who comes second waits for the first to commit. Rows come in (workflow, record)
+# order, so two cannot deadlock.
 ENTER = Statement(
     "enrollments.enter",
     """
     INSERT INTO enrollment (account_id, id, workflow_id, revision, record_id, epoch, status, next_step, steps,
-                            depth, due_at, attempts, reason, error, enrolled_at, ended_at)
-    SELECT $1, n.id, n.workflow_id, n.revision, n.record_id, 1, n.status, 0, 0, n.depth,
+                            depth, due_at, attempts, reason, error, enrolled_at, ended_at, occasion)
+    SELECT $1, n.id, n.workflow_id, n.revision, n.record_id, n.epoch, n.status, 0, 0, n.depth,
            CASE WHEN n.status = 'ACTIVE' THEN $2::timestamptz END, 0, n.reason, n.error, $2,
-           CASE WHEN n.status = 'ACTIVE' THEN NULL ELSE $2::timestamptz END
+           CASE WHEN n.status = 'ACTIVE' THEN NULL ELSE $2::timestamptz END, n.occasion
       FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[], $8::text[], $9::jsonb[],
-                  $10::jsonb[])
-           AS n(id, workflow_id, revision, record_id, depth, status, reason, error)
-    ON CONFLICT (account_id, workflow_id, record_id, epoch) DO NOTHING
+                  $10::jsonb[], $11::bigint[], $12::text[])
+           AS n(id, workflow_id, revision, record_id, depth, status, reason, error, epoch, occasion)
+    ON CONFLICT DO NOTHING
     RETURNING id
-    """,
-)
-
-# A probe of the unique key for each pair, whatever the planner believes of the table: a subquery with a LIMIT
-# is no join that it could turn round.
-ENTERED = Statement(
-    "enrollments.entered",
-    """
-    SELECT k.n
-      FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS k(workflow_id, record_id, n)
-     CROSS JOIN LATERAL (
-           SELECT e.id FROM enrollment AS e
-            WHERE e.account_id = $1 AND e.workflow_id = k.workflow_id AND e.record_id = k.record_id
-              AND e.epoch = 1
-            LIMIT 1
-           ) AS e
     """,
 )
 
@@ -197,7 +187,7 @@ INSERT_STEPS = Statement(
 
 
 async def enter(tx: Transaction, entries: Sequence[Entry]) -> list[tuple[int, Entry]]:
-    """Begin enrollments; those that began, with their ids. Who was enrolled before is left as it is."""
+    """Begin enrollments; those that began, with their ids. What began before, or is active, is left as it is."""
     if not entries:
         return []
     ordered = sorted(entries, key=lambda entry: (entry.workflow_id, entry.record_id))
@@ -213,15 +203,11 @@ async def enter(tx: Transaction, entries: Sequence[Entry]) -> list[tuple[int, En
         [entry.status for entry in ordered],
         [entry.reason for entry in ordered],
         [entry.error for entry in ordered],
+        [entry.epoch for entry in ordered],
+        [entry.occasion for entry in ordered],
     )
     begun = {row["id"] for row in rows}
     return [pair for pair in zip(ids, ordered, strict=True) if pair[0] in begun]
-
-
-async def entered(reader: Queryable, pairs: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Those (workflow, record) that were enrolled at any time."""
-    rows = await reader.fetch(ENTERED, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
-    return {pairs[row["n"] - 1] for row in rows}
 
 
 async def due(reader: Queryable, now: datetime, limit: int) -> list[DueGroup]:

@@ -22,32 +22,32 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A workflow that is on, or an active segment, which has asked to hear of `ref`.
+    """A published workflow, or an active segment, which has asked to hear of `ref`.
 
-    `since`: the definitions' version from which on changes concern it. `loses`: whether it is told of records
-    that come to be out of reach, as a segment is, which they leave; nobody enrolls for that.
+    `since`: the definitions' version from which on changes concern it; None: it is off. `loses`: whether it is told
+    of records that come to be out of reach, as a segment is, which they leave; nobody enrolls for that.
     """
 
     ref: Ref
     listener_id: int
-    since: int = 0
+    since: int | None = 0
     loses: bool = False
 
 
 # From what changed to who listens: probes of the primary keys, so the cost follows those that name it and not
 # those that exist. An id is of one kind only, so kinds and ids need not be paired. A workflow that is off
-# hears nothing.
+# is told with that: enrollments in it may wait for what it refers to.
 LISTENING = Statement(
     "listeners.listening",
     """
-    SELECT t.kind, t.ref_id, t.path, t.workflow_id AS listener_id, w.enabled_version AS since, false AS loses
+    SELECT t.kind, t.ref_id, t.path, t.workflow_id AS listener_id, w.since, false AS loses
       FROM trigger_ref AS t
      CROSS JOIN LATERAL (
-           SELECT w.enabled, w.enabled_version FROM workflow AS w
+           SELECT CASE WHEN w.enabled THEN w.enabled_version END AS since FROM workflow AS w
             WHERE w.account_id = $1 AND w.id = t.workflow_id
             LIMIT 1
            ) AS w
-     WHERE t.account_id = $1 AND t.kind = ANY($2::text[]) AND t.ref_id = ANY($3::bigint[]) AND w.enabled
+     WHERE t.account_id = $1 AND t.kind = ANY($2::text[]) AND t.ref_id = ANY($3::bigint[])
      UNION ALL
     SELECT f.kind, f.ref_id, f.path, f.segment_id AS listener_id, 0 AS since, true AS loses
       FROM segment_ref AS f

@@ -1,6 +1,6 @@
 """What is to be examined without a change: all records of a new filter, and those for which the clock decides."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,7 +62,7 @@ END_FILL = Statement(
 DUE = Statement(
     "match_states.due",
     """
-    SELECT s.listener_id, s.record_id FROM match_state AS s
+    SELECT s.listener_id, s.record_id, s.next_check_at FROM match_state AS s
      WHERE s.account_id = $1 AND s.next_check_at <= $2
      ORDER BY s.next_check_at, s.listener_id, s.record_id LIMIT $3
     """,
@@ -87,6 +87,19 @@ CLEAR = Statement(
                SELECT (SELECT g.ctid FROM match_state AS g
                         WHERE g.account_id = $1 AND g.listener_id = n.listener_id AND g.record_id = n.record_id)
                  FROM unnest($2::bigint[], $3::bigint[]) AS n(listener_id, record_id)))
+    """,
+)
+
+NOTED = Statement(
+    "match_states.noted",
+    """
+    SELECT k.n, s.next_check_at
+      FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS k(listener_id, record_id, n)
+     CROSS JOIN LATERAL (
+           SELECT s.next_check_at FROM match_state AS s
+            WHERE s.account_id = $1 AND s.listener_id = k.listener_id AND s.record_id = k.record_id
+            LIMIT 1
+           ) AS s
     """,
 )
 
@@ -118,15 +131,22 @@ async def end_fill(tx: Transaction, segment_ids: Collection[int]) -> None:
     await tx.execute(END_FILL, list(segment_ids))
 
 
-async def due(reader: Queryable, now: datetime, limit: int) -> list[tuple[int, int]]:
-    """Up to `limit` (listener, record) whose time has come, the longest overdue first."""
-    return [(row["listener_id"], row["record_id"]) for row in await reader.fetch(DUE, now, limit)]
+async def due(reader: Queryable, now: datetime, limit: int) -> list[tuple[int, int, datetime]]:
+    """Up to `limit` (listener, record, when) whose time has come, the longest overdue first."""
+    rows = await reader.fetch(DUE, now, limit)
+    return [(row["listener_id"], row["record_id"], row["next_check_at"]) for row in rows]
+
+
+async def noted(reader: Queryable, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], datetime]:
+    """When each (listener, record) is to be examined, where it is."""
+    rows = await reader.fetch(NOTED, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return {pairs[row["n"] - 1]: row["next_check_at"] for row in rows}
 
 
 async def note(tx: Transaction, found: Mapping[tuple[int, int], datetime | None]) -> None:
     """When to examine each (listener, record) again; None: not before something changes.
 
-    The transaction holds the segments that are listeners.
+    The transaction holds the segments and workflows that are listeners.
     """
     later = sorted((pair, at) for pair, at in found.items() if at is not None)
     never = sorted(pair for pair, at in found.items() if at is None)

@@ -1,4 +1,4 @@
-"""Definitions that name a segment, wherever in them it stands."""
+"""Definitions that name a segment or a workflow, wherever in them it stands."""
 
 from storage.database import Queryable
 from storage.statements import Statement
@@ -13,7 +13,7 @@ NAMING = Statement(
        AND jsonb_path_exists(s.definition, '$.** ? (@ == $name)', jsonb_build_object('name', $2::text))
      UNION ALL
     SELECT 'workflow' AS kind, w.id, w.name FROM workflow AS w
-     WHERE w.account_id = $1
+     WHERE w.account_id = $1 AND w.deleted_at IS NULL
        AND (jsonb_path_exists(w.draft, '$.** ? (@ == $name)', jsonb_build_object('name', $2::text))
             OR EXISTS (
                SELECT FROM workflow_revision AS r

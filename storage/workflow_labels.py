@@ -15,12 +15,14 @@ NAMING = Statement(
     SELECT w.id, w.name, w.object_type_id, w.draft_version, w.published_revision, NULL::bigint AS revision,
            w.draft AS definition
       FROM workflow AS w
-     WHERE w.account_id = $1 AND jsonb_path_exists(w.draft, '$.** ? (@ == $names[*])', $2)
+     WHERE w.account_id = $1 AND w.deleted_at IS NULL
+       AND jsonb_path_exists(w.draft, '$.** ? (@ == $names[*])', $2)
     UNION ALL
     SELECT w.id, w.name, w.object_type_id, w.draft_version, w.published_revision, r.revision, r.definition
       FROM workflow_revision AS r
            JOIN workflow AS w ON w.account_id = $1 AND w.id = r.workflow_id
-     WHERE r.account_id = $1 AND jsonb_path_exists(r.definition, '$.** ? (@ == $names[*])', $2)
+     WHERE r.account_id = $1 AND w.deleted_at IS NULL
+       AND jsonb_path_exists(r.definition, '$.** ? (@ == $names[*])', $2)
        AND (r.revision = w.published_revision
             OR EXISTS (SELECT FROM enrollment AS e
                         WHERE e.account_id = $1 AND e.workflow_id = r.workflow_id AND e.revision = r.revision

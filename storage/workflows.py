@@ -26,17 +26,23 @@ class WorkflowRow:
     created_at: datetime
     updated_at: datetime
     created_by: int | None
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunningRow:
-    """What running a published workflow needs to know of it."""
+    """What running a published workflow needs to know of it.
+
+    `state_version`: what was noted of its triggers under an earlier version of the definitions says nothing.
+    """
 
     id: int
     object_type_id: int
     published_revision: int
     enabled: bool
     enabled_version: int | None
+    enabled_at: datetime | None = None
+    state_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class RevisionRow:
 
 _WORKFLOW = """
            w.id, w.name, w.object_type_id, w.draft, w.draft_version, w.published_revision, w.enabled,
-           w.enabled_at, w.enabled_version, w.created_at, w.updated_at, w.created_by
+           w.enabled_at, w.enabled_version, w.created_at, w.updated_at, w.created_by, w.deleted_at
 """
 
 # Whoever comes second with a name finds nothing returned.
@@ -76,7 +82,7 @@ LISTING = Statement(
     "workflows.listing",
     f"""
     SELECT {_WORKFLOW}
-      FROM workflow AS w WHERE w.account_id = $1 AND w.id > $2 ORDER BY w.id LIMIT $3
+      FROM workflow AS w WHERE w.account_id = $1 AND w.id > $2 AND w.deleted_at IS NULL ORDER BY w.id LIMIT $3
     """,
 )
 
@@ -88,7 +94,10 @@ NAMED = Statement(
 # Editors of one workflow wait for each other here; the version that they read is then compared.
 LOCK = Statement(
     "workflows.lock",
-    f"SELECT {_WORKFLOW} FROM workflow AS w WHERE w.account_id = $1 AND w.id = $2 FOR UPDATE",
+    f"""
+    SELECT {_WORKFLOW}
+      FROM workflow AS w WHERE w.account_id = $1 AND w.id = $2 AND w.deleted_at IS NULL FOR UPDATE
+    """,
 )
 
 UPDATE = Statement(
@@ -103,7 +112,7 @@ UPDATE = Statement(
 PUBLISH = Statement(
     "workflows.publish",
     """
-    UPDATE workflow AS w SET published_revision = $3, updated_at = $4
+    UPDATE workflow AS w SET published_revision = $3, updated_at = $4, state_version = $5
      WHERE w.account_id = $1 AND w.id = $2
     """,
 )
@@ -119,7 +128,8 @@ INSERT_REVISION = Statement(
 ENABLE = Statement(
     "workflows.enable",
     """
-    UPDATE workflow AS w SET enabled = true, enabled_at = $3, enabled_version = $4, updated_at = $3
+    UPDATE workflow AS w
+       SET enabled = true, enabled_at = $3, enabled_version = $4, state_version = $4, updated_at = $3
      WHERE w.account_id = $1 AND w.id = $2
     """,
 )
@@ -127,6 +137,30 @@ ENABLE = Statement(
 DISABLE = Statement(
     "workflows.disable",
     "UPDATE workflow AS w SET enabled = false, updated_at = $3 WHERE w.account_id = $1 AND w.id = $2",
+)
+
+ENABLED = Statement(
+    "workflows.enabled", "SELECT w.id FROM workflow AS w WHERE w.account_id = $1 AND w.enabled ORDER BY w.id"
+)
+
+# What is left is its history, and what that names.
+DELETE = Statement(
+    "workflows.delete",
+    """
+    UPDATE workflow AS w SET deleted_at = $3, enabled = false, updated_at = $3
+     WHERE w.account_id = $1 AND w.id = $2
+    """,
+)
+
+# Looks at one workflow whose answers hang on what is kept of it follow each other. In id order, always behind segments.
+HOLD = Statement(
+    "workflows.hold",
+    """
+    SELECT w.id FROM workflow AS w
+     WHERE w.account_id = $1 AND w.id = ANY($2::bigint[])
+     ORDER BY w.id
+       FOR NO KEY UPDATE
+    """,
 )
 
 REVISIONS = Statement(
@@ -146,7 +180,8 @@ REVISIONS = Statement(
 RUNNING = Statement(
     "workflows.running",
     """
-    SELECT w.id, w.object_type_id, w.published_revision, w.enabled, w.enabled_version
+    SELECT w.id, w.object_type_id, w.published_revision, w.enabled, w.enabled_version, w.enabled_at,
+           w.state_version
       FROM workflow AS w
      WHERE w.account_id = $1 AND w.id = ANY($2::bigint[]) AND w.published_revision IS NOT NULL
     """,
@@ -216,7 +251,12 @@ async def publish(
 ) -> None:
     """Write a revision, and let `refs` alone lead to the workflow from now on."""
     await tx.execute(INSERT_REVISION, workflow_id, revision, definition, tx.now, tx.actor.user_id)
-    await tx.execute(PUBLISH, workflow_id, revision, tx.now)
+    await tx.execute(PUBLISH, workflow_id, revision, tx.now, tx.catalogue.version)
+    await refer(tx, workflow_id, refs)
+
+
+async def refer(tx: Transaction, workflow_id: int, refs: Sequence[Ref]) -> None:
+    """Let `refs` alone lead to a workflow from now on."""
     await tx.execute(CLEAR_REFS, workflow_id)
     await tx.execute(
         INSERT_REFS,
@@ -235,6 +275,22 @@ async def enable(tx: Transaction, workflow_id: int, version: int) -> None:
 async def disable(tx: Transaction, workflow_id: int) -> None:
     """Turn a workflow off."""
     await tx.execute(DISABLE, workflow_id, tx.now)
+
+
+async def enabled(reader: Queryable) -> list[int]:
+    """The workflows that are on."""
+    return [row["id"] for row in await reader.fetch(ENABLED)]
+
+
+async def delete(tx: Transaction, workflow_id: int) -> None:
+    """A workflow is there no more, but in histories."""
+    await tx.execute(DELETE, workflow_id, tx.now)
+
+
+async def hold(tx: Transaction, workflow_ids: Sequence[int]) -> None:
+    """Hold workflows until the commit: nobody else looks at their records meanwhile."""
+    if workflow_ids:
+        await tx.fetch(HOLD, sorted(workflow_ids))
 
 
 async def revisions(reader: Queryable, keys: Sequence[tuple[int, int]]) -> list[RevisionRow | None]:

@@ -8,7 +8,7 @@ from typing import Any
 from engine import accounts, records
 from engine.batches import Mode
 from engine.evaluation import run as evaluate
-from engine.workflows import backfill, commands, steps
+from engine.workflows import backfill, commands, passing, steps
 from storage import enrollment_pages
 from storage.changes import EventKind, LoggedEvent, read
 from storage.database import Database
@@ -83,6 +83,7 @@ class Flows(Graph):
             now = now or self.tick()
             batches = await evaluate.run_all(self.db, now=now)
             await backfill.run_all(self.db, now=now)
+            batches += await passing.run_all(self.db, now=now)
             if not await steps.run_due(self.db, now=now) and not batches:
                 return
 

@@ -7,7 +7,7 @@ import pytest
 from engine import properties
 from engine.evaluation import run as evaluate
 from engine.problems import Problem, Refused
-from engine.workflows import commands, enrolling, steps
+from engine.workflows import commands, rules, steps
 from engine.workflows.commands import NotPublished, StaleDraft, WorkflowBroken, WorkflowNameTaken
 from storage.changes import EventKind
 from storage.database import Database
@@ -190,7 +190,7 @@ async def test_what_one_workflow_changes_enrolls_in_another(crm: Flows) -> None:
 async def test_a_chain_that_is_too_long_is_taken_for_a_loop_and_says_so(
     crm: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enrolling, "DEEPEST", 2)
+    monkeypatch.setattr(rules, "DEEPEST", 2)
     chain = [
         await crm.make("contacts", equals("city", str(n)), set_property("city", str(n + 1)), name=f"nr {n}")
         for n in range(4)

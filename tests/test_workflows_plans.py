@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from storage import enrollment_pages, enrollments, listeners, walks, workflows
+from storage import (
+    enrollment_pages,
+    enrollments,
+    listeners,
+    match_states,
+    passes,
+    standings,
+    trigger_states,
+    walks,
+    workflows,
+)
 from storage.database import Database
 from tests.flows import flows
 from tests.graph import T0
@@ -43,6 +53,18 @@ FILL = (
     INSERT INTO workflow_revision (account_id, workflow_id, revision, definition, published_at)
     SELECT $1, n, 1, '{}', $2 FROM generate_series(1, $3::int / 10) AS n
     """,
+    """
+    INSERT INTO trigger_state (account_id, workflow_id, record_id, held, version)
+    SELECT $1, n % 100, n, '{}', 1 FROM generate_series(1, $3::int) AS n WHERE $2::timestamptz IS NOT NULL
+    """,
+    """
+    INSERT INTO match_state (account_id, listener_id, record_id, next_check_at)
+    SELECT $1, n % 100, n, $2 FROM generate_series(1, $3::int) AS n
+    """,
+    """
+    INSERT INTO property_history (account_id, record_id, version, at, changed, source)
+    SELECT $1, n, 1, $2, '{}', 'API' FROM generate_series(1, $3::int) AS n
+    """,
     # A hub, and what stands beside it.
     """
     INSERT INTO association (account_id, from_id, to_object_type_id, to_id, type_id, created_at, source)
@@ -53,7 +75,19 @@ FILL = (
 MOVES = {str(n): ["ACTIVE", 1, 1, None, T0, 0, None, None] for n in BATCH}
 
 CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "entered": (enrollments.ENTERED, ([n % 100 for n in BATCH], BATCH)),
+    "standing": (standings.OF_PAIRS, ([n % 100 for n in BATCH], BATCH, T0, 30)),
+    "leave": (standings.LEAVE, (BATCH, {str(n): ["UNENROLLED", None] for n in BATCH}, T0)),
+    "active of": (standings.ACTIVE_OF, (BATCH, None)),
+    "active of some": (standings.ACTIVE_OF, (BATCH, [17, 18])),
+    "active in": (standings.ACTIVE_IN, (30, 10)),
+    "awaiting": (standings.AWAITING, (BATCH,)),
+    "arrive": (standings.ARRIVE, (BATCH, {str(n): [0, {}] for n in BATCH}, T0)),
+    "running on": (standings.RUNNING_ON, (30,)),
+    "ever": (standings.EVER_PAGE, (30, 0, 100)),
+    "held": (trigger_states.HELD, ([n % 100 for n in BATCH], BATCH, [1] * len(BATCH))),
+    "noted": (match_states.NOTED, ([n % 100 for n in BATCH], BATCH)),
+    "makers": (passes.MAKERS, (BATCH,)),
+    "of import": (passes.OF_IMPORT, (BATCH, "7")),
     "due": (enrollments.DUE, (T0, 1_000)),
     "claim": (enrollments.CLAIM, (BATCH, 0, T0)),
     "move": (enrollments.MOVE, (BATCH, MOVES)),

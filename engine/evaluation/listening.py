@@ -5,7 +5,7 @@ time and one too few loses an enrollment or a member.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -22,6 +22,10 @@ from storage.walks import WalkRow
 # occurred to it.
 PROPERTY, ASSOCIATION, RECORD, SEGMENT = "PROPERTY", "ASSOCIATION", "RECORD", "SEGMENT"
 WORKFLOW, CHANGED, CONNECTED, EVENT = "WORKFLOW", "CHANGED", "CONNECTED", "EVENT"
+# These are never looked up by a change. VALUE: a property of which a workflow waits to become something, see
+# `Catalogue.watched`. IMPORT: an object type of which imports are awaited. AWAITED: a segment that an enrollment waits
+# for its record to join or to leave; whoever waits is found by the record.
+VALUE, IMPORT, AWAITED = "VALUE", "IMPORT", "AWAITED"
 
 Key: TypeAlias = tuple[str, int]
 
@@ -33,12 +37,18 @@ _GONE = (ChangeKind.ARCHIVED, ChangeKind.MERGED)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The change for which a record is examined. `told` is how enrollments and members tell of it."""
+    """The change for which a record is examined. `told` is how enrollments and members tell of it.
+
+    `changes`: those of the record itself, for who waits for a change rather than for what it leads to. `due`: when
+    the clock was to be looked at, where that time has come.
+    """
 
     told: Mapping[str, Any]
     at: datetime
     depth: int
     version: int
+    changes: tuple[QueuedChange, ...] = ()
+    due: datetime | None = None
 
 
 # {listener: {record: why it is examined}}
@@ -85,7 +95,7 @@ def keys(change: QueuedChange, catalogue: Catalogue) -> Iterator[Key]:
 
 def heard(change: QueuedChange, listener: Listener) -> bool:
     """Whether a change whose key the listener named concerns it."""
-    if change.version < listener.since:
+    if listener.since is None or change.version < listener.since:
         return False
     if change.kind is ChangeKind.CREATED:
         # What it is associated with is told by changes of its own.
@@ -109,12 +119,14 @@ def candidates(
     far: dict[tuple[int, tuple[int, ...]], tuple[set[int], Cause]] = {}
     for change in changes:
         cause = cause_of(change)
+        itself = replace(cause, changes=(change,))
         for key in keys(change, catalogue):
             for listener in matters(change, key, by_key.get(key, ())):
                 if not heard(change, listener):
                     continue
                 if not listener.ref.path:
-                    offer(near, listener.listener_id, change.record_id, cause)
+                    near_cause = cause if listener.loses else itself
+                    offer(near, listener.listener_id, change.record_id, near_cause)
                     continue
                 way = (change.record_id, listener.ref.path)
                 known = far.get(way)
@@ -159,4 +171,16 @@ def _milder(one: Cause, other: Cause) -> Cause:
         return one
     milder = one if one.depth <= other.depth else other
     # A later version: a workflow that was turned on again since both is told apart from either by it.
-    return Cause(milder.told, milder.at, milder.depth, max(one.version, other.version))
+    return Cause(
+        milder.told,
+        milder.at,
+        milder.depth,
+        max(one.version, other.version),
+        _both(one.changes, other.changes),
+        one.due or other.due,
+    )
+
+
+def _both(one: tuple[QueuedChange, ...], other: tuple[QueuedChange, ...]) -> tuple[QueuedChange, ...]:
+    # A change may be heard of under several keys, one after the other.
+    return one if not other or one[-1:] == other else (*one, *other)

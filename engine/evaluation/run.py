@@ -14,6 +14,7 @@ from engine.evaluation.listening import Candidates, Cause
 from engine.evaluation.trouble import Careful, Item, Kind, Look, Work
 from engine.segments import follow as segments
 from engine.segments import hand
+from engine.workflows import awaiting, leaving
 from engine.workflows import enrolling as workflows
 from storage import changes, listeners, match_states, troubles, walks
 from storage.changes import QueuedChange
@@ -77,12 +78,22 @@ async def _batch(db: Database, account_id: int, now: datetime) -> bool:
         found, fresh = await _listen(tx, claimed)
         left = await walking.follow(tx, [*begun, *fresh], found, NEIGHBOURS_A_BATCH)
         await walks.keep(tx, left)
-        clock = Cause({"kind": "CLOCK"}, now, 0, tx.catalogue.version)
-        for listener_id, record_id in due:
-            listening.offer(found, listener_id, record_id, clock)
+        for listener_id, record_id, at in due:
+            listening.offer(found, listener_id, record_id, _clock(tx, at))
         await _examine(db, tx, found)
-        await hand.lose_and_regain(tx, claimed)
+        await _pass_on(db, tx, claimed)
     return True
+
+
+def _clock(tx: Transaction, due: datetime) -> Cause:
+    return Cause({"kind": "CLOCK"}, tx.now, 0, tx.catalogue.version, due=due)
+
+
+async def _pass_on(db: Database, tx: Transaction, claimed: Sequence[QueuedChange]) -> None:
+    """What changes do to members by hand and to enrollments, whoever listens."""
+    await hand.lose_and_regain(tx, claimed)
+    await leaving.gone(tx, claimed)
+    await awaiting.call(db, tx, claimed)
 
 
 async def _listen(tx: Transaction, claimed: Sequence[QueuedChange]) -> tuple[Candidates, list[WalkRow]]:
@@ -101,7 +112,7 @@ async def _examine(db: Database, tx: Transaction, found: Candidates) -> None:
         tx, {key: found[key] for key in found if key not in tx.catalogue.segments}
     )
     of_segments, of_workflows = following.asked(), enrolling.asked()
-    if not of_segments and not of_workflows:
+    if not (of_segments or of_workflows or enrolling.idle):
         return
     # Who is in them now is read meanwhile: nobody else changes that.
     reading = asyncio.create_task(segments.members(tx, following))
@@ -111,12 +122,15 @@ async def _examine(db: Database, tx: Transaction, found: Candidates) -> None:
         # filter that it met at no time.
         async with db.snapshot(tx.account_id) as reader:
             answers = await filters.foreseen(reader, tx.catalogue, [*of_segments, *of_workflows], now=tx.now)
+            # The transaction runs one statement at a time.
+            await asyncio.wait([reading])
+            decided = await workflows.decide(reader, tx, enrolling, answers[len(of_segments) :])
     finally:
-        # Whatever happened: the transaction runs one statement at a time, and an error here is told below.
+        # Whatever happened, it is not left running; an error here is told below.
         await asyncio.wait([reading])
         reading.exception()
     await segments.settle(tx, following, answers[: len(of_segments)], reading.result())
-    await workflows.settle(tx, enrolling, answers[len(of_segments) :])
+    await workflows.settle(tx, decided)
 
 
 async def _carefully(
@@ -134,7 +148,7 @@ async def _carefully(
         for look in work.looks:
             listening.offer(found, look.work.listener_id, look.work.record_id, look.work.cause)
         await _look(db, careful, work, found)
-        await _do_by_hand(careful, [*heard, *work.by_hand])
+        await _do_by_hand(db, careful, [*heard, *work.by_hand])
         await careful.keep()
     careful.tell()
     return True
@@ -143,8 +157,10 @@ async def _carefully(
 async def _claim(tx: Transaction) -> Work:
     claimed = await changes.claim(tx, CHANGES_A_BATCH)
     begun = await walks.claim(tx, WALKS_A_BATCH)
-    clock = Cause({"kind": "CLOCK"}, tx.now, 0, tx.catalogue.version)
-    due = [Look(*pair, clock) for pair in await match_states.due(tx, tx.now, DUE_A_BATCH)]
+    due = [
+        Look(listener_id, record_id, _clock(tx, at))
+        for listener_id, record_id, at in await match_states.due(tx, tx.now, DUE_A_BATCH)
+    ]
     return Work([Item(one) for one in claimed], [Item(one) for one in begun], [Item(one) for one in due])
 
 
@@ -199,8 +215,8 @@ async def _look(db: Database, careful: Careful, work: Work, found: Candidates) -
     await careful.each(sorted(found), by_listener, alone)
 
 
-async def _do_by_hand(careful: Careful, items: Sequence[Item[QueuedChange]]) -> None:
+async def _do_by_hand(db: Database, careful: Careful, items: Sequence[Item[QueuedChange]]) -> None:
     async def pass_on(some: Sequence[Item[QueuedChange]]) -> None:
-        await hand.lose_and_regain(careful.tx, [item.work for item in some])
+        await _pass_on(db, careful.tx, [item.work for item in some])
 
     await careful.each(items, pass_on, careful.putting(Kind.BY_HAND))

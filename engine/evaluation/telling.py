@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from engine.evaluation.listening import AWAITED
 from storage import listeners
 from storage.changes import AssociationChanges, ChangeKind
 from storage.database import Transaction
@@ -32,7 +33,8 @@ async def pass_on(tx: Transaction, reference: str, changes: Sequence[Association
     A circle of workflows and segments must not begin anew each time that it goes through a segment; but what one
     deep cause led to says nothing of what others did in the same batch.
     """
-    keys = sorted({(reference, change.type_id) for change in changes})
+    kinds = (reference, AWAITED)
+    keys = sorted({(kind, change.type_id) for kind in kinds for change in changes})
     heard = await listeners.listening(tx, keys) if keys else []
-    referred = {listener.ref.ref_id for listener in heard if listener.ref.kind == reference}
+    referred = {listener.ref.ref_id for listener in heard if listener.ref.kind in kinds}
     tx.changes.extend(change for change in changes if change.type_id in referred)

@@ -35,7 +35,7 @@ class Kind(enum.StrEnum):
     WALK = "WALK"
     # The look of one listener at one record.
     LOOK = "LOOK"
-    # What a change does to segments that are made by hand; the rest of it has been done.
+    # What a change does to segments that are made by hand, and to enrollments; the rest of it has been done.
     BY_HAND = "BY_HAND"
 
 
@@ -207,6 +207,8 @@ def to_json(work: QueuedChange | WalkRow | Look) -> dict[str, Any]:
         case Look(listener_id, record_id, cause):
             kept: dict[str, Any] = {"told": dict(cause.told), "depth": cause.depth, "version": cause.version}
             kept["at"] = cause.at.isoformat()
+            kept["changes"] = [to_json(one) for one in cause.changes]
+            kept["due"] = None if cause.due is None else cause.due.isoformat()
             return {"listener_id": listener_id, "record_id": record_id, "cause": kept}
 
 
@@ -227,6 +229,7 @@ def look(work: Mapping[str, Any]) -> Look:
     """A look, as it was kept."""
     kept = work["cause"]
     at = datetime.fromisoformat(kept["at"])
-    return Look(
-        work["listener_id"], work["record_id"], Cause(kept["told"], at, kept["depth"], kept["version"])
-    )
+    due = None if kept.get("due") is None else datetime.fromisoformat(kept["due"])
+    changes = tuple(change(one) for one in kept.get("changes", ()))
+    cause = Cause(kept["told"], at, kept["depth"], kept["version"], changes, due)
+    return Look(work["listener_id"], work["record_id"], cause)

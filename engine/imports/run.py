@@ -10,7 +10,7 @@ from engine.imports.files import Row, Table
 from engine.imports.problems import FileUnreadable
 from engine.problems import Problem
 from engine.values import tidy
-from storage import imports
+from storage import imports, passes
 from storage.database import Actor, Database, Transaction
 from storage.faults import Fault, fault
 from storage.imports import RowErrorRow
@@ -120,6 +120,8 @@ async def run(
     finally:
         async with db.transaction(account_id, now=clock(), actor=actor) as tx:
             await imports.end(tx, number, status)
+            if status == "DONE":
+                await passes.import_finished(tx, number)
     return report
 
 

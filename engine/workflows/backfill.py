@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.evaluation.listening import Cause
-from engine.workflows import enrolling, published
+from engine.workflows import passing, published
+from engine.workflows.bound import Met
+from engine.workflows.conditions import Conditions
+from engine.workflows.published import Published
 from storage import backfills, walks
 from storage.backfills import BackfillRow
 from storage.database import Actor, Database, Transaction
@@ -25,7 +28,7 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
         held = await backfills.claim(tx)
         if held is None:
             return False
-        await _part(tx, held)
+        await _part(db, tx, held)
     return True
 
 
@@ -36,23 +39,30 @@ async def run_all(db: Database, *, now: datetime) -> None:
             pass
 
 
-async def _part(tx: Transaction, held: BackfillRow) -> None:
+async def _part(db: Database, tx: Transaction, held: BackfillRow) -> None:
     (workflow,) = await published.load(tx, tx.catalogue, [held.workflow_id])
+    conditions = workflow.conditions
     page = await backfills.record_page(tx, workflow.object_type_id, held.after_id, RECORDS_A_BATCH)
-    met = await _meeting(tx, workflow, page)
+    if conditions is None or not conditions.met:
+        await backfills.end(tx, workflow.id)
+        return
+    met = await _meeting(tx, workflow, conditions, page)
     cause = Cause({"kind": "TURNED_ON"}, tx.now, 0, tx.catalogue.version)
-    entries = [enrolling.entry(workflow, record_id, trigger, cause) for record_id, trigger in met.items()]
-    enrolled = await enrolling.begin(tx, entries, {workflow.id: workflow.object_type_id})
-    if len(page) < RECORDS_A_BATCH or workflow.filters is None:
+    enrolled = await passing.look(db, tx, {workflow.id: dict.fromkeys(met, cause)})
+    if len(page) < RECORDS_A_BATCH:
         await backfills.end(tx, workflow.id)
     else:
         await backfills.move(tx, workflow.id, page[-1], enrolled)
 
 
-async def _meeting(tx: Transaction, workflow: published.Published, page: Sequence[int]) -> dict[int, int]:
-    """{record: number of the first trigger that it meets}, asked of SQL: a part is large, and nobody waits."""
-    found: dict[int, int] = {}
-    for n, filter_ in enumerate(workflow.filters or ()):
+async def _meeting(
+    tx: Transaction, workflow: Published, conditions: Conditions, page: Sequence[int]
+) -> list[int]:
+    """Those of a page that meet any of the filters, asked of SQL: a part is large, and few of it may meet them."""
+    found = set[int]()
+    for n in conditions.met:
+        trigger = conditions.numbered[n]
+        assert isinstance(trigger, Met)  # such are meant
         rest = [record_id for record_id in page if record_id not in found]
-        found |= dict.fromkeys(await facts.met(tx, filter_, workflow.object_type_id, rest, now=tx.now), n)
-    return found
+        found |= await facts.met(tx, trigger.own, workflow.object_type_id, rest, now=tx.now)
+    return sorted(found)

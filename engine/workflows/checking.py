@@ -8,9 +8,9 @@ from typing import Any
 
 from engine import filters
 from engine.problems import Problem, Refused
-from engine.workflows import triggers, windows
+from engine.workflows import conditions, windows
 from engine.workflows.actions import bind
-from engine.workflows.definition import Definition, compiled, dump, kind, load, program
+from engine.workflows.definition import Definition, compiled, dump, load, program
 from engine.workflows.definition.places import Place, filters_in, replaced
 from storage.catalogue import Catalogue, ObjectTypeRow
 from storage.filters.tree import Filter
@@ -78,15 +78,7 @@ def problems(definition: Definition, object_type: ObjectTypeRow, catalogue: Cata
     if not definition.triggers:
         yield TriggerMissing(path=("triggers",))
     yield from _size_problems(definition)
-    for key, several in (
-        ("triggers", definition.triggers),
-        ("reenrollmentTriggers", definition.reenrollment_triggers),
-    ):
-        for n, trigger in enumerate(several):
-            try:
-                triggers.bind(trigger, object_type, catalogue)
-            except (Problem, Refused) as error:
-                yield from _at(error, key, n, kind(trigger))
+    yield from conditions.problems(definition, object_type, catalogue)
     nodes = compiled(definition.actions)
     yield from program.problems(nodes)
     for node in nodes:
@@ -94,10 +86,6 @@ def problems(definition: Definition, object_type: ObjectTypeRow, catalogue: Cata
             bind(node.action, object_type, catalogue)
         except (Problem, Refused) as error:
             yield from _at(error, *node.path)
-    for key, where in (("suppressWhen", definition.suppress_when), ("goal", definition.goal)):
-        if where is not None:
-            for problem in filters.problems(where, object_type, catalogue):
-                yield problem.at(key)
     for problem in windows.problems(definition.timing):
         yield problem.at("timing")
 

@@ -1,19 +1,25 @@
-"""What people do with workflows: write a draft, publish it, turn it on and off."""
+"""What people do with workflows: write a draft, publish it, turn it on and off, delete it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from engine import ids, naming
-from engine.evaluation import listening
 from engine.problems import NotFound, Problem, Refused, UnknownObjectType
-from engine.workflows import checking, triggers
-from engine.workflows.definition import load
-from storage import backfills
+from engine.segments.uses import SegmentUse
+from engine.workflows import awaiting, checking, conditions, leaving, published, starting
+from engine.workflows.by_hand import enroll, unenroll
+from engine.workflows.conditions import Conditions
+from engine.workflows.definition import compiled, load
+from storage import backfills, segment_uses, standings
 from storage import workflows as stored
 from storage.catalogue import ObjectTypeRow
 from storage.changes import Event, EventKind
 from storage.database import Transaction
+from storage.listeners import Ref
+from storage.standings import Leaving
 from storage.workflows import WorkflowRow
+
+__all__ = ["create", "delete", "enroll", "publish", "set_enabled", "unenroll", "update"]
 
 
 class WorkflowNameTaken(Problem):
@@ -30,6 +36,14 @@ class NotPublished(Problem):
 
 class WorkflowBroken(Problem):
     """The workflow "{name}" names what is not there (any more): {reason}"""
+
+
+class WorkflowUsed(Problem):
+    """The workflow "{name}" is used by {uses}; remove it there first."""
+
+
+# How many enrollments of a workflow that is deleted end with one statement.
+ENDED_AT_ONCE = 5_000
 
 
 async def create(tx: Transaction, name: str, object_type: str, definition: Mapping[str, Any]) -> WorkflowRow:
@@ -87,6 +101,8 @@ async def publish(tx: Transaction, workflow_id: int, version: int | None) -> Wor
     Raises `StaleDraft`, and `Refused` where the draft names what is not there any more.
     """
     held = await _hold(tx, workflow_id)
+    # What is noted of triggers from now on is noted of the new ones.
+    await tx.redefine()
     if version not in (None, held.draft_version):
         raise StaleDraft(read=version, version=held.draft_version, path=("version",))
     object_type = _type(tx, held)
@@ -94,10 +110,16 @@ async def publish(tx: Transaction, workflow_id: int, version: int | None) -> Wor
     found = list(checking.problems(definition, object_type, tx.catalogue))
     if found:
         raise Refused(found)
-    bound = [triggers.bind(trigger, object_type, tx.catalogue) for trigger in definition.triggers]
+    bound = conditions.bind(definition, object_type, tx.catalogue)
     revision = (held.published_revision or 0) + 1
-    refs = listening.refs(bound, object_type.id, tx.catalogue)
-    await stored.publish(tx, workflow_id, revision, held.draft, refs)
+    refs = conditions.refs(bound, object_type.id, tx.catalogue)
+    refs |= awaiting.refs(compiled(definition.actions), object_type, tx.catalogue)
+    refs |= await _awaited(tx, held)
+    await stored.publish(tx, workflow_id, revision, held.draft, conditions.ordered(refs))
+    # Some changes of properties tell more when somebody waits for them.
+    await tx.reload()
+    if held.enabled:
+        await starting.start(tx, workflow_id, bound)
     _tell(tx, EventKind.WORKFLOW_PUBLISHED, workflow_id, held.object_type_id, {"revision": revision})
     return await _read(tx, workflow_id)
 
@@ -115,15 +137,16 @@ async def set_enabled(
     if not enabled:
         if held.enabled:
             await stored.disable(tx, workflow_id)
-            await backfills.end(tx, workflow_id)
+            await starting.stop(tx, workflow_id)
             _tell(tx, EventKind.WORKFLOW_TURNED_OFF, workflow_id, held.object_type_id, {})
         return await _read(tx, workflow_id)
-    await _runnable(tx, held)
+    bound = await _runnable(tx, held)
     if not held.enabled:
         # Exclusive: writers that are under way end first, later ones see the new version. So each change is
         # clearly from before, and none of the evaluator's business, or from after.
         await tx.redefine()
         await stored.enable(tx, workflow_id, tx.catalogue.version)
+        await starting.start(tx, workflow_id, bound)
     if enroll_existing:
         await backfills.begin(tx, workflow_id)
     if not held.enabled or enroll_existing:
@@ -132,7 +155,46 @@ async def set_enabled(
     return await _read(tx, workflow_id)
 
 
-async def _runnable(tx: Transaction, held: WorkflowRow) -> None:
+async def delete(tx: Transaction, workflow_id: int) -> WorkflowRow:
+    """Delete a workflow; what it was. Its active enrollments end; its history stays. For a `defining` transaction.
+
+    Raises `NotFound`, and `WorkflowUsed` with everybody whose definition names it.
+    """
+    held = await _hold(tx, workflow_id)
+    await tx.redefine()
+    found = [
+        SegmentUse(kind, ids.encode(kind, number), name)
+        for kind, number, name in await segment_uses.naming(tx, ids.encode("workflow", workflow_id))
+        if (kind, number) != ("workflow", workflow_id)
+    ]
+    if found:
+        raise WorkflowUsed(
+            name=held.name,
+            uses=[f'the {use.kind} "{use.name}"' for use in found],
+            used_by=[{"kind": use.kind, "id": use.id, "name": use.name} for use in found],
+            path=("id",),
+        )
+    error = {"code": "WORKFLOW_DELETED", "message": "The workflow was deleted."}
+    while some := await standings.active_in(tx, workflow_id, ENDED_AT_ONCE):
+        await leaving.end(tx, [Leaving(one, "UNENROLLED", error) for one in some])
+    await stored.refer(tx, workflow_id, ())
+    await starting.stop(tx, workflow_id)
+    await stored.delete(tx, workflow_id)
+    _tell(tx, EventKind.WORKFLOW_DELETED, workflow_id, held.object_type_id, {"name": held.name})
+    await tx.reload()
+    return held
+
+
+async def _awaited(tx: Transaction, held: WorkflowRow) -> set[Ref]:
+    """What enrollments that are under way on earlier revisions may wait for."""
+    under_way = await standings.running_on(tx, held.id)
+    keys = [(held.id, revision, held.object_type_id) for revision in under_way]
+    known = await published.definitions_of(tx, tx.catalogue, keys)
+    object_type = _type(tx, held)
+    return {ref for one in known for ref in awaiting.refs(one[1], object_type, tx.catalogue)}
+
+
+async def _runnable(tx: Transaction, held: WorkflowRow) -> Conditions:
     if held.published_revision is None:
         raise NotPublished(name=held.name)
     (row,) = await stored.revisions(tx, [(held.id, held.published_revision)])
@@ -141,6 +203,7 @@ async def _runnable(tx: Transaction, held: WorkflowRow) -> None:
     found = next(checking.problems(definition, _type(tx, held), tx.catalogue), None)
     if found is not None:
         raise WorkflowBroken(name=held.name, reason=found.message)
+    return conditions.bind(definition, _type(tx, held), tx.catalogue)
 
 
 async def _hold(tx: Transaction, workflow_id: int) -> WorkflowRow:

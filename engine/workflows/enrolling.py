@@ -1,82 +1,324 @@
 """Enrolling whom a change lets in: which candidates are to be examined, and what comes of the answers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from engine.evaluation.listening import WORKFLOW, Candidates, Cause
+from engine.evaluation.listening import WORKFLOW, Candidates
 from engine.evaluation.telling import tell
 from engine.filters.foreseeing import Foreseen
 from engine.filters.matching import Asked
-from engine.workflows import published
+from engine.workflows import diagnosing, happenings, leaving, looking, published
+from engine.workflows.diagnosing import Why
+from engine.workflows.happenings import Happening, Happenings
+from engine.workflows.looking import Beside, Look, Seen
 from engine.workflows.published import Published
-from storage import enrollments
+from engine.workflows.rules import Enters, Leaves, Loop, Reason
+from storage import enrollments, match_states, passes, record_events, standings, trigger_states
+from storage import workflows as stored
 from storage.changes import ChangeKind, Event, EventKind
-from storage.database import Transaction
+from storage.database import Queryable, Transaction
 from storage.enrollments import Entry
+from storage.filters import facts
+from storage.standings import Leaving, StandingRow
 
-# So many workflow steps in a row, each the cause of the next, are taken for a loop.
-DEEPEST = 20
+AN_HOUR = timedelta(hours=1)
+
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolling:
-    """The workflows that are on, each with the records that it may enroll and why."""
+    """The workflows that are on, each with the records that it may let in or out; nobody else looks at them now.
 
-    found: Candidates
-    running: Sequence[Published]
-    wanted: Mapping[int, Sequence[int]]
+    `idle` are pairs of a workflow and a record for which the clock need not be looked at any more.
+    """
+
+    looks: Sequence[Look] = ()
+    idle: Collection[Pair] = ()
 
     def asked(self) -> list[Asked]:
-        """The filters to be answered, trigger by trigger."""
-        return published.asked([(workflow, self.wanted[workflow.id]) for workflow in self.running])
+        """The filters to be answered, workflow by workflow."""
+        return [one for look in self.looks for one in look.asked()]
 
 
-async def prepare(tx: Transaction, found: Candidates) -> Enrolling:
-    """Leave out whom a workflow has enrolled before, and workflows that are off or broken."""
+@dataclass(slots=True)
+class Decided:
+    """What is to be written: who enters (and why), who leaves, what holds, when to look again."""
+
+    entries: list[Entry] = field(default_factory=list)
+    why: dict[Pair, Why] = field(default_factory=dict)
+    trees: dict[Pair, dict[str, Any]] = field(default_factory=dict)
+    leaving: list[Leaving] = field(default_factory=list)
+    states: dict[Pair, frozenset[int]] = field(default_factory=dict)
+    checks: dict[Pair, datetime | None] = field(default_factory=dict)
+
+
+# --- whom to look at ----------------------------------------------------------------------------------------
+
+
+async def prepare(
+    tx: Transaction, found: Candidates, happened: Happenings | None = None, *, called: bool = False
+) -> Enrolling:
+    """Leave out workflows that are off or broken, and (unless `called`) records that nothing can happen to.
+
+    `happened`: what occurred for some of the candidates beside their changes.
+    """
     if not found:
-        return Enrolling({}, (), {})
-    pairs = [(workflow_id, record_id) for workflow_id in found for record_id in found[workflow_id]]
-    known = await enrollments.entered(tx, pairs)
-    wanted: dict[int, list[int]] = {}
-    for workflow_id, record_id in sorted(set(pairs) - known):
-        wanted.setdefault(workflow_id, []).append(record_id)
-    running = await published.load(tx, tx.catalogue, list(wanted)) if wanted else []
-    usable = [workflow for workflow in running if workflow.enabled and workflow.filters is not None]
-    return Enrolling(found, usable, wanted)
+        return Enrolling()
+    running = [one for one in await published.load(tx, tx.catalogue, list(found)) if one.enabled]
+    usable = [one for one in running if one.conditions is not None]
+    # Looks at one record follow each other where their answers hang on what the last one left: each is then younger
+    # than the last one's commit.
+    await stored.hold(tx, [one.id for one in usable if one.conditions and one.conditions.guarded])
+    known = await _standing(tx, usable, found)
+    due = {(one, record): cause.due for one in found for record, cause in found[one].items() if cause.due}
+    since = due | await _noted(tx, usable, found)
+    every = {**_happened(usable, found), **(happened or {})}
+    concerned = _concerned(usable, found, every, known, called=called)
+    looks = await _looks(tx, usable, concerned, found, every, known, since)
+    idle = since.keys() - {(look.workflow.id, record_id) for look in looks for record_id in look.causes}
+    return Enrolling(looks, idle)
 
 
-async def settle(tx: Transaction, enrolling: Enrolling, answers: Sequence[Mapping[int, Foreseen]]) -> None:
-    """Enroll the records for which a trigger holds; `answers` are those to `asked`."""
-    if not enrolling.running:
-        return
-    entries = [
-        entry(workflow, record_id, trigger, enrolling.found[workflow.id][record_id])
-        for workflow, matched in zip(
-            enrolling.running, published.first_met(enrolling.running, answers), strict=True
-        )
-        for record_id, trigger in matched.items()
-        # A walk that outlived a turning off and on again tells of what was before.
-        if enrolling.found[workflow.id][record_id].version >= workflow.enabled_version
-    ]
-    await begin(tx, entries, {workflow.id: workflow.object_type_id for workflow in enrolling.running})
-
-
-def entry(workflow: Published, record_id: int, trigger: int, cause: Cause) -> Entry:
-    """The enrollment of a record that meets trigger number `trigger`; stopped at once where it goes in circles."""
-    reason = {"trigger": trigger, **cause.told}
-    if cause.depth < DEEPEST:
-        return Entry(workflow.id, workflow.revision, record_id, cause.depth, reason)
-    error = {
-        "code": "LOOP_GUARD",
-        "message": f"{cause.depth} workflow steps in a row led here; this is taken for a loop.",
+def _happened(usable: Sequence[Published], found: Candidates) -> dict[Pair, list[Happening]]:
+    return {
+        (one.id, record_id): occurred
+        for one in usable
+        if one.conditions is not None and one.conditions.events
+        for record_id, cause in found[one.id].items()
+        if (occurred := happenings.occurring(one.conditions, cause.changes))
     }
-    return Entry(workflow.id, workflow.revision, record_id, cause.depth, reason, "FAILED", error)
 
 
-async def begin(tx: Transaction, entries: Sequence[Entry], object_types: dict[int, int]) -> int:
-    """Begin enrollments and tell of them; how many are new. `object_types` are the workflows' own."""
+async def _standing(
+    tx: Transaction, usable: Sequence[Published], found: Candidates
+) -> dict[Pair, StandingRow]:
+    pairs = [(one.id, record_id) for one in usable for record_id in sorted(found[one.id])]
+    most = max((one.definition.guards.reenrollments_per_hour for one in usable), default=0)
+    return await standings.of_pairs(tx, pairs, tx.now - AN_HOUR, most) if pairs else {}
+
+
+async def _noted(tx: Transaction, usable: Sequence[Published], found: Candidates) -> dict[Pair, datetime]:
+    timed = [one for one in usable if one.conditions is not None and one.conditions.timed]
+    pairs = [(one.id, record_id) for one in timed for record_id in found[one.id]]
+    return await match_states.noted(tx, pairs) if pairs else {}
+
+
+def _concerned(
+    usable: Sequence[Published],
+    found: Candidates,
+    happened: Happenings,
+    known: Mapping[Pair, StandingRow],
+    *,
+    called: bool,
+) -> dict[int, list[int]]:
+    """{workflow: those of its candidates to whom its answers can matter}"""
+    concerned: dict[int, list[int]] = {}
+    for workflow in usable:
+        conditions = workflow.conditions
+        assert conditions is not None  # it is usable
+        concerned[workflow.id] = [
+            record_id
+            for record_id in found[workflow.id]
+            if called
+            or looking.concerned(
+                conditions,
+                known.get((workflow.id, record_id)),
+                happened=(workflow.id, record_id) in happened or bool(conditions.dated),
+            )
+        ]
+    return concerned
+
+
+async def _looks(
+    tx: Transaction,
+    usable: Sequence[Published],
+    concerned: Mapping[int, Sequence[int]],
+    found: Candidates,
+    happened: Happenings,
+    known: Mapping[Pair, StandingRow],
+    since: Mapping[Pair, datetime],
+) -> list[Look]:
+    held = await _held(tx, usable, concerned, known)
+    return [
+        _look(workflow, concerned[workflow.id], found, happened, known, held, since)
+        for workflow in usable
+        if concerned[workflow.id]
+    ]
+
+
+async def _held(
+    tx: Transaction,
+    usable: Sequence[Published],
+    concerned: Mapping[int, Sequence[int]],
+    known: Mapping[Pair, StandingRow],
+) -> dict[Pair, frozenset[int]]:
+    wanted = [
+        (one.id, record_id, one.state_version)
+        for one in usable
+        if one.conditions is not None and one.conditions.met_anew
+        for record_id in concerned[one.id]
+        if (one.id, record_id) in known
+    ]
+    return await trigger_states.held(tx, wanted) if wanted else {}
+
+
+def _look(
+    workflow: Published,
+    records: Sequence[int],
+    found: Candidates,
+    happened: Happenings,
+    known: Mapping[Pair, StandingRow],
+    held: Mapping[Pair, frozenset[int]],
+    since: Mapping[Pair, datetime],
+) -> Look:
+    def mine(of: Mapping[Pair, Any]) -> dict[int, Any]:
+        return {one: of[workflow.id, one] for one in records if (workflow.id, one) in of}
+
+    conditions = workflow.conditions
+    assert conditions is not None  # it is usable
+    causes = {record_id: found[workflow.id][record_id] for record_id in records}
+    return Look(workflow, conditions, causes, mine(happened), mine(known), mine(held), mine(since))
+
+
+# --- what comes of the answers ------------------------------------------------------------------------------
+
+
+async def decide(
+    reader: Queryable,
+    tx: Transaction,
+    enrolling: Enrolling,
+    answers: Sequence[Mapping[int, Foreseen]],
+) -> Decided:
+    """What the answers to `asked` make of everybody. `reader`: the snapshot that they were read on."""
+    decided = Decided(checks=dict.fromkeys(enrolling.idle))
+    if not enrolling.looks:
+        return decided
+    beside = await _beside(reader, tx, enrolling.looks)
+    told = iter(answers)
+    seen: list[tuple[Look, Seen]] = []
+    for look in enrolling.looks:
+        look.take(told)
+        seen += ((look, look.seen(record_id, beside)) for record_id in look.causes)
+    for look, one in await _made_by_others(reader, seen):
+        _note(decided, look, one)
+    decided.trees = await diagnosing.trees(reader, tx.catalogue, decided.why, tx.now)
+    return decided
+
+
+async def _beside(reader: Queryable, tx: Transaction, looks: Sequence[Look]) -> Beside:
+    dates = {record_id for look in looks for record_id in look.dates_of()}
+    events = sorted({event for look in looks for event in look.events_of()})
+    values = {row[0]: row[2] for row in await facts.visible(reader, dates)} if dates else {}
+    rows = await record_events.by_ids(reader, events) if events else []
+    found = {row.id: row for row in rows if row is not None}
+    return Beside(tx.now, ZoneInfo(tx.catalogue.time_zone), values, found)
+
+
+async def _made_by_others(
+    reader: Queryable, seen: Sequence[tuple[Look, Seen]]
+) -> Iterator[tuple[Look, Seen]]:
+    """The same, but that nobody enters the very workflow that made the record."""
+    entering = {one.record_id for _, one in seen if isinstance(one.verdict, Enters)}
+    makers = await passes.makers(reader, entering) if entering else {}
+    return (
+        (look, look.again(one, own=True) if makers.get(one.record_id) == look.workflow.id else one)
+        for look, one in seen
+    )
+
+
+def _note(decided: Decided, look: Look, seen: Seen) -> None:
+    """Note what is to be written for one record."""
+    pair = (look.workflow.id, seen.record_id)
+    standing = look.standing.get(seen.record_id)
+    match seen.verdict:
+        case Enters() as enters:
+            assert seen.by is not None  # it was no call
+            decided.entries.append(_entry(look.workflow, seen, enters))
+            decided.why[pair] = Why(look, seen.record_id, seen.by, seen.renewal)
+        case Leaves(status, reason):
+            assert standing is not None  # it is active
+            error = leaving.because(reason) if status == "UNENROLLED" else None
+            decided.leaving.append(Leaving(standing.enrollment_id, status, error))
+        case _:
+            pass
+    enters_now = isinstance(seen.verdict, Enters)
+    kept = look.conditions.met_anew and seen.living
+    new = standing is not None and look.known.get(seen.record_id) != seen.held
+    if kept and (enters_now or new):
+        decided.states[pair] = seen.held
+    if look.conditions.timed and (seen.until is not None or seen.record_id in look.since):
+        decided.checks[pair] = seen.until
+
+
+def _entry(workflow: Published, seen: Seen, enters: Enters) -> Entry:
+    """The enrollment of a record; stopped at once where it goes in circles."""
+    assert seen.by is not None  # it was no call
+    by = seen.renewal or seen.by
+    conditions = workflow.conditions
+    assert conditions is not None  # it is usable
+    reason: dict[str, Any] = {
+        "trigger": seen.by.trigger,
+        "type": conditions.kinds[seen.by.trigger],
+        **by.cause.told,
+    }
+    if seen.renewal is not None:
+        reason["reenrollment"] = seen.renewal.trigger
+    return entry(workflow, seen.record_id, reason, by, enters)
+
+
+def entry(
+    workflow: Published, record_id: int, reason: dict[str, Any], by: Happening, enters: Enters
+) -> Entry:
+    """An enrollment to begin, on the revision that is published."""
+    error = None if enters.loop is None else _loop(enters.loop, by.cause.depth, workflow)
+    return Entry(
+        workflow.id,
+        workflow.revision,
+        record_id,
+        by.cause.depth,
+        reason,
+        "ACTIVE" if error is None else "FAILED",
+        error,
+        enters.epoch,
+        by.occasion,
+    )
+
+
+def _loop(loop: Loop, depth: int, workflow: Published) -> dict[str, Any]:
+    if loop is Loop.DEPTH:
+        message = f"{depth} workflow steps in a row led here; this is taken for a loop."
+    else:
+        limit = workflow.definition.guards.reenrollments_per_hour
+        message = f"The record was enrolled again {limit} times within an hour; this is taken for a loop."
+    return {"code": Reason.LOOP_GUARD.value, "message": message}
+
+
+# --- what is written ----------------------------------------------------------------------------------------
+
+
+async def settle(tx: Transaction, decided: Decided) -> list[tuple[int, Entry]]:
+    """Write what was decided; the enrollments that began."""
+    await leaving.end(tx, decided.leaving)
+    begun = await begin(tx, decided.entries, decided.trees)
+    await trigger_states.note(tx, decided.states)
+    await match_states.note(tx, decided.checks)
+    return begun
+
+
+async def begin(
+    tx: Transaction, entries: Sequence[Entry], trees: Mapping[Pair, dict[str, Any]] | None = None
+) -> list[tuple[int, Entry]]:
+    """Begin enrollments and tell of them; those that are new, with their ids. `trees`: why, by (workflow, record)."""
     begun = await enrollments.enter(tx, entries)
+    if not begun:
+        return []
+    object_types = tx.catalogue.workflows
+    entered: dict[int, list[int]] = defaultdict(list)
     for enrollment_id, new in begun:
         payload: dict[str, Any] = {
             "enrollment": enrollment_id,
@@ -85,20 +327,21 @@ async def begin(tx: Transaction, entries: Sequence[Entry], object_types: dict[in
         }
         if new.error is not None:
             payload["error"] = new.error
-        tx.happened(
-            Event(
-                EventKind.ENROLLED if new.error is None else EventKind.ENROLLMENT_FAILED,
-                object_types[new.workflow_id],
-                new.record_id,
-                new.workflow_id,
-                payload,
-            )
+        kind = EventKind.ENROLLED if new.error is None else EventKind.ENROLLMENT_FAILED
+        tx.happened(Event(kind, object_types[new.workflow_id], new.record_id, new.workflow_id, payload))
+        entered[new.workflow_id].append(new.record_id)
+    if trees:
+        await trigger_states.diagnose(
+            tx,
+            {
+                enrollment_id: trees[new.workflow_id, new.record_id]
+                for enrollment_id, new in begun
+                if (new.workflow_id, new.record_id) in trees
+            },
         )
-    entered: dict[int, list[int]] = {}
-    for _, new in begun:
-        entered.setdefault(new.workflow_id, []).append(new.record_id)
+    await leaving.others(tx, [new for _, new in begun if new.error is None])
     moved = {
         one: [(ChangeKind.ENROLLMENT_MOVED, object_types[one], records)] for one, records in entered.items()
     }
     await tell(tx, WORKFLOW, moved, max((new.depth for _, new in begun), default=0))
-    return len(begun)
+    return begun
