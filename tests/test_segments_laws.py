@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from engine import associations, filters, records
+from engine import associations, events, filters, records
 from engine.associations import Pair
 from engine.batches import Mode
 from engine.evaluation import listening
 from engine.evaluation import run as evaluate
+from engine.events import EventInput
 from engine.problems import Problem
 from engine.segments import fill, follow
 from storage import changes, match_states, memberships, walks
@@ -29,6 +30,13 @@ from tests.test_workflows_laws import WRITER, Crash, crashing, until
 
 CITIES = ("Boston", "Paris", "Rome")
 PATIENCE = 60
+# How often somebody looked, and at what.
+VIEWED: tuple[dict[str, Any], ...] = (
+    {},
+    {"negated": True},
+    {"count": 2},
+    {"where": {"property": {"name": "url", "operator": "EQUALS", "value": "/"}}},
+)
 
 
 @pytest.fixture
@@ -41,10 +49,12 @@ async def crm(db: Database) -> Segments:
 
 
 def random_filter(chance: random.Random, object_type: str, depth: int) -> dict[str, Any]:
-    """A filter of properties, of labels, of counts and of neighbours to two levels, in all their combinations."""
+    """A filter of properties, events, labels, counts and neighbours to two levels, in all their combinations."""
     roll = chance.random()
     if depth == 0 or roll < 0.35:
         leaf = equals("city" if object_type != "deals" else "name", chance.choice(CITIES))
+        if chance.random() < 0.25:
+            leaf = {"event": {"type": "page_viewed", **chance.choice(VIEWED)}}
         return leaf if chance.random() < 0.7 else {"not": leaf}
     if roll < 0.55:
         parts = [random_filter(chance, object_type, depth - 1) for _ in range(2)]
@@ -81,7 +91,7 @@ async def random_write(tx: Transaction, ids: dict[str, list[int]], chance: rando
     kind = chance.choice(list(ids))
     one = chance.choice(ids[kind])
     other = chance.choice(ids["companies" if kind in ("contacts", "deals") else "contacts"])
-    match chance.randrange(12):
+    match chance.randrange(14):
         case 0:
             await records.archive(tx, [one], Mode.PER_ITEM)
         case 1 | 2:
@@ -106,6 +116,9 @@ async def random_write(tx: Transaction, ids: dict[str, list[int]], chance: rando
         case 9 if chance.random() < 0.2 and len(ids[kind]) > 3:
             ids[kind].remove(one)
             await records.merge(tx, chance.choice(ids[kind]), one)
+        case 10 | 11:
+            seen = EventInput("page_viewed", one, {"url": chance.choice(["/", "/pricing"])})
+            await events.record(tx, [seen], Mode.PER_ITEM)
         case _:
             labels = ("customer",) if kind == "contacts" and chance.random() < 0.5 else ()
             await associations.associate(tx, [Pair(one, other, labels)], Mode.PER_ITEM)
