@@ -49,7 +49,7 @@ class StepTimeNeedsDate(Problem):
     """The property "{property}" is of type {type}: the step's time is a value of dates and datetimes."""
 
 
-class NotANumber(Problem):
+class NotNumeric(Problem):
     """The property "{property}" is of type {type}: only numbers can be incremented."""
 
 
@@ -179,7 +179,7 @@ def _bind_increment(
     of = associated(action.of, "of", object_type, catalogue)
     prop = writable(object_type if of is None else of.to, action.property, "property")
     if prop.type != "NUMBER":
-        raise NotANumber(property=prop.name, type=prop.type, path=("property",))
+        raise NotNumeric(property=prop.name, type=prop.type, path=("property",))
     if prop.is_unique and of is not None:
         raise UniqueProperty(property=prop.name, path=("property",))
     try:
