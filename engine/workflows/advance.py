@@ -79,10 +79,15 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The action itself ended the enrollment, with this status."""
+    """The action itself ended the enrollment, with this status.
+
+    `told`: what it called has ended the enrollment already, for the reason in `error`, and has told of it.
+    """
 
     status: str
     changes: tuple[dict[str, Any], ...] = ()
+    error: dict[str, Any] | None = None
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +116,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Where the enrollment goes, and the line of history that tells of it (none while it is tried again)."""
+    """Where the enrollment goes, and the line of history that tells of it (none while it is tried again).
+
+    `told`: that it has ended was told before.
+    """
 
     move: Move
     step: StepRow | None
+    told: bool = False
 
 
 def advance(  # noqa: C901 - one case a result
@@ -161,8 +170,9 @@ def advance(  # noqa: C901 - one case a result
             return _to(standing, plan, plan.ways[way], now, line)
         case Waits() | Postponed():
             return Transition(_rest(standing, result), None)
-        case Ends(status, changes):
-            return _ended(standing, now, status, None, _line(standing, plan, now, "DONE", changes))
+        case Ends(status, changes, error, told):
+            line = _line(standing, plan, now, "DONE", changes)
+            return replace(_ended(standing, now, status, error, line), told=told)
         case Gone(merged):
             return _ended(standing, now, "MERGED" if merged else "UNENROLLED", None, None)
         case _:

@@ -134,7 +134,7 @@ async def _step(
         ended = [
             row.record_id
             for row, transition in zip(standing, transitions, strict=True)
-            if transition.move.status != "ACTIVE"
+            if transition.move.status != "ACTIVE" and not transition.told
         ]
         told = [(ChangeKind.ENROLLMENT_MOVED, workflow.object_type_id, ended)]
         await telling.tell(tx, WORKFLOW, {workflow.id: told} if ended else {})
@@ -218,7 +218,7 @@ def _tell(tx: Transaction, object_type_id: int, row: EnrollmentRow, transition: 
         if step.error is not None:
             details["error"] = step.error
         tx.happened(Event(_EVENTS[step.outcome], object_type_id, row.record_id, row.workflow_id, details))
-    if move.status != "ACTIVE":
+    if move.status != "ACTIVE" and not transition.told:
         details = {"enrollment": row.id, "status": move.status}
         if move.error is not None:
             details["error"] = move.error
