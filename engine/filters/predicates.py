@@ -141,13 +141,24 @@ def fold(filter_: Filter, now: datetime, algebra: Algebra[T]) -> Fold[T]:
             assert_never(filter_)
 
 
+# Types of properties of which the values are texts.
+TEXTS = frozenset({"STRING", "PHONE", "DATE", "DATETIME", "ENUMERATION"})
+
+
 class _Truth:
     """The algebra of plain answers; what decides early looks no further."""
 
     def both(self, parts: list[Predicate]) -> Predicate:
+        if len(parts) == 2:
+            # Most have two; a generator would cost more than what it asks.
+            one, other = parts
+            return lambda record_id, facts: one(record_id, facts) and other(record_id, facts)
         return lambda record_id, facts: all(part(record_id, facts) for part in parts)
 
     def either(self, parts: list[Predicate]) -> Predicate:
+        if len(parts) == 2:
+            one, other = parts
+            return lambda record_id, facts: one(record_id, facts) or other(record_id, facts)
         return lambda record_id, facts: any(part(record_id, facts) for part in parts)
 
     def neither(self, part: Predicate) -> Predicate:
@@ -217,6 +228,15 @@ def reader(prop: Property) -> Callable[[int, Facts], Any]:
     """A function that reads a property's value, or one of the record's own moments as properties hold them."""
     column = prop.column
     if column is None:
+        if prop.type in TEXTS and not prop.multiple:
+            # As `value` reads it, without asking each time what type it is of.
+            name = prop.name
+
+            def stored(record_id: int, facts: Facts) -> str | None:
+                found = facts.records[record_id].get(name)
+                return found if isinstance(found, str) else None
+
+            return stored
         return lambda record_id, facts: value(prop, facts.records[record_id])
 
     def moment(record_id: int, facts: Facts) -> str | None:
