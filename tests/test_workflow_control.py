@@ -320,6 +320,55 @@ async def test_until_a_time_of_day_on_a_weekday(berlin: Flows) -> None:
     assert (await standing(berlin, flow, ann)).due_at == datetime(2026, 3, 9, 9, tzinfo=zone)
 
 
+async def test_until_an_event_or_through_the_way_of_those_for_whom_it_did_not_come(crm: Flows) -> None:
+    until = {
+        "event": {"propertyChanged": {"property": "city", "values": ["Rome"]}},
+        "timeout": {"value": 7, "unit": "DAY"},
+        "timedOut": [set_property("lastname", "late")],
+    }
+    flow = await crm.make("contacts", equals("firstname", "x"), wait(untilEvent=until), DONE)
+    quick, wrong, never = await crm.create("contacts", *[{"firstname": "x"}] * 3)
+    await crm.work()
+    came = crm.now
+    assert {row.waiting for row in await crm.enrolled(flow)} == {"EVENT"}
+    assert {row.due_at for row in await crm.enrolled(flow)} == {came + timedelta(days=7)}
+    await crm.set(wrong, city="Paris")
+    await crm.set(quick, city="Rome")
+    await crm.work()
+    assert [await crm.value(one, "jobtitle") for one in (quick, wrong, never)] == ["done", None, None]
+    assert await lines(crm, flow, quick) == [("a1", "DONE"), ("a3", "DONE")]
+    [line, _] = await crm.history((await standing(crm, flow, quick)).id)
+    assert line.changes[0]["waited_for"]["event"]["record"] == quick
+    await crm.work(came + timedelta(days=7))
+    for one in (wrong, never):
+        assert await lines(crm, flow, one) == [("a1", "DONE"), ("a2", "DONE"), ("a3", "DONE")]
+        assert (await crm.value(one, "lastname"), await crm.value(one, "jobtitle")) == ("late", "done")
+    assert await crm.value(quick, "lastname") is None
+    # What comes too late is nothing to those who have gone on.
+    await crm.set(never, city="Rome")
+    await crm.work(came + timedelta(days=8))
+    assert len(await lines(crm, flow, never)) == 3
+
+
+async def test_what_happened_before_the_wait_began_is_not_waited_for(crm: Flows) -> None:
+    until = {
+        "event": {"propertyChanged": {"property": "city"}},
+        "timeout": {"value": 1, "unit": "DAY"},
+    }
+    flow = await crm.make(
+        "contacts", equals("firstname", "x"), after(1, "HOUR"), wait(untilEvent=until), DONE
+    )
+    ann = await crm.one("contacts", firstname="x")
+    await crm.work()
+    await crm.set(ann, city="Rome")
+    await crm.work(crm.now + timedelta(hours=1))
+    assert (await standing(crm, flow, ann)).waiting == "EVENT"
+    crm.now += timedelta(hours=2)
+    await crm.set(ann, city="Paris")
+    await crm.work()
+    assert (await standing(crm, flow, ann)).status == "COMPLETED"
+
+
 async def test_what_a_delay_cannot_be_is_refused_at_its_place(crm: Flows) -> None:
     day = {"value": 1, "unit": "DAY"}
     changed = {"propertyChanged": {"property": "city"}}

@@ -1,13 +1,14 @@
 """The stepper: whose turn it is, what waiting costs, and what becomes of a worker that comes too late."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from engine import accounts
 from engine.workflows import steps
+from server import worker
 from storage import due, enrollments
 from storage.database import Database
 from storage.statements import Statement
@@ -198,3 +199,25 @@ async def check(connection: Any, name: str, sql: str, *arguments: Any) -> None:
         read = sum(int(part.split("=")[1]) for part in pages.split() if "=" in part)
         assert read < 700, (name, mode, plan)
     await connection.execute("RESET plan_cache_mode")
+
+
+async def test_a_worker_sleeps_until_the_next_one_is_due_and_no_longer(
+    crm: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever only looked now and then would come after an hour.
+    monkeypatch.setattr(worker, "POLL_SECONDS", 3_600.0)
+    until = datetime.now(UTC) + timedelta(seconds=1)
+    flow = await crm.make("contacts", equals("city", "Boston"), {"delay": {"until": until.isoformat()}}, DONE)
+    await crm.create("contacts", {"city": "Boston"})
+    await crm.work()
+    stop = asyncio.Event()
+    task = asyncio.create_task(worker.run(crm.db, clock=lambda: datetime.now(UTC), stop=stop))
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                if await counts(crm, flow) == {"COMPLETED": 1}:
+                    break
+                await asyncio.sleep(0.05)
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 60)
