@@ -171,8 +171,8 @@ async def test_what_fits_stands_and_what_is_refused_is_told_with_its_record(crm:
 
 
 async def test_a_replaced_label_makes_room_before_the_new_one_is_judged(crm: Flows) -> None:
-    for name in ("chief", "deputy"):
-        await crm.label("contacts", "companies", name, name=name, exclusivity_group="heads", max_count=1)
+    for label in ("chief", "deputy"):
+        await crm.label("contacts", "companies", label, name=label, exclusivity_group="heads", max_count=1)
     acme, best = await crm.create("companies", {}, {})
     ann = await crm.one("contacts")
     await crm.associate((ann, acme, "chief"), (ann, best, "deputy"), first_primary=False)

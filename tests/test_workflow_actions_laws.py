@@ -192,7 +192,8 @@ async def limits_hold(crm: Flows) -> None:
     types = (await crm.db.catalogue(crm.account)).association_types
     edges = await standing(crm)
     for (_, type_id), n in Counter((edge[0], edge[3]) for edge in edges).items():
-        assert types[type_id].max_count is None or n <= types[type_id].max_count
+        limit = types[type_id].max_count
+        assert limit is None or n <= limit
     groups = Counter(
         (edge[0], edge[2], types[edge[3]].exclusivity_group)
         for edge in edges
