@@ -9,7 +9,8 @@ from engine import accounts, records
 from engine.batches import Mode
 from engine.evaluation import run as evaluate
 from engine.workflows import backfill, commands, passing, steps
-from storage import enrollment_pages
+from storage import enrollment_pages, trigger_states
+from storage import workflows as stored
 from storage.changes import EventKind, LoggedEvent, read
 from storage.database import Database
 from storage.enrollments import EnrollmentRow, StepRow
@@ -39,6 +40,44 @@ class Flows(Graph):
         if options.get("on", True):
             await self.switch(row.id, True, existing=options.get("existing", False))
         return row.id
+
+    async def flow(
+        self, object_type: str, triggers: Sequence[dict[str, Any]], *actions: dict[str, Any], **more: Any
+    ) -> int:
+        """A published workflow with these triggers, on unless `on=False`; `more` are keys of its definition."""
+        options = {key: more.pop(key) for key in ("name", "on", "existing") if key in more}
+        definition = {"triggers": list(triggers), "actions": list(actions), **more}
+        async with self.writing(defining=True) as tx:
+            name = options.get("name", f"flow {self.now}")
+            row = await commands.create(tx, name, object_type, definition)
+            await commands.publish(tx, row.id, row.draft_version)
+        if options.get("on", True):
+            await self.switch(row.id, True, existing=options.get("existing", False))
+        return row.id
+
+    async def republish(self, workflow: int, **definition: Any) -> None:
+        """Change keys of a workflow's definition, and publish it."""
+        async with self.writing(defining=True) as tx:
+            [row] = await stored.by_ids(tx, [workflow])
+            assert row is not None
+            row = await commands.update(tx, workflow, row.draft_version, definition=definition)
+            await commands.publish(tx, workflow, row.draft_version)
+
+    async def enroll(self, workflow: int, *records: int) -> list[Any]:
+        """Enroll by hand: the enrollment, or the code of what was wrong, of each."""
+        async with self.writing() as tx:
+            outcomes = await commands.enroll(tx, workflow, records)
+        return [one.value if one.problem is None else one.problem.code for one in outcomes]
+
+    async def standing(self, workflow: int) -> list[tuple[int, int, str]]:
+        """(record, how often it was enrolled by then, status) of a workflow's enrollments, oldest first."""
+        return [(row.record_id, row.epoch, row.status) for row in await self.enrolled(workflow)]
+
+    async def tree(self, enrollment: int) -> Any:
+        """Why it began."""
+        async with self.db.read(self.account) as reader:
+            [found] = await trigger_states.diagnoses(reader, [enrollment])
+        return found
 
     async def switch(self, workflow: int, on: bool, *, existing: bool = False) -> WorkflowRow:
         """Turn a workflow on or off."""
@@ -134,6 +173,16 @@ def set_property(name: str, value: Any, **more: Any) -> dict[str, Any]:
 def apply_label(to: str, label: str, **more: Any) -> dict[str, Any]:
     """The action."""
     return {"applyLabel": {"to": to, "label": label, **more}}
+
+
+def met(where: dict[str, Any]) -> dict[str, Any]:
+    """The trigger."""
+    return {"filterMet": {"where": where}}
+
+
+def waits(days: int = 1) -> dict[str, Any]:
+    """The action: a delay of so many days."""
+    return {"delay": {"duration": {"value": days, "unit": "DAY"}}}
 
 
 def ids_of(rows: Sequence[EnrollmentRow]) -> list[int]:

@@ -82,7 +82,6 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "active in": (standings.ACTIVE_IN, (30, 10)),
     "awaiting": (standings.AWAITING, (BATCH,)),
     "arrive": (standings.ARRIVE, (BATCH, {str(n): [0, {}] for n in BATCH}, T0)),
-    "running on": (standings.RUNNING_ON, (30,)),
     "ever": (standings.EVER_PAGE, (30, 0, 100)),
     "held": (trigger_states.HELD, ([n % 100 for n in BATCH], BATCH, [1] * len(BATCH))),
     "noted": (match_states.NOTED, ([n % 100 for n in BATCH], BATCH)),
