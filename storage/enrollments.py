@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storage.database import Database, Queryable, Transaction
+from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
 
@@ -134,19 +134,6 @@ DUE = Statement(
     """,
 )
 
-# One probe an account, however much is waiting for its time.
-DUE_ACCOUNTS = Statement(
-    "enrollments.due_accounts",
-    """
-    SELECT a.id AS account_id
-      FROM unnest($1::bigint[]) AS a(id)
-     WHERE EXISTS (SELECT FROM enrollment AS e
-                    WHERE e.account_id = ANY($1) AND e.account_id = a.id
-                      AND e.status = 'ACTIVE' AND e.due_at <= $2)
-    """,
-    spanning="finds the accounts with work that is due; each is then worked off in transactions of its own",
-)
-
 # Held until the step and the move commit; what another stepper holds is its own to do. The step is asked
 # again here: since the batch was listed, someone may have done it.
 CLAIM = Statement(
@@ -216,11 +203,6 @@ async def due(reader: Queryable, now: datetime, limit: int) -> list[DueGroup]:
         DueGroup(row["workflow_id"], row["revision"], row["next_step"], row["depth"], tuple(row["ids"]))
         for row in await reader.fetch(DUE, now, limit)
     ]
-
-
-async def due_accounts(db: Database, accounts: Sequence[int], now: datetime) -> list[int]:
-    """Those of `accounts` that have anything due."""
-    return [row["account_id"] for row in await db.spanning(DUE_ACCOUNTS, list(accounts), now)]
 
 
 async def claim(tx: Transaction, ids: Sequence[int], next_step: int) -> list[EnrollmentRow]:

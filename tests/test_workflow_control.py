@@ -9,6 +9,7 @@ import pytest
 from engine import accounts
 from engine.problems import Refused
 from engine.workflows import steps
+from engine.workflows.actions import targets
 from storage.changes import EventKind
 from storage.database import Database
 from storage.enrollments import EnrollmentRow
@@ -55,6 +56,7 @@ def after(value: int, unit: str) -> dict[str, Any]:
 
 
 DONE = set_property("jobtitle", "done")
+DONE_TOO = set_property("description", "done")
 
 
 # --- branches -----------------------------------------------------------------------------------------------
@@ -231,6 +233,29 @@ async def test_a_circle_that_runs_away_is_stopped_and_says_so(crm: Flows) -> Non
     assert enrollment.steps == 10
     [event] = await crm.events(EventKind.ENROLLMENT_FAILED)
     assert event.payload["error"]["code"] == "LOOP_GUARD"
+
+
+async def test_parts_of_a_large_action_are_not_taken_for_a_loop(
+    crm: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "PAIRS_A_BATCH", 2)
+    everybody = set_property("lastname", "x", of={"to": "contacts"})
+    flow = await crm.make(
+        "companies",
+        equals("city", "Boston"),
+        everybody,
+        set_property("name", "x"),
+        DONE_TOO,
+        guards={"steps": 4},
+    )
+    acme = await crm.one("companies")
+    people = await crm.create("contacts", *[{}] * 11)
+    await crm.associate(*((acme, one) for one in people))
+    await crm.set(acme, city="Boston")
+    await crm.work()
+    enrollment = await standing(crm, flow, acme)
+    assert (enrollment.status, enrollment.error, enrollment.steps) == ("COMPLETED", None, 8)
+    assert {await crm.value(one, "lastname") for one in people} == {"x"}
 
 
 # --- delays -------------------------------------------------------------------------------------------------

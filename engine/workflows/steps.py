@@ -1,6 +1,7 @@
 """The stepper: moves whole batches of due enrollments, each batch's effects, history and moves in one transaction."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from engine.evaluation import telling
@@ -12,6 +13,7 @@ from engine.workflows.advance import (
     Crashed,
     Failed,
     Gone,
+    Partly,
     Plan,
     Postponed,
     Result,
@@ -22,7 +24,7 @@ from engine.workflows.advance import (
 )
 from engine.workflows.definition import Node, OnError
 from engine.workflows.definition.values import Timing
-from storage import due, enrollments, records, walks
+from storage import due, enrollments, records, step_lines, walks
 from storage import workflows as stored
 from storage.changes import ChangeKind, Event, EventKind
 from storage.database import Actor, Database, Transaction
@@ -161,7 +163,26 @@ async def _transitions(
         results: Sequence[Result] = [crash] * len(standing)
     else:
         results = await _decided(tx, workflow, group.revision, node, standing, definition.timing)
-    return [advance(row, plan, result, tx.now) for row, result in zip(standing, results, strict=True)]
+    parts = await _parts(tx, standing, results, plan.steps_limit)
+    return [
+        advance(row, replace(plan, steps_limit=plan.steps_limit + parts.get(row.id, 0)), result, tx.now)
+        for row, result in zip(standing, results, strict=True)
+    ]
+
+
+async def _parts(
+    tx: Transaction, standing: Sequence[EnrollmentRow], results: Sequence[Result], limit: int
+) -> dict[int, int]:
+    """Of enrollments that have as many lines as a runaway: how many of these are further parts of one action."""
+    many = [
+        row.id
+        for row, result in zip(standing, results, strict=True)
+        if row.steps + 1 >= limit and not isinstance(result, Partly)
+    ]
+    if not many:
+        return {}
+    taken = await step_lines.actions(tx, many)
+    return {row.id: row.steps - taken.get(row.id, 0) for row in standing if row.id in taken}
 
 
 async def _decided(
