@@ -285,8 +285,8 @@ async def test_one_of_several_associated_records_is_picked(crm: Flows, pick: str
     hidden = await crm.one("companies", name="hidden", city="Boston")
     away = await crm.one("companies", name="away")
     ann, eve = await crm.create("contacts", {}, {})
-    for each in (away, hidden, made["d"], made["a"], made["b"], made["c"], hidden):
-        await crm.associate((ann, each))
+    for firm in (away, hidden, made["d"], made["a"], made["b"], made["c"], hidden):
+        await crm.associate((ann, firm))
     for each in ("d", "a", "b"):
         await crm.set(made[each], country="x")
     await crm.set(away, country="x")
