@@ -1,6 +1,8 @@
 """Actions on many: bounded parts that may crash in between, few statements whatever the batch, no table read whole."""
 
+import asyncio
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -237,3 +239,38 @@ async def test_a_batch_reads_no_table_from_end_to_end(db: Database, believed: st
                 )
                 removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed" in line]
                 assert sum(removed) < 2_000, (name, mode, plan)
+
+
+async def test_several_workers_at_once_lose_nothing_and_pass_no_limit(
+    crm: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "BATCH", 4)
+    await crm.label(
+        "contacts", "companies", "Chief of", name="chief", inverse_name="led_by", inverse_max_count=7
+    )
+    firms = await crm.create("companies", *[{"city": "Boston"}] * 3)
+    people = await crm.create("contacts", *[{"city": "Boston"}] * 40)
+    flow = await prepared(
+        crm,
+        "contacts",
+        create_associations("companies", "city", "city"),
+        apply_label("companies", "chief", onError="CONTINUE"),
+        increment("numberofemployees", of=FIRMS),
+        apply_label("companies", "primary"),
+        increment("score"),
+        name="go",
+    )
+    await start(crm, "go", *people)
+
+    async def worker() -> None:
+        while await steps.run_once(crm.db, crm.account, now=crm.tick()):
+            pass
+
+    await asyncio.gather(*(worker() for _ in range(4)))
+    await crm.work(crm.now + timedelta(hours=1))
+    rows = await crm.enrolled(flow)
+    assert {row.status for row in rows} == {"COMPLETED"}
+    assert [await crm.value(one, "numberofemployees") for one in firms] == [40] * 3
+    assert {await crm.value(one, "score") for one in people} == {1}
+    assert [await crm.count(one, "contacts", "led_by") for one in firms] == [7] * 3
+    await laws(crm)
