@@ -6,14 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import outbox as letters
 from engine.problems import Problem, Refused
 from engine.workflows import retrying, steps
+from engine.workflows.actions import mails, outside
+from engine.workflows.advance import Done, Failed, Waits
 from storage import enrollments, outbox
 from storage.changes import EventKind
 from storage.database import Database
 from storage.enrollments import EnrollmentRow, StepRow
+from storage.outbox import OutboxRow
 from tests.flows import Flows, equals, flows, set_property
 from tests.graph import T0
 from tests.outside import MailBox, Outside, Receiver, mailing, receiving
@@ -58,6 +63,44 @@ def call(receiver: Receiver | None = None, path: str = "/200", **more: Any) -> d
     """The action."""
     url = "http://127.0.0.1:9/" if receiver is None else receiver.url(path)
     return {"callWebhook": {"url": url, **more}}
+
+
+# --- what came of it ----------------------------------------------------------------------------------------
+
+ENDS = ("DELIVERED", "FAILED", "UNKNOWN", "CANCELLED")
+sent = st.builds(
+    lambda n, status: OutboxRow(
+        n, str(n), "EMAIL", status, {}, 1, 0, 7, n, 1, None if status in ENDS else T0,
+        {"error": {"code": "X", "message": "no"}} if status in ("FAILED", "UNKNOWN") else {},
+        T0, T0 if status in ENDS else None,
+    ),
+    st.integers(1, 99),
+    st.sampled_from((*ENDS, "PENDING", "SENDING")),
+)  # fmt: skip
+
+
+@given(
+    st.lists(sent, max_size=5, unique_by=lambda row: row.id),
+    st.none() | st.just({"kept": [{"notSent": "X"}]}),
+)
+def test_a_step_is_done_when_all_has_arrived_and_fails_when_something_has_not(
+    sent: list[OutboxRow], arrived: dict[str, Any] | None
+) -> None:
+    kept = [] if arrived is None else arrived["kept"]
+    match outside.came(sent, arrived):
+        case Waits(None, "OUTSIDE", again):
+            assert any(row.status not in ENDS for row in sent)
+            assert again == arrived
+        case Done(changes):
+            assert {row.status for row in sent} <= {"DELIVERED"}
+            assert list(changes) == [outside.line(row) for row in sent] + kept
+        case Failed(error, changes):
+            assert {row.status for row in sent} <= set(ENDS)
+            assert {row.status for row in sent} - {"DELIVERED"}
+            assert error["code"] in ("X", "SENDING_CANCELLED")
+            assert list(changes) == [outside.line(row) for row in sent] + kept
+        case other:
+            raise AssertionError(other)
 
 
 # --- mails --------------------------------------------------------------------------------------------------
@@ -141,8 +184,6 @@ async def test_without_any_contact_the_step_says_so(crm: Flows) -> None:
 async def test_more_contacts_than_one_step_writes_to_get_nothing_and_the_step_fails(
     crm: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.workflows.actions import mails
-
     monkeypatch.setattr(mails, "RECIPIENTS_LIMIT", 2)
     flow = await crm.make("companies", equals("city", "Boston"), mail(toAssociated={"to": "contacts"}))
     acme = await crm.one("companies")
@@ -163,8 +204,6 @@ async def rows(crm: Flows) -> list[tuple[str, str]]:
 async def test_a_large_batch_is_put_into_the_outbox_part_by_part(
     crm: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.workflows.actions import outside
-
     monkeypatch.setattr(outside, "ROWS_A_BATCH", 3)
     flow = await crm.make("contacts", equals("city", "Boston"), call())
     await crm.create("contacts", *[{"city": "Boston"}] * 10)
@@ -433,7 +472,7 @@ async def test_a_sender_that_dies_after_the_call_calls_again_with_the_same_key(
         flow = await crm.make("contacts", equals("city", "Boston"), call(receiver), DONE)
         await crm.one("contacts", city="Boston")
         await crm.work()
-        outside = Outside(crm.db, crm.account, at=crm.tick())
+        sender = Outside(crm.db, crm.account, at=crm.tick())
 
         async def dying(*_: Any) -> Any:
             raise Killed
@@ -441,14 +480,14 @@ async def test_a_sender_that_dies_after_the_call_calls_again_with_the_same_key(
         with monkeypatch.context() as patch:
             patch.setattr(outbox, "finish", dying)
             with pytest.raises(BaseException):  # noqa: B017 (however it comes out of the block)
-                await outside.send()
+                await sender.send()
         assert len(receiver.requests) == 1
         # Until its lease has ended, nobody else has it; the enrollment waits.
         await crm.work()
         assert (await only(crm, flow)).waiting == "OUTSIDE"
-        outside.later(hours=1)
-        await outside.send()
-        await crm.work(outside.at)
+        sender.later(hours=1)
+        await sender.send()
+        await crm.work(sender.at)
         first, second = receiver.keys("/200")
         assert first == second
     history = await crm.history((await only(crm, flow)).id)
