@@ -75,6 +75,12 @@ async def set_enabled(context: Context, ident: str, enabled: bool, enroll_existi
     return await write(context, work, defining=True)
 
 
+async def delete(context: Context, ident: str) -> WorkflowRow:
+    """Delete a workflow; see `engine.workflows.commands.delete`."""
+    number = ids.decode_at("workflow", ident, "id")
+    return await write(context, lambda tx: commands.delete(tx, number), defining=True)
+
+
 async def by_id(context: Context, number: int) -> WorkflowRow | None:
     """One workflow."""
     return await loaders.loader(context, "workflow", stored.by_ids).load(number)

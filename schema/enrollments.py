@@ -30,6 +30,7 @@ class EnrollmentStatus(Enum):
     ACTIVE = "ACTIVE"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+    GOAL_MET = "GOAL_MET"
     UNENROLLED = "UNENROLLED"
     MERGED = "MERGED"
 
@@ -42,7 +43,8 @@ enum(
         "ACTIVE": "It is on its way.",
         "COMPLETED": "It went through all actions.",
         "FAILED": "An action failed, or it was taken for part of a loop; `error` says why.",
-        "UNENROLLED": "It left: the record was archived.",
+        "GOAL_MET": "It left: the record came to meet the goal.",
+        "UNENROLLED": "It left before its end; `error` says why: the record was archived, say, or suppressed.",
         "MERGED": "It left: the record was merged into another.",
     },
 )
@@ -94,9 +96,20 @@ class EnrollmentReason:
     """Why a record was enrolled."""
 
     kind: str = strawberry.field(
-        description="What happened: CREATED, UPDATED, ASSOCIATED …, or TURNED_ON where it met the triggers before."
+        description=(
+            "What happened: CREATED, UPDATED, ASSOCIATED, OCCURRED …; CLOCK, DATE or SCHEDULE; IMPORT; MANUAL or WORKFLOW"
+            " where it was called in; TURNED_ON where it met the triggers before."
+        )
     )
-    trigger: int = strawberry.field(description="Which trigger it met: its place among them, from 0.")
+    trigger: int | None = strawberry.field(
+        description=(
+            "Which trigger let it in: its place among them, from 0, re-enrollment triggers counting on behind the"
+            " others; null where it was called in."
+        )
+    )
+    reenrollment: int | None = strawberry.field(
+        description="Which re-enrollment trigger let it in again, by the same count; null at the first time."
+    )
     record_id: strawberry.ID | None = strawberry.field(
         description="The record that changed: the enrolled one, or one that it is associated with."
     )
@@ -163,6 +176,7 @@ class Enrollment(Node):
         return EnrollmentReason(
             kind=reason["kind"],
             trigger=reason["trigger"],
+            reenrollment=reason.get("reenrollment"),
             record_id=None if record_id is None else strawberry.ID(ids.encode("record", record_id)),
             source=reason.get("source"),
             source_id=reason.get("sourceId"),

@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.accounts import AccountMutation, AccountQuery
 from schema.associations import AssociationMutation
+from schema.changes import ChangeSubscription
 from schema.documentation import document
 from schema.enrollment_mutations import EnrollmentMutation
 from schema.enrollments import EnrollmentQuery
@@ -29,7 +30,9 @@ from schema.segments import SegmentQuery
 from schema.users import UserMutation, UserQuery
 from schema.webhook_mutations import WebhookMutation
 from schema.webhooks import WebhookQuery
+from schema.workflow_enrolling import EnrollingMutation
 from schema.workflow_exchange import WorkflowExchangeMutation, WorkflowExchangeQuery
+from schema.workflow_status import WorkflowStatusSubscription
 from schema.workflows import WorkflowMutation, WorkflowQuery
 
 
@@ -58,6 +61,7 @@ class Query(
 class Mutation(
     AccountMutation,
     AssociationMutation,
+    EnrollingMutation,
     EnrollmentMutation,
     EventMutation,
     KeyMutation,
@@ -76,7 +80,9 @@ class Mutation(
 
 
 @strawberry.type
-class Subscription(EventSubscription, SegmentEventSubscription):
+class Subscription(
+    ChangeSubscription, EventSubscription, SegmentEventSubscription, WorkflowStatusSubscription
+):
     """Everything that can be watched. Streams take the cursor of the last event that one has, and miss nothing."""
 
 

@@ -190,6 +190,25 @@ class SetWorkflowEnabledInput:
     )
 
 
+@strawberry.input
+class DeleteWorkflowInput:
+    """A workflow to delete."""
+
+    id: strawberry.ID = strawberry.field(description="The workflow.")
+
+
+@strawberry.type
+class DeleteWorkflowPayload:
+    """What became of a workflow to delete."""
+
+    deleted_id: strawberry.ID | None = strawberry.field(
+        description="The workflow that is gone; null where nothing was done."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        description="What was wrong with the request; empty when all went well."
+    )
+
+
 @strawberry.type
 class WorkflowPayload:
     """A workflow after a change."""
@@ -220,7 +239,7 @@ class WorkflowQuery:
     ) -> Workflow | None:
         """One workflow."""
         row = await reads.by_id(info.context, ids.decode_at("workflow", id, "id"))
-        return None if row is None else Workflow.of(info.context, row)
+        return None if row is None or row.deleted_at is not None else Workflow.of(info.context, row)
 
 
 @strawberry.type
@@ -251,6 +270,13 @@ class WorkflowMutation:
         """Turn a workflow on or off. Off, nobody enrolls, and actions that come due are skipped."""
         work = reads.set_enabled(info.context, input.id, input.enabled, input.enroll_existing)
         return _payload(info, *await told(work))
+
+    @strawberry.mutation(extensions=[Requires(Scope.AUTOMATION_WRITE)])
+    async def delete_workflow(self, info: Info, input: DeleteWorkflowInput) -> DeleteWorkflowPayload:
+        """Delete a workflow that nothing else names. Its active enrollments end; its history stays."""
+        row, errors = await told(reads.delete(info.context, input.id))
+        gone = None if row is None else strawberry.ID(ids.encode("workflow", row.id))
+        return DeleteWorkflowPayload(deleted_id=gone, user_errors=errors)
 
 
 def _payload(info: Info, row: WorkflowRow | None, errors: list[UserError]) -> WorkflowPayload:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import feed
+from engine import cursors
 from engine.access import SCOPES, Principal, Role, Scope
 from engine.evaluation import run as evaluate
 from engine.workflows import backfill, steps
@@ -183,7 +183,7 @@ def principal(client: Client) -> Principal:
 
 def beginning(client: Client) -> str:
     """A cursor in front of everything."""
-    return feed.encode(client.account_id, 0)
+    return cursors.encode(client.account_id, 0)
 
 
 async def hear(db: Database, client: Client, n: int, **variables: Any) -> list[dict[str, Any]]:
@@ -262,3 +262,48 @@ async def test_records_tell_of_their_enrollments_in_few_statements_and_to_those_
         secret = await new_key(db, client.account_id, scopes=[Scope.RECORDS_READ])
         answer = await Client(client.http, secret, client.account_id).ask(query)
         assert {error["extensions"]["code"] for error in answer["errors"]} == {"MISSING_SCOPE"}
+
+
+async def test_enrolling_taking_out_and_deleting_by_hand(db: Database) -> None:
+    results = "results { recordId enrollment { status reason { kind trigger } } userErrors { code path } }"
+    async with opened(db) as client:
+        flow = await begun(client)
+        ann = await contact(client, city="Rome")
+        given = {"workflowId": flow["id"], "recordIds": [ann, "rec_999", "x"], "idempotencyKey": "k"}
+        for _ in range(2):
+            answer = await client.do("enrollRecords", results + " userErrors { code }", given)
+            [one, missing, malformed] = answer["results"]
+            assert one["enrollment"] == {
+                "status": "ACTIVE",
+                "reason": {"kind": "MANUAL", "trigger": None},
+            }
+            assert missing["userErrors"] == [{"code": "NOT_FOUND", "path": ["input", "recordIds", 1]}]
+            assert malformed["userErrors"][0]["code"] == "MALFORMED_ID"
+        answer = await client.do("enrollRecords", results, {"workflowId": flow["id"], "recordIds": [ann]})
+        assert answer["results"][0]["userErrors"][0]["code"] == "ACTIVE_NOW"
+        answer = await client.do(
+            "unenrollRecords",
+            "results { recordId unenrolled } userErrors { code }",
+            {"workflowId": flow["id"], "recordIds": [ann]},
+        )
+        assert answer == {"results": [{"recordId": ann, "unenrolled": True}], "userErrors": []}
+        answer = await client.do("deleteWorkflow", "deletedId userErrors { code }", {"id": flow["id"]})
+        assert answer == {"deletedId": flow["id"], "userErrors": []}
+        found = await client.get(
+            """query ($flow: ID!, $ann: ID!) {
+              workflow(id: $flow) { id } workflows { nodes { id } }
+              enrollments(record: $ann) { nodes { status error { code } workflow { name } } }
+            }""",
+            flow=flow["id"],
+            ann=ann,
+        )
+        assert (found["workflow"], found["workflows"]["nodes"]) == (None, [])
+        left = {
+            "status": "UNENROLLED",
+            "error": {"code": "UNENROLLED_BY_HAND"},
+            "workflow": {"name": "Boston"},
+        }
+        assert found["enrollments"]["nodes"] == [left]
+        gone = {"workflowId": flow["id"], "recordIds": [ann]}
+        answer = await client.do("enrollRecords", "results { recordId } userErrors { code path }", gone)
+        assert answer["userErrors"] == [{"code": "NOT_FOUND", "path": ["input", "workflowId"]}]
