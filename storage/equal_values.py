@@ -1,6 +1,6 @@
 """Which records of a type hold a value: along the indexes where it is kept as it is asked for, else page by page."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -36,21 +36,45 @@ BY_HASH = Statement(
 
 # A keyset page of one object type, by the index of the default order; of it those that have a value at all. The last
 # row tells how far the page went.
-SCAN = Statement(
-    "equal_values.scan",
-    """
+_SCAN = """
     WITH page AS MATERIALIZED (
-        SELECT r.id, r.properties -> $4::text AS value, r.archived_at
+        SELECT r.id, r.properties {arrow} $4::text AS value, r.archived_at
           FROM record AS r
          WHERE r.account_id = $1 AND r.object_type_id = $2 AND r.id > $3
          ORDER BY r.id LIMIT $5
     )
     SELECT page.id, page.value, NULL::bigint AS n FROM page
-     WHERE page.value IS NOT NULL AND page.archived_at IS NULL
+     WHERE page.value IS NOT NULL AND page.archived_at IS NULL{which}
     UNION ALL
     SELECT max(page.id), NULL, count(*) FROM page
-    """,
+"""
+SCAN = Statement("equal_values.scan", _SCAN.format(arrow="->", which=""))
+
+# The same, of texts those that may be meant: of ASCII alone the database knows the small letters as everybody else
+# does, so whatever holds another character comes along. A third of the time, where few are meant.
+_MAY = """
+       AND (octet_length(page.value) <> length(page.value) OR {test})"""
+SCAN_EQUAL = Statement(
+    "equal_values.scan_equal",
+    _SCAN.format(
+        arrow="->>",
+        which=_MAY.format(
+            test="btrim(lower(page.value COLLATE \"C\"), E' \\t\\n\\x0b\\x0c\\r\\x1c\\x1d\\x1e\\x1f') = ANY($6::text[])"
+        ),
+    ),
 )
+SCAN_WITHIN = Statement(
+    "equal_values.scan_within",
+    _SCAN.format(
+        arrow="->>",
+        which=_MAY.format(
+            test="EXISTS (SELECT FROM unnest($6::text[]) AS k(part)"
+            ' WHERE strpos(lower(page.value COLLATE "C"), k.part) > 0)'
+        ),
+    ),
+)
+# Each value is compared with each part.
+PARTS_COMPARED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +108,22 @@ async def holders(
     return found
 
 
-async def scan(reader: Queryable, prop: PropertyRow, after: int, limit: int) -> Page:
-    """What the next `limit` records of the property's object type hold."""
-    *rows, end = await reader.fetch(SCAN, prop.object_type_id, after, prop.name, limit)
+async def scan(
+    reader: Queryable,
+    prop: PropertyRow,
+    after: int,
+    limit: int,
+    wanted: Collection[str],
+    *,
+    within: bool = False,
+) -> Page:
+    """What the next `limit` records of the property's object type hold; values that are surely not meant are left out.
+
+    Meant are texts that, in small letters, are one of `wanted` but for blanks around them (`within`: contain one).
+    """
+    given: list[Any] = [prop.object_type_id, after, prop.name, limit]
+    if prop.multiple or (within and len(wanted) > PARTS_COMPARED):
+        *rows, end = await reader.fetch(SCAN, *given)
+    else:
+        *rows, end = await reader.fetch(SCAN_WITHIN if within else SCAN_EQUAL, *given, list(wanted))
     return Page([(row[0], row[1]) for row in rows], end[0] if end["n"] == limit else None)

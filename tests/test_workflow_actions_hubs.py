@@ -216,6 +216,8 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "by number": (equal_values.BY_NUMBER, ([n + 1 for n in SOME], [0] * 200, 9, 10)),
     "by hash": (equal_values.BY_HASH, (SOME, [0] * 200, 10, 10)),
     "scan": (equal_values.SCAN, (5, 20_000, "city", 1_000)),
+    "scan for equal ones": (equal_values.SCAN_EQUAL, (5, 20_000, "city", 1_000, ["x"])),
+    "scan for parts": (equal_values.SCAN_WITHIN, (5, 20_000, "city", 1_000, ["x"])),
 }
 
 

@@ -1,6 +1,6 @@
 """The action that associates records because their values are equal."""
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,10 +161,12 @@ async def _by_page(
     afters = [one.resume_after or 0 for one in standing]
     last = min((after for key, after in zip(keys, afters, strict=True) if key is not None), default=0)
     reached: int | None = last if found else None
+    wanted = {text.strip() for key in found for text in ([key] if isinstance(key, str) else _choices(key))}
+    within = bound.match.matching is Matching.EMAIL_DOMAIN
     for _ in range(PAGES_A_BATCH):
         if reached is None:
             break
-        page = await equal_values.scan(tx, bound.match.other, reached, PAGE)
+        page = await equal_values.scan(tx, bound.match.other, reached, PAGE, wanted, within=within)
         for record_id, value in page.values:
             key = bound.match.key(value)
             if key in found:
@@ -179,6 +181,12 @@ async def _by_page(
         further = None if key is None or reached is None else max(reached, after)
         on.append(full if full is not None else further)
     return Candidates(ids, on)
+
+
+def _choices(key: Hashable) -> Iterator[str]:
+    """The texts of which a key is made, where values are several choices."""
+    if isinstance(key, frozenset):
+        yield from key
 
 
 CREATE = Handler(_bind, _create)
