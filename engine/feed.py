@@ -6,47 +6,36 @@ log are commit order without a gap, and handing over happens at one number.
 """
 
 import asyncio
-import base64
-import binascii
 import contextlib
-import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from engine.problems import Problem
+import orjson
+
+from engine.cursors import CursorExpired, InvalidCursor, encode
+from engine.interests import Interest, choose
+from engine.problems import Problem, Refused
 from storage import changes
-from storage.changes import EventKind, LoggedEvent
-from storage.database import Database
+from storage.changes import LoggedEvent
+from storage.database import Database, Queryable
 from storage.faults import Fault, fault
 
 PAGE = 500
 # How many events wait in memory for one follower; beyond that it reads the log by itself.
 HELD = 2_000
+HELD_BYTES = 8_000_000
 # Wake-ups may be lost; this is how long that can cost, in seconds.
 POLL = 1.0
 
-_CHECK = b"relata event cursor"
-
-
-class InvalidCursor(Problem):
-    """The cursor "{cursor}" is not one of this account's event stream; pass it as you received it."""
-
-
-class CursorExpired(Problem):
-    """The events behind this cursor are no longer kept (the oldest is number {oldest}); begin anew without it."""
-
 
 @dataclass(frozen=True, slots=True)
-class Interest:
-    """What a follower wants to hear: these kinds, of one subject (a workflow, …) or of any."""
+class Batch:
+    """Events in order, perhaps none. `position`: everything up to this number was looked at."""
 
-    kinds: frozenset[EventKind]
-    subject_id: int | None = None
-
-    def wants(self, event: LoggedEvent) -> bool:
-        """Whether the event is one of them."""
-        return event.kind in self.kinds and self.subject_id in (None, event.subject_id)
+    events: Sequence[LoggedEvent]
+    position: int
 
 
 @dataclass(eq=False, slots=True)
@@ -57,18 +46,35 @@ class _Follower:
     position: int
     waiting: deque[LoggedEvent] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    # What the waiting ones hold, roughly; not counted while the follower keeps up.
+    size: int = 0
     # No longer served: too slow, or the feed has failed.
     left: bool = False
+    # What is wrong with the interest: its filter's words are no longer defined.
+    problem: Problem | Refused | None = None
 
-    def take(self, wanted: Sequence[LoggedEvent], position: int) -> bool:
+    def take(self, wanted: Sequence[LoggedEvent] | Problem | Refused, position: int) -> bool:
         """Hand over what was read up to `position`; False where there is no room for it."""
-        if len(self.waiting) + len(wanted) > HELD:
-            self.left = True
+        if isinstance(wanted, Problem | Refused):
+            self.problem, self.left = wanted, True
         else:
-            self.waiting.extend(event for event in wanted if event.seq > self.position)
-            self.position = max(self.position, position)
+            new = [event for event in wanted if event.seq > self.position]
+            if self.waiting:
+                self.size += sum(len(orjson.dumps(event.payload)) for event in new)
+            if len(self.waiting) + len(new) > HELD or self.size > HELD_BYTES:
+                self.left = True
+            else:
+                self.waiting.extend(new)
+                self.position = max(self.position, position)
         self.news.set()
         return not self.left
+
+    def hand_out(self) -> Batch:
+        """Everything that waits."""
+        batch = Batch(list(self.waiting), self.position)
+        self.waiting.clear()
+        self.size = 0
+        return batch
 
 
 class _Feed:
@@ -131,23 +137,29 @@ class _Feed:
             # Before the read: a wake-up during it means another one.
             self._news.clear()
             async with self.db.read(self.account_id) as reader:
-                events = await changes.read(reader, self.position, PAGE)
+                events = await _next(reader, self.position, PAGE)
             if events:
-                self._hand_over(events)
+                await self._hand_over(events)
             if len(events) < PAGE:
                 # Not `wait_for`, which may swallow a cancellation that meets the news.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL):
                         await self._news.wait()
 
-    def _hand_over(self, events: Sequence[LoggedEvent]) -> None:
+    async def _hand_over(self, events: Sequence[LoggedEvent]) -> None:
+        asked = {follower.interest for follower in self._followers}
+        chosen = await choose(self.db, self.account_id, asked, events, events[-1].at) if asked else {}
+        # From here on nobody can come in between: who joined while the filters were asked reads this by itself.
         self.position = events[-1].seq
-        wanted: dict[Interest, list[LoggedEvent]] = {}
         for follower in list(self._followers):
-            if follower.interest not in wanted:
-                wanted[follower.interest] = [event for event in events if follower.interest.wants(event)]
-            if not follower.take(wanted[follower.interest], self.position):
-                self._followers.discard(follower)
+            wanted = chosen.get(follower.interest)
+            if wanted is None:
+                # Came in meanwhile, at the position of before.
+                follower.left = True
+                follower.news.set()
+            elif follower.take(wanted, self.position):
+                continue
+            self._followers.discard(follower)
 
 
 # The feeds of this process; one lives as long as somebody follows it, and keeps its database alive.
@@ -173,24 +185,25 @@ async def _shared(db: Database, account_id: int) -> AsyncIterator[_Feed]:
 
 
 async def follow(
-    db: Database, account_id: int, interest: Interest, after: int | None = None
-) -> AsyncGenerator[list[LoggedEvent], None]:
+    db: Database,
+    account_id: int,
+    interest: Interest,
+    after: int | None = None,
+    *,
+    now: datetime | None = None,
+) -> AsyncGenerator[Batch, None]:
     """All events of `interest` behind number `after` (None: from now on), each once, in order, in batches.
 
-    Raises `InvalidCursor` and `CursorExpired`, and what the database raises when it cannot be read.
+    Filters are asked as of `now`, or of the newest event where that is later. Raises `InvalidCursor`,
+    `CursorExpired`, what is wrong with the filter, and what the database raises when it cannot be read.
     """
-    position = await _beginning(db, account_id, after)
+    position = await beginning(db, account_id, after)
     async with _shared(db, account_id) as feed:
         while feed.error is None:
             if position < feed.position:
-                async with db.read(account_id) as reader:
-                    events = await changes.read(reader, position, PAGE)
-                if events and events[0].seq != position + 1:
-                    raise CursorExpired(oldest=events[0].seq)
-                position = events[-1].seq if events else feed.position
-                wanted = [event for event in events if interest.wants(event)]
-                if wanted:
-                    yield wanted
+                batch = await _read_alone(db, account_id, interest, position, feed.position, now)
+                position = batch.position
+                yield batch
                 continue
             follower = _Follower(interest, position)
             feed.attach(follower)
@@ -199,15 +212,43 @@ async def follow(
                     yield batch
             finally:
                 feed.detach(follower)
+            if follower.problem is not None:
+                raise follower.problem
             position = follower.position
         raise feed.error
 
 
-async def _served(follower: _Follower) -> AsyncIterator[list[LoggedEvent]]:
+async def replay(
+    db: Database, account_id: int, interest: Interest, after: int, until: int, *, now: datetime | None = None
+) -> AsyncGenerator[Batch, None]:
+    """The events of `interest` behind `after` up to `until`, as `follow` tells them; then it ends."""
+    while after < until:
+        batch = await _read_alone(db, account_id, interest, after, until, now)
+        after = batch.position
+        yield batch
+
+
+async def _read_alone(
+    db: Database, account_id: int, interest: Interest, after: int, until: int, now: datetime | None
+) -> Batch:
+    """What comes next behind `after`, no further than to `until`, up to which the log is known to have been written."""
+    async with db.read(account_id) as reader:
+        events = await _next(reader, after, min(PAGE, until - after))
+        if not events:
+            raise CursorExpired(oldest=await changes.oldest(reader))
+    at = events[-1].at if now is None else max(now, events[-1].at)
+    wanted = (await choose(db, account_id, [interest], events, at))[interest]
+    if isinstance(wanted, Problem | Refused):
+        raise wanted
+    return Batch(wanted, events[-1].seq)
+
+
+async def _served(follower: _Follower) -> AsyncIterator[Batch]:
+    told = follower.position
     while True:
-        if follower.waiting:
-            batch = list(follower.waiting)
-            follower.waiting.clear()
+        if follower.waiting or follower.position > told:
+            batch = follower.hand_out()
+            told = batch.position
             yield batch
         elif follower.left:
             return
@@ -216,39 +257,25 @@ async def _served(follower: _Follower) -> AsyncIterator[list[LoggedEvent]]:
             await follower.news.wait()
 
 
-async def _beginning(db: Database, account_id: int, after: int | None) -> int:
+async def beginning(db: Database, account_id: int, after: int | None) -> int:
+    """The number behind which a follower begins; raises `InvalidCursor` and `CursorExpired`."""
     async with db.read(account_id) as reader:
         newest = await changes.last(reader)
         if after is None:
             return newest
         if after > newest:
             raise InvalidCursor(cursor=encode(account_id, after))
-        if after < newest:
-            (oldest,) = await changes.read(reader, after, 1) or (None,)
-            if oldest is None or oldest.seq != after + 1:
-                raise CursorExpired(oldest=newest if oldest is None else oldest.seq)
+        if after < newest and not await _next(reader, after, 1):
+            raise CursorExpired(oldest=await changes.oldest(reader))
     return after
 
 
-def encode(account_id: int, seq: int) -> str:
-    """The cursor of an event: opaque text."""
-    place = f"{account_id}.{seq}"
-    return base64.urlsafe_b64encode(f"{place}.{_check(place)}".encode()).decode().rstrip("=")
-
-
-def decode(account_id: int, cursor: str) -> int:
-    """The number behind a cursor of this account; raises `InvalidCursor`."""
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-        place, check = text.rsplit(".", 1)
-        account, seq = place.split(".")
-        if check != _check(place) or account != str(account_id):
-            raise ValueError
-        return int(seq)
-    except (ValueError, binascii.Error):
-        raise InvalidCursor(cursor=cursor[:100]) from None
-
-
-def _check(place: str) -> str:
-    """Not a secret: it tells a cursor from a text that happens to look like one."""
-    return hashlib.blake2b(place.encode(), digest_size=6, key=_CHECK).hexdigest()
+async def _next(reader: Queryable, after: int, limit: int) -> list[LoggedEvent]:
+    """The events that follow `after` without a gap. Raises `CursorExpired` where the next one is gone."""
+    events = await changes.read(reader, after, limit)
+    for n, event in enumerate(events):
+        if event.seq != after + 1 + n:
+            if n == 0:
+                raise CursorExpired(oldest=await changes.oldest(reader))
+            return events[:n]
+    return events

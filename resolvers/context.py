@@ -29,6 +29,8 @@ class Context:
     compiles: bool = True
     # Where the server is reached from outside, without a slash at its end; empty: nobody has said.
     public_url: str = ""
+    # Tells the time to what goes on for longer than a request.
+    clock: Callable[[], datetime] | None = None
     # How many inputs a batch may have.
     batch_limit: int = BATCH_LIMIT
     # Called with account and key once a key is revoked, so that this process forgets it at once.

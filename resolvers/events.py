@@ -1,12 +1,18 @@
-"""Event streams: what the change feed tells, as each subscription asked for it."""
+"""What streams of events are about: each subscription's arguments as an interest in the log."""
 
-import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from engine import feed, ids
-from engine.feed import Interest
+import orjson
+
+from engine import ids
+from engine.interests import Interest
+from engine.problems import Problem
+from resolvers import listings
 from resolvers.context import Context
-from storage.changes import EventKind, LoggedEvent
+from resolvers.listings import Asked
+from resolvers.records import ObjectTypeNeeded
+from storage.changes import EventKind
 
 # What happens to enrollments.
 ENROLLMENTS = frozenset(
@@ -19,39 +25,82 @@ ENROLLMENTS = frozenset(
         EventKind.ENROLLMENT_COMPLETED,
         EventKind.ENROLLMENT_FAILED,
         EventKind.UNENROLLED,
+        EventKind.OUTBOX_DELIVERED,
+        EventKind.OUTBOX_FAILED,
     }
 )
 
 # Who comes and goes.
 SEGMENTS = frozenset({EventKind.SEGMENT_JOINED, EventKind.SEGMENT_LEFT})
 
-
-async def stream(
-    context: Context, interest: Interest, after: str | None
-) -> AsyncGenerator[LoggedEvent, None]:
-    """The events of `interest` behind a cursor, or from now on; each once, in commit order.
-
-    Raises `InvalidCursor` and `CursorExpired`.
-    """
-    number = None if after is None else feed.decode(context.account_id, after)
-    async with contextlib.aclosing(feed.follow(context.db, context.account_id, interest, number)) as batches:
-        async for batch in batches:
-            for event in batch:
-                yield event
-
-
-def of_enrollments(workflow: str | None) -> Interest:
-    """Interest in a workflow's enrollments, or in those of all; raises `MalformedId`."""
-    number = None if workflow is None else ids.decode_at("workflow", workflow, "workflow")
-    return Interest(ENROLLMENTS, number)
+# What becomes of records.
+CHANGES = frozenset(
+    {
+        EventKind.RECORD_CREATED,
+        EventKind.RECORD_UPDATED,
+        EventKind.RECORD_ARCHIVED,
+        EventKind.RECORD_RESTORED,
+        EventKind.RECORD_MERGED,
+        EventKind.ASSOCIATION_ADDED,
+        EventKind.ASSOCIATION_REMOVED,
+        EventKind.LABEL_ADDED,
+        EventKind.LABEL_REMOVED,
+        EventKind.EVENT_OCCURRED,
+    }
+)
 
 
-def of_segments(segment: str | None) -> Interest:
+class NoKinds(Problem):
+    """Name at least one kind of event, or leave "kinds" out to hear of all."""
+
+
+def of_enrollments(
+    workflow: str | None, record: str | None = None, kinds: Iterable[str] | None = None
+) -> Interest:
+    """Interest in enrollments, of a workflow, of a record, or of all; raises `MalformedId`."""
+    return Interest(
+        _kinds(ENROLLMENTS, kinds), _number("workflow", workflow), record_id=_number("record", record)
+    )
+
+
+def of_segments(
+    segment: str | None, record: str | None = None, kinds: Iterable[str] | None = None
+) -> Interest:
     """Interest in who joins and leaves a segment, or any; raises `MalformedId`."""
-    number = None if segment is None else ids.decode_at("segment", segment, "segment")
-    return Interest(SEGMENTS, number)
+    return Interest(_kinds(SEGMENTS, kinds), _number("segment", segment), record_id=_number("record", record))
 
 
-def cursor(context: Context, event: LoggedEvent) -> str:
-    """The cursor of an event; a stream that is resumed behind it begins with the next one."""
-    return feed.encode(context.account_id, event.seq)
+def of_changes(
+    context: Context,
+    object_type: str | None,
+    record: str | None,
+    where: Mapping[str, Any] | None,
+    kinds: Iterable[str] | None,
+) -> Interest:
+    """Interest in what becomes of records; raises `MalformedId`, `UnknownObjectType` and what is wrong with `where`."""
+    of = None if object_type is None else listings.object_type(context.catalogue, object_type)
+    if where is not None and of is None:
+        raise ObjectTypeNeeded(path=("objectType",))
+    definition = None
+    if of is not None and where is not None:
+        listings.condition(context.catalogue, of, Asked(where))
+        definition = orjson.dumps(where, option=orjson.OPT_SORT_KEYS)
+    return Interest(
+        _kinds(CHANGES, kinds),
+        record_id=_number("record", record),
+        object_type_id=None if of is None else of.id,
+        where=definition,
+    )
+
+
+def _kinds(every: frozenset[EventKind], chosen: Iterable[str] | None) -> frozenset[EventKind]:
+    if chosen is None:
+        return every
+    found = every & {EventKind(one) for one in chosen}
+    if not found:
+        raise NoKinds(path=("kinds",))
+    return found
+
+
+def _number(kind: str, ident: str | None) -> int | None:
+    return None if ident is None else ids.decode_at(kind, ident, kind)

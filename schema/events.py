@@ -1,24 +1,28 @@
-"""Event streams: live, and resumed by cursor without a gap or a repetition."""
+"""What happens to enrollments: live, and resumed by cursor without a gap or a repetition."""
 
-import contextlib
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, cast
 
 import strawberry
 
 from engine import ids
 from engine.access import Scope
 from resolvers import events
+from resolvers.streams import EventStream
 from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.enrollments import record_of
 from schema.records import Record
 from schema.scalars import JSON
+from schema.streams import CURSOR, After, shown
 from schema.workflows import Workflow
 from storage.changes import LoggedEvent
+
+# Said elsewhere, or of no use to clients.
+HIDDEN = ("enrollment", "outbox")
 
 
 class EnrollmentEventKind(Enum):
@@ -32,6 +36,8 @@ class EnrollmentEventKind(Enum):
     ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
     ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
     UNENROLLED = "UNENROLLED"
+    OUTBOX_DELIVERED = "OUTBOX_DELIVERED"
+    OUTBOX_FAILED = "OUTBOX_FAILED"
 
 
 enum(
@@ -46,7 +52,9 @@ enum(
         "STEP_RETRIED": "Somebody asked for a failed action to be tried again.",
         "ENROLLMENT_COMPLETED": "It went through all actions.",
         "ENROLLMENT_FAILED": "It ended with an error.",
-        "UNENROLLED": "It left: the record was archived or merged away.",
+        "UNENROLLED": "It left; `status` in the details says why: archived or merged away, goal met, taken out …",
+        "OUTBOX_DELIVERED": "A mail or a webhook's call that an action asked for arrived.",
+        "OUTBOX_FAILED": "A mail or a webhook's call that an action asked for did not arrive, or may not have.",
     },
 )
 
@@ -56,42 +64,38 @@ class EnrollmentEvent:
     """Something that happened to an enrollment."""
 
     event: strawberry.Private[LoggedEvent]
-    cursor: str = strawberry.field(description="Pass it as `after` to go on behind this event.")
+    cursor: str = strawberry.field(description=CURSOR)
     at: datetime = strawberry.field(description="When it happened.")
     kind: EnrollmentEventKind = strawberry.field(description="What happened.")
-    enrollment_id: strawberry.ID = strawberry.field(description="The enrollment.")
 
     @strawberry.field
-    async def workflow(self, info: Info) -> Workflow:
-        """The workflow."""
-        assert self.event.subject_id is not None  # such events always have one
-        return await Workflow.found(info.context, self.event.subject_id)
+    def enrollment_id(self) -> strawberry.ID | None:
+        """The enrollment; null where a mail or a call belonged to none."""
+        number = self.event.payload.get("enrollment")
+        return None if number is None else strawberry.ID(ids.encode("enrollment", number))
 
     @strawberry.field
-    async def record(self, info: Info) -> Record:
+    async def workflow(self, info: Info) -> Workflow | None:
+        """The workflow; null where a mail or a call belonged to none."""
+        number = self.event.subject_id
+        return None if number is None else await Workflow.found(info.context, number)
+
+    @strawberry.field
+    async def record(self, info: Info) -> Record | None:
         """The enrolled record as it is now; where it was merged away, its survivor."""
-        assert self.event.record_id is not None  # such events always have one
-        return await record_of(info.context, self.event.record_id)
+        number = self.event.record_id
+        return None if number is None else await record_of(info.context, number)
 
     @strawberry.field
     def details(self) -> JSON:
         """What is particular to the kind: the reason, the action, the outcome, the error."""
-        found = {name: value for name, value in self.event.payload.items() if name != "enrollment"}
-        reason = found.get("reason")
-        if reason and reason.get("record") is not None:
-            found["reason"] = reason | {"record": ids.encode("record", reason["record"])}
-        return JSON(found)
+        payload = self.event.payload
+        return JSON(shown({name: value for name, value in payload.items() if name not in HIDDEN}))
 
     @classmethod
     def of(cls, event: LoggedEvent, cursor: str) -> "EnrollmentEvent":
         """The event as clients see it."""
-        return cls(
-            event=event,
-            cursor=cursor,
-            at=event.at,
-            kind=EnrollmentEventKind(event.kind.value),
-            enrollment_id=strawberry.ID(ids.encode("enrollment", event.payload["enrollment"])),
-        )
+        return cls(event=event, cursor=cursor, at=event.at, kind=EnrollmentEventKind(event.kind.value))
 
 
 @strawberry.type
@@ -105,16 +109,17 @@ class EventSubscription:
         workflow: Annotated[
             strawberry.ID | None, strawberry.argument(description="Only of this workflow; null: of all.")
         ] = None,
-        after: Annotated[
-            str | None,
-            strawberry.argument(
-                description="The cursor of the last event you have: every later one is told, once. Null: from now on."
-            ),
+        record: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only of this record; null: of all.")
         ] = None,
+        kinds: Annotated[
+            list[EnrollmentEventKind] | None,
+            strawberry.argument(description="Only events of these kinds; null: of all."),
+        ] = None,
+        after: After = None,
     ) -> AsyncGenerator[EnrollmentEvent, None]:
         """What happens to enrollments, in the order in which it was committed."""
-        context = info.context
-        source = events.stream(context, events.of_enrollments(workflow), after)
-        async with contextlib.aclosing(source) as stream:
-            async for event in stream:
-                yield EnrollmentEvent.of(event, events.cursor(context, event))
+        chosen = None if kinds is None else [kind.value for kind in kinds]
+        interest = events.of_enrollments(workflow, record, chosen)
+        stream = EventStream(info.context, interest, after, EnrollmentEvent.of)
+        return cast("AsyncGenerator[EnrollmentEvent, None]", stream)

@@ -1,9 +1,9 @@
 """Joins and leaves as they happen, and those that happened meanwhile."""
 
-import contextlib
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated
+from enum import Enum
+from typing import Annotated, cast
 
 import strawberry
 
@@ -11,13 +11,31 @@ from engine import ids
 from engine.access import Scope
 from resolvers import events
 from resolvers import segments as reads
+from resolvers.streams import EventStream
 from schema.access import Requires
 from schema.context import Info
+from schema.documentation import enum
 from schema.enrollments import record_of
 from schema.records import Record
 from schema.scalars import JSON
 from schema.segments import Segment, cause
+from schema.streams import CURSOR, After
 from storage.changes import EventKind, LoggedEvent
+
+
+class SegmentEventKind(Enum):
+    """Who comes, or goes."""
+
+    SEGMENT_JOINED = "SEGMENT_JOINED"
+    SEGMENT_LEFT = "SEGMENT_LEFT"
+
+
+enum(
+    SegmentEventKind,
+    "SegmentEventKind",
+    "Who comes, or goes.",
+    {"SEGMENT_JOINED": "A record joined a segment.", "SEGMENT_LEFT": "A record left a segment."},
+)
 
 
 @strawberry.type
@@ -25,7 +43,7 @@ class SegmentEvent:
     """A record joined a segment or left it."""
 
     event: strawberry.Private[LoggedEvent]
-    cursor: str = strawberry.field(description="Pass it as `after` to go on behind this event.")
+    cursor: str = strawberry.field(description=CURSOR)
     at: datetime = strawberry.field(description="When it happened.")
     joined: bool = strawberry.field(description="Whether the record joined; if not, it left.")
     segment_id: strawberry.ID = strawberry.field(description="The segment.")
@@ -72,16 +90,17 @@ class SegmentEventSubscription:
         segment: Annotated[
             strawberry.ID | None, strawberry.argument(description="Only of this segment; null: of all.")
         ] = None,
-        after: Annotated[
-            str | None,
-            strawberry.argument(
-                description="The cursor of the last event you have: every later one is told, once. Null: from now on."
-            ),
+        record: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only of this record; null: of all.")
         ] = None,
+        kinds: Annotated[
+            list[SegmentEventKind] | None,
+            strawberry.argument(description="Only events of these kinds; null: of both."),
+        ] = None,
+        after: After = None,
     ) -> AsyncGenerator[SegmentEvent, None]:
         """Who joins segments and leaves them, in the order in which it was committed."""
-        context = info.context
-        source = events.stream(context, events.of_segments(segment), after)
-        async with contextlib.aclosing(source) as stream:
-            async for event in stream:
-                yield SegmentEvent.of(event, events.cursor(context, event))
+        chosen = None if kinds is None else [kind.value for kind in kinds]
+        interest = events.of_segments(segment, record, chosen)
+        stream = EventStream(info.context, interest, after, SegmentEvent.of)
+        return cast("AsyncGenerator[SegmentEvent, None]", stream)

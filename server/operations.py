@@ -185,6 +185,7 @@ class Operations:
             self.clock(),
             await self.db.catalogue(principal.account_id),
             forget_key=self.forget_key,
+            clock=self.clock,
             batch_limit=self.limits.batch,
             public_url=self.public_url,
         )
@@ -258,8 +259,8 @@ class Operations:
                 source = await source
             if isinstance(source, ExecutionResult):
                 raise Invalid(errors.formatted(source.errors or []))
-            async with contextlib.aclosing(source):
-                async for event in source:
+            async with contextlib.aclosing(aiter(source)) as events:
+                async for event in events:
                     # A stream may last; telling one event of it has the time of a query.
                     async with asyncio.timeout(self.limits.seconds):
                         # As of its own moment: fresh definitions, nothing cached from the last.

@@ -38,6 +38,7 @@ __all__ = [
     "append",
     "claim",
     "last",
+    "oldest",
     "read",
     "told",
     "with_append",
@@ -120,19 +121,30 @@ WAITING = Statement(
     spanning="finds the accounts that have work; each is then worked off in transactions of its own",
 )
 
-# Rows until there are enough events. The inner limit holds the reading to what can be needed.
+# Rows until there are enough events, or some 16 MB. The inner limit holds the reading to what can be needed.
 READ = Statement(
     "changes.read",
     """
     SELECT f.seq, f.at, f.kind, f.object_type_id, f.record_ids, f.to_ids, f.subject_id, f.payload, f.source,
            f.source_id, f.user_id
       FROM (SELECT e.*, sum(least(cardinality(e.record_ids), e.seq - $2)) OVER (ORDER BY e.seq)
-                        - least(cardinality(e.record_ids), e.seq - $2) AS before
+                        - least(cardinality(e.record_ids), e.seq - $2) AS before,
+                   sum(pg_column_size(e.payload)) OVER (ORDER BY e.seq) - pg_column_size(e.payload) AS bytes
               FROM event_log AS e
              WHERE e.account_id = $1 AND e.seq > $2
              ORDER BY e.seq LIMIT $3) AS f
-     WHERE f.before < $3
+     WHERE f.before < $3 AND f.bytes < 16777216
      ORDER BY f.seq
+    """,
+)
+
+# The first row behind the beginning, along the key. Where nothing is left, the next number to be written.
+OLDEST = Statement(
+    "changes.oldest",
+    """
+    SELECT coalesce((SELECT e.seq - cardinality(e.record_ids) + 1 FROM event_log AS e
+                      WHERE e.account_id = $1 ORDER BY e.seq LIMIT 1), s.seq + 1)
+      FROM account_seq AS s WHERE s.account_id = $1
     """,
 )
 
@@ -216,3 +228,8 @@ async def read(reader: "Queryable", after: int, limit: int) -> list[LoggedEvent]
 async def last(reader: "Queryable") -> int:
     """The number of the newest event."""
     return int(await reader.fetchval(LAST) or 0)
+
+
+async def oldest(reader: "Queryable") -> int:
+    """The number of the oldest event that is kept; of the next one, where none is."""
+    return int(await reader.fetchval(OLDEST) or 1)

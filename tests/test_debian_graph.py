@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse, validate
 
-from engine import feed, imports
+from engine import cursors, imports
 from engine.evaluation import run as evaluate
 from engine.imports import Report
 from engine.imports.labels import split_labels
@@ -224,7 +224,7 @@ async def let_a_workflow_mark(db: Database, client: Client, facts: Facts) -> Non
         {"id": workflow["id"], "version": workflow["version"]},
     )
     async with db.read(client.account_id) as reader:
-        here = feed.encode(client.account_id, await changes.last(reader))
+        here = cursors.encode(client.account_id, await changes.last(reader))
     async with served(create_app(db)) as path, talk(path, key=client.key) as socket:
         await socket.subscribe("games", WATCH, workflow=workflow["id"], after=here)
         await mark(db, client, facts, workflow["id"], socket)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine import accounts, feed
-from engine.feed import CursorExpired, Interest, InvalidCursor
+from engine import accounts, cursors, feed
+from engine.cursors import CursorExpired, InvalidCursor
+from engine.feed import Batch
+from engine.interests import Interest
 from storage import changes
 from storage.changes import Event, EventKind, LoggedEvent
 from storage.database import Actor, Database
@@ -31,9 +33,9 @@ async def tell(db: Database, account: int, n: int, subject: int = 7) -> None:
         tx.happened(Event(EventKind.RECORD_UPDATED, 1, n))
 
 
-async def each(batches: AsyncIterator[list[LoggedEvent]]) -> AsyncIterator[LoggedEvent]:
+async def each(batches: AsyncIterator[Batch]) -> AsyncIterator[LoggedEvent]:
     async for batch in batches:
-        for event in batch:
+        for event in batch.events:
             yield event
 
 
@@ -120,19 +122,19 @@ async def test_a_follower_who_does_not_listen_holds_up_nobody_and_costs_bounded_
     monkeypatch.setattr(feed, "HELD", 10)
     async with aclosing(feed.follow(db, account, ENROLLED, 0)) as sleeper:
         await tell(db, account, 0)
-        first = await asyncio.wait_for(anext(sleeper), 10)
+        first = await asyncio.wait_for(anext(each(sleeper)), 10)
         hearing = asyncio.create_task(collect(db, account, 0, 40))
         for n in range(1, 40):
             await tell(db, account, n)
         assert len(await asyncio.wait_for(hearing, 10)) == 40
         # He wakes up late and still hears everything.
         rest = [event async for event in _first(each(sleeper), 39)]
-        assert [event.record_id for event in [*first, *rest]] == list(range(40))
+        assert [event.record_id for event in [first, *rest]] == list(range(40))
 
 
 async def test_cursors_are_opaque_belong_to_an_account_and_are_checked(db: Database, account: int) -> None:
-    cursor = feed.encode(account, 5)
-    assert feed.decode(account, cursor) == 5
+    cursor = cursors.encode(account, 5)
+    assert cursors.decode(account, cursor) == 5
     for wrong in (
         "",
         "5",
@@ -140,11 +142,11 @@ async def test_cursors_are_opaque_belong_to_an_account_and_are_checked(db: Datab
         "=",
         cursor[:-1],
         cursor[:-2] + ("AA" if cursor[-2:] != "AA" else "BB"),
-        feed.encode(account + 1, 5),
+        cursors.encode(account + 1, 5),
         "A" * 5000,
     ):
         with pytest.raises(InvalidCursor):
-            feed.decode(account, wrong)
+            cursors.decode(account, wrong)
     with pytest.raises(InvalidCursor):
         await collect(db, account, 99, 1)  # ahead of the log
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from engine import accounts, feed, keys
+from engine import accounts, cursors, keys
 from engine.evaluation import run as evaluate
 from engine.workflows import steps
 from server.app import create_app
@@ -54,7 +54,7 @@ async def beginning(db: Database, key: str) -> str:
     """The cursor in front of an account's first event."""
     found = await keys.authenticate(db, key)
     assert found is not None
-    return feed.encode(found.account_id, 0)
+    return cursors.encode(found.account_id, 0)
 
 
 async def work(db: Database) -> None:

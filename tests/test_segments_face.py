@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import feed
+from engine import cursors
 from engine.access import SCOPES, Principal, Role
 from engine.evaluation import run as evaluate
 from engine.segments import fill
@@ -236,7 +236,7 @@ async def test_joins_and_leaves_are_streamed_and_resumed(db: Database) -> None:
     async with opened(db) as client:
         segment = (await create(client, where=BOSTON))["segment"]
         await create(client, name="another", where={"not": BOSTON})
-        start = feed.encode(client.account_id, 0)
+        start = cursors.encode(client.account_id, 0)
         ann, bob = await contacts(client, "Boston", "Boston")
         await work(db)
         [first] = await hear(db, client, 1, segment=segment["id"], after=start)

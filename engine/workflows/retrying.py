@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine import ids
 from engine.evaluation import telling
@@ -134,7 +135,7 @@ async def _reopened(tx: Transaction, rows: Sequence[EnrollmentRow]) -> list[Enro
         raise RetryActiveAgain
     moved: dict[int, list[EnrollmentRow]] = {}
     for row in going:
-        _tell(tx, row, row.steps - 1)
+        _tell(tx, row, row.steps - 1, status="ACTIVE")
         moved.setdefault(row.workflow_id, []).append(row)
     await telling.tell(
         tx,
@@ -154,7 +155,8 @@ async def _reopened(tx: Transaction, rows: Sequence[EnrollmentRow]) -> list[Enro
     return going
 
 
-def _tell(tx: Transaction, row: EnrollmentRow, step: int) -> None:
-    details = {"enrollment": row.id, "step": step}
+def _tell(tx: Transaction, row: EnrollmentRow, step: int, **details: Any) -> None:
+    """Tell of a retry; `status`: the enrollment goes on by it."""
+    details |= {"enrollment": row.id, "step": step}
     object_type_id = tx.catalogue.workflows.get(row.workflow_id)
     tx.happened(Event(EventKind.STEP_RETRIED, object_type_id, row.record_id, row.workflow_id, details))
