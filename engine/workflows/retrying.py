@@ -8,7 +8,7 @@ from engine import ids
 from engine.evaluation import telling
 from engine.evaluation.listening import WORKFLOW
 from engine.problems import NotFound, Problem
-from storage import retries
+from storage import records, retries
 from storage.changes import ChangeKind, Event, EventKind
 from storage.database import Transaction
 from storage.enrollments import EnrollmentRow, StepRow
@@ -38,6 +38,10 @@ class RetryActiveAgain(Problem):
     """The record has been enrolled in the workflow again, and is active there now."""
 
 
+class RetryRecordGone(Problem):
+    """The record was archived or merged away: nothing more is done for it."""
+
+
 class RetryLoop(Problem):
     """The enrollment was taken for a loop: it would be stopped again."""
 
@@ -64,6 +68,8 @@ async def retry(tx: Transaction, enrollment_id: int, step: int | None = None) ->
     else:
         if problem := _problem(row, line):
             raise problem
+        if not await _living(tx, [row]):
+            raise RetryRecordGone
         if (await _reopened(tx, [row])) != [row]:
             raise RetryActiveAgain
     (after,) = await retries.lock(tx, [enrollment_id])
@@ -95,8 +101,18 @@ async def retry_failed(
         for row in rows
         if row.status == "FAILED" and _problem(row, lines.get((row.id, row.steps - 1))) is None
     ]
-    going = await _reopened(tx, able)
+    going = await _reopened(tx, await _living(tx, able))
     return Retried(len(going), looked[-1] if len(looked) == BATCH else None)
+
+
+async def _living(tx: Transaction, rows: Sequence[EnrollmentRow]) -> list[EnrollmentRow]:
+    """Those whose records are there."""
+    found = await records.rows(tx, [row.record_id for row in rows])
+    return [
+        row
+        for row, record in zip(rows, found, strict=True)
+        if record is not None and record.archived_at is None
+    ]
 
 
 def _problem(row: EnrollmentRow, line: StepRow | None) -> Problem | None:
