@@ -203,7 +203,7 @@ async def decide(
     seen: list[tuple[Look, Seen]] = []
     for look in enrolling.looks:
         look.take(told)
-        seen += ((look, look.seen(record_id, beside)) for record_id in look.causes)
+        seen += ((look, look.seen(record_id, beside)) for record_id in sorted(look.worth()))
     for look, one in await _made_by_others(reader, seen):
         _note(decided, look, one)
     decided.trees = await diagnosing.trees(reader, tx.catalogue, decided.why, tx.now)

@@ -134,6 +134,14 @@ class Look:
                 if isinstance(trigger, Happened) and trigger.event is not None:
                     yield from one.others
 
+    def worth(self) -> Collection[int]:
+        """Those of whom something may come, once the answers are there; for the others nothing is to be written."""
+        if self.conditions.timed or self.happenings:
+            return self.causes
+        places = {place for n in self.conditions.met if (place := self.conditions.own[n]) is not None}
+        meeting = {one for place in places for one, answer in self._answers[place].items() if answer.holds}
+        return meeting | self.standing.keys()
+
     # --- what comes of it -----------------------------------------------------------------------------------
 
     def seen(self, record_id: int, beside: Beside) -> Seen:
