@@ -1,9 +1,10 @@
 """Published workflows as they run: what decides on who is enrolled, bound to the account's definitions."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from engine.problems import Problem, Refused
 from engine.workflows import conditions
@@ -87,6 +88,15 @@ async def definitions_of(
     while len(_kept) > KEPT:
         _kept.popitem(last=False)
     return answer
+
+
+def of_document(
+    workflow_id: int, object_type_id: int, document: Mapping[str, Any], catalogue: Catalogue
+) -> Published:
+    """A definition that was never published, as it would run: off, of no revision."""
+    definition = loaded(document)
+    bound = _anew((definition, compiled(definition.actions), None, ()), object_type_id, catalogue)
+    return Published(workflow_id, 0, object_type_id, False, 0, None, 0, *bound)
 
 
 def _bind(row: RevisionRow, object_type_id: int, catalogue: Catalogue) -> _Bound:
