@@ -1,0 +1,88 @@
+"""Actions on data through GraphQL: the page's examples are taken as they stand, and what they did is told."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from engine.evaluation import run as evaluate
+from engine.workflows import steps
+from storage.database import Database
+from tests.face import T0, Client, opened
+
+PAGE = Path(__file__).parent.parent / "docs" / "workflow-actions.md"
+# (from, to, internal name, that of the other side) of labels that the examples name.
+LABELS = [
+    ("contacts", "companies", "employee", "employs"),
+    ("contacts", "companies", "decision_maker", "decided_by"),
+    ("companies", "contacts", "primary_contact", "contact_of"),
+    ("companies", "contacts", "decides", "decides_at"),
+    ("companies", "contacts", "former", "formerly_at"),
+    ("deals", "deals", "follow_up", "follows"),
+    ("deals", "companies", "billed_by", "bills"),
+]
+STEPS = "enrollments(workflow: $flow) { nodes { status steps { outcome changes error { code message } } } }"
+
+
+async def label(client: Client, near: str, far: str, name: str, inverse: str) -> None:
+    given = {
+        "from": near,
+        "to": far,
+        "label": name,
+        "name": name,
+        "inverseLabel": inverse,
+        "inverseName": inverse,
+    }
+    answer = await client.do("createAssociationLabel", "userErrors { code message }", given)
+    assert answer["userErrors"] == []
+
+
+async def record(client: Client, kind: str, **values: Any) -> str:
+    given = {"objectType": kind, "records": [{"properties": values}]}
+    made = await client.do("createRecords", "results { record { id } } userErrors { code }", given)
+    found: str = made["results"][0]["record"]["id"]
+    return found
+
+
+async def test_the_examples_of_the_page_are_taken(db: Database) -> None:
+    blocks = re.findall(r"^```graphql\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    async with opened(db) as client:
+        for near, far, name, inverse in LABELS:
+            await label(client, near, far, name, inverse)
+        for block in blocks:
+            block = block.replace(
+                'to: "contacts", label: "decision_maker"', 'to: "contacts", label: "decides"'
+            )
+            block = block.replace('newLabel: "decision_maker"', 'newLabel: "decides"')
+            answer = await client.ask(block)
+            assert answer["data"]["createWorkflow"]["userErrors"] == [], block
+        assert len(blocks) == 4
+
+
+async def test_what_an_action_did_and_what_was_refused_is_told(db: Database) -> None:
+    async with opened(db) as client:
+        limited = {"from": "contacts", "to": "companies", "label": "Owner", "name": "owner", "maxCount": 1}
+        await client.do("createAssociationLabel", "userErrors { code }", limited)
+        for _ in range(2):
+            await record(client, "companies", city="Boston")
+        known = {"filterMet": {"where": {"property": {"name": "city", "operator": "KNOWN"}}}}
+        match = {"own": "city", "other": "city", "matching": "TRIMMED"}
+        given = {
+            "name": "owners",
+            "objectType": "contacts",
+            "triggers": [known],
+            "actions": [{"createAssociations": {"to": "companies", "match": match, "label": "owner"}}],
+        }
+        made = await client.do("createWorkflow", "workflow { id version } userErrors { message }", given)
+        flow = made["workflow"]
+        await client.do("publishWorkflow", "userErrors { code }", flow)
+        switch = {"id": flow["id"], "enabled": True}
+        await client.do("setWorkflowEnabled", "userErrors { code }", switch)
+        await record(client, "contacts", city="boston ")
+        await evaluate.run_all(db, now=T0)
+        await steps.run_due(db, now=T0)
+        asked = await client.get(f"query Q($flow: ID!) {{ {STEPS} }}", flow=flow["id"])
+        [enrollment] = asked["enrollments"]["nodes"]
+        [step] = enrollment["steps"]
+        assert (enrollment["status"], step["outcome"]) == ("FAILED", "FAILED")
+        assert step["error"]["code"] == "LABEL_LIMIT_REACHED"
+        assert {"association", "label"} & {key for change in step["changes"] for key in change}
