@@ -75,12 +75,27 @@ Status = Annotated[EnrollmentStatus | None, strawberry.argument(description="Onl
 
 
 @strawberry.type
+class RefusedRecord:
+    """An associated record for which an action was refused."""
+
+    associated: strawberry.ID = strawberry.field(description="The record.")
+    code: str = strawberry.field(description="Why, as a stable code.")
+
+
+@strawberry.type
 class EnrollmentError:
     """Why an enrollment or a step failed."""
 
     code: str = strawberry.field(description="What is wrong, as a stable code.")
     message: str = strawberry.field(description="What is wrong, in words.")
     path: list[JSON] | None = strawberry.field(description="Where in the action, where that is known.")
+    associated: strawberry.ID | None = strawberry.field(
+        description="The associated record for which it was refused, where it is about one."
+    )
+    refused: int = strawberry.field(
+        description="How many records it was refused for; 0 where it is about none."
+    )
+    others: list[RefusedRecord] = strawberry.field(description="The first hundred of those besides.")
 
     @classmethod
     def of(cls, error: dict[str, Any] | None) -> "EnrollmentError | None":
@@ -88,7 +103,15 @@ class EnrollmentError:
         if error is None:
             return None
         path: list[PathPart] = error.get("path") or []
-        return cls(code=error["code"], message=error["message"], path=[JSON(part) for part in path] or None)
+        about = error.get("associated")
+        return cls(
+            code=error["code"],
+            message=error["message"],
+            path=[JSON(part) for part in path] or None,
+            associated=None if about is None else strawberry.ID(about),
+            refused=error.get("refused", 0 if about is None else 1),
+            others=[RefusedRecord(**one) for one in error.get("others", ())],
+        )
 
 
 @strawberry.type

@@ -20,7 +20,8 @@ LABELS = [
     ("deals", "deals", "follow_up", "follows"),
     ("deals", "companies", "billed_by", "bills"),
 ]
-STEPS = "enrollments(workflow: $flow) { nodes { status steps { outcome changes error { code message } } } }"
+ERROR = "error { code associated refused others { associated code } }"
+STEPS = f"enrollments(workflow: $flow) {{ nodes {{ status steps {{ outcome changes {ERROR} }} }} }}"
 
 
 async def label(client: Client, near: str, far: str, name: str, inverse: str) -> None:
@@ -62,8 +63,7 @@ async def test_what_an_action_did_and_what_was_refused_is_told(db: Database) -> 
     async with opened(db) as client:
         limited = {"from": "contacts", "to": "companies", "label": "Owner", "name": "owner", "maxCount": 1}
         await client.do("createAssociationLabel", "userErrors { code }", limited)
-        for _ in range(2):
-            await record(client, "companies", city="Boston")
+        firms = [await record(client, "companies", city="Boston") for _ in range(3)]
         known = {"filterMet": {"where": {"property": {"name": "city", "operator": "KNOWN"}}}}
         match = {"own": "city", "other": "city", "matching": "TRIMMED"}
         given = {
@@ -84,5 +84,10 @@ async def test_what_an_action_did_and_what_was_refused_is_told(db: Database) -> 
         [enrollment] = asked["enrollments"]["nodes"]
         [step] = enrollment["steps"]
         assert (enrollment["status"], step["outcome"]) == ("FAILED", "FAILED")
-        assert step["error"]["code"] == "LABEL_LIMIT_REACHED"
+        assert step["error"] == {
+            "code": "LABEL_LIMIT_REACHED",
+            "associated": firms[1],
+            "refused": 2,
+            "others": [{"associated": firms[2], "code": "LABEL_LIMIT_REACHED"}],
+        }
         assert {"association", "label"} & {key for change in step["changes"] for key in change}
