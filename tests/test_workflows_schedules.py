@@ -215,6 +215,39 @@ async def test_a_date_that_comes_enrolls_once_and_one_that_is_changed_is_a_new_o
     assert await crm.standing(flow) == [(ann, 1, "COMPLETED"), (ann, 2, "COMPLETED")]
 
 
+async def test_a_date_that_is_changed_while_the_record_is_active_comes_when_it_is_no_more(crm: Flows) -> None:
+    await dates(crm)
+    trigger = {"dateReached": {"property": "meeting_at"}}
+    flow = await crm.flow("contacts", [trigger], waits(2), reenrollmentTriggers=[trigger])
+    ann = await crm.one("contacts", meeting_at="2026-03-05T10:00:00.000Z")
+    await crm.work()
+    crm.now = datetime(2026, 3, 5, 10, tzinfo=UTC)
+    await crm.work()
+    await crm.set(ann, meeting_at="2026-03-15T10:00:00.000Z")
+    await crm.work()
+    for day in (8, 15):
+        crm.now = datetime(2026, 3, day, 10, tzinfo=UTC)
+        await crm.work()
+    assert await crm.standing(flow) == [(ann, 1, "COMPLETED"), (ann, 2, "ACTIVE")]
+
+
+async def test_a_schedule_that_was_broken_comes_again_when_it_is_mended(crm: Flows) -> None:
+    await dates(crm)
+    await crm.one("contacts", renewal="2026-03-02")
+    where = {"property": {"name": "renewal", "operator": "KNOWN"}}
+    flow = await crm.flow("contacts", [{"schedule": {**DAILY, "where": where}}])
+    async with crm.writing(defining=True) as tx:
+        await properties.archive(tx, "contacts", "renewal")
+    for day in (2, 3):
+        crm.now = datetime(2026, 3, day, 9, tzinfo=UTC)
+        await crm.work()
+        assert await crm.who(flow) == []
+    await crm.republish(flow, triggers=[{"schedule": DAILY}])
+    crm.now = datetime(2026, 3, 4, 9, tzinfo=UTC)
+    await crm.work()
+    assert len(await crm.who(flow)) == 1
+
+
 async def test_the_same_date_set_again_enrolls_nobody_again(crm: Flows) -> None:
     await dates(crm)
     trigger = {"dateReached": {"property": "meeting_at", "where": equals("city", "Boston")}}

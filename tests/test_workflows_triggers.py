@@ -1,11 +1,12 @@
 """Every kind of trigger: what it waits for enrolls, exactly then, and nothing else does."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine import associations, events, records
+from engine import associations, events, imports, records
 from engine.associations import Pair
 from engine.batches import Mode
 from engine.evaluation import run as evaluate
@@ -180,7 +181,8 @@ async def test_an_import_s_end_enrolls_what_it_made_or_changed_once(
     crm: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from engine.workflows import passing
-    from storage import imports, passes
+    from storage import imports as stored_imports
+    from storage import passes
 
     monkeypatch.setattr(passing, "RECORDS_A_BATCH", 3)
     flow = await crm.flow("contacts", [{"importFinished": {"where": equals("city", "Boston")}}])
@@ -194,11 +196,26 @@ async def test_an_import_s_end_enrolls_what_it_made_or_changed_once(
     assert await crm.who(flow) == []
     for _ in range(2):
         async with crm.db.transaction(crm.account, now=crm.tick(), actor=actor) as tx:
-            await imports.end(tx, 77, "DONE")
+            await stored_imports.end(tx, 77, "DONE")
             await passes.import_finished(tx, 77)
         await crm.work()
     touched = [one.value.id for one in made if one.value is not None][1::2]
     assert await crm.who(flow) == sorted([others[0], *touched])
+
+
+async def test_a_file_that_is_imported_enrolls_its_rows_when_it_is_done(crm: Flows, tmp_path: Path) -> None:
+    flow = await crm.flow("contacts", [{"importFinished": {}}])
+    await crm.one("contacts", email="old@x.example")
+    path = tmp_path / "people.csv"
+    path.write_text("email,city\nann@x.example,Boston\nold@x.example,Rome\n")
+    report = await imports.records(
+        crm.db, crm.account, path, object_type="contacts", key="email", clock=crm.tick
+    )
+    await crm.work()
+    rows = await crm.enrolled(flow)
+    assert [(row.reason["kind"], row.reason["sourceId"]) for row in rows] == [
+        ("IMPORT", str(report.import_id))
+    ] * 2
 
 
 async def test_what_was_told_before_the_workflow_was_turned_on_enrolls_nobody(crm: Flows) -> None:

@@ -280,5 +280,7 @@ def concerned(conditions: Conditions, standing: StandingRow | None, *, happened:
     if standing is None:
         return happened or any(isinstance(one, Met) for one in conditions.triggers)
     if standing.active:
-        return conditions.leaving or bool(conditions.met_anew)
+        # A date that is changed meanwhile may come when it is active no more.
+        dated = conditions.policy.reentry and bool(conditions.dated)
+        return conditions.leaving or bool(conditions.met_anew) or dated
     return conditions.policy.reentry

@@ -13,6 +13,7 @@ from storage.filters.times import LAST, first_at, text
 
 # A schedule that was missed is caught up with from no longer ago: what came before is the same.
 LONGEST_REST = timedelta(days=800)
+MOMENT = timedelta(microseconds=1)
 
 
 def following(scheduled: Scheduled, after: datetime, zone: tzinfo) -> datetime:
@@ -41,6 +42,11 @@ def latest(scheduled: Scheduled, due: datetime, now: datetime, zone: tzinfo) -> 
     while (later := following(scheduled, at, zone)) <= now:
         at = later
     return at
+
+
+def comes(scheduled: Scheduled, at: datetime, zone: tzinfo) -> bool:
+    """Whether `at` is one of a schedule's times."""
+    return following(scheduled, at - MOMENT, zone) == at
 
 
 def reached(dated: Dated, value: Any, zone: tzinfo) -> datetime | None:

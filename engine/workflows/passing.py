@@ -5,7 +5,7 @@ place that it has reached. A pass of a workflow that is broken waits until what 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from engine import filters
@@ -23,6 +23,8 @@ from storage.passes import PassRow
 
 RECORDS_A_BATCH = 2_000
 SCHEDULES_A_BATCH = 100
+# A schedule of a broken workflow is looked at again so long after its time.
+BROKEN_REST = timedelta(hours=1)
 
 EVALUATOR = Actor("EVALUATOR")
 
@@ -104,11 +106,11 @@ async def _begin(tx: Transaction) -> bool:
             await schedules.replace(tx, row.workflow_id, {})
             continue
         if conditions is None:
-            # Broken: its time is over, whatever it was.
-            await schedules.move(tx, row.workflow_id, {row.trigger: tx.now + occasions.LONGEST_REST})
+            # Broken: this time enrolls nobody. It is looked at again whether it can come.
+            await schedules.move(tx, row.workflow_id, {row.trigger: tx.now + BROKEN_REST})
             continue
         trigger = conditions.numbered[row.trigger] if row.trigger < len(conditions.numbered) else None
-        if not isinstance(trigger, Scheduled):
+        if not isinstance(trigger, Scheduled) or not occasions.comes(trigger, row.next_at, zone):
             await schedules.replace(tx, row.workflow_id, coming(conditions, tx.now, zone))
             continue
         at = occasions.latest(trigger, row.next_at, tx.now, zone)
@@ -124,6 +126,9 @@ async def _begin(tx: Transaction) -> bool:
 async def _part(
     db: Database, tx: Transaction, held: PassRow, workflow: Published, conditions: Conditions
 ) -> None:
+    if held.kind == CLOCK and not conditions.timed:
+        await passes.end(tx, held)
+        return
     if held.kind == STATE:
         page = await standings.ever_page(tx, workflow.id, held.after_id, RECORDS_A_BATCH)
     else:

@@ -237,6 +237,11 @@ def upgrade() -> None:
         postgresql_where="deleted_at IS NULL",
     )
     # By hand from here on.
+    # Filters that the clock turns have not been looked after yet: it is noted for each record when to look.
+    op.execute(
+        "INSERT INTO workflow_pass (account_id, workflow_id, kind, key, after_id, enrolled, started_at, details) "
+        "SELECT w.account_id, w.id, 'CLOCK', '', 0, 0, now(), '{}' FROM workflow AS w WHERE w.enabled"
+    )
 
 
 def downgrade() -> None:
