@@ -22,7 +22,7 @@ class CoreObjectType(Problem):
     """The object type "{name}" cannot be switched off: contacts, companies, deals and tickets are always there."""
 
 
-class NotADisplayProperty(Problem):
+class NotDisplayProperty(Problem):
     """The property "{name}" cannot name records of {object_type}: {reason}."""
 
 
@@ -82,7 +82,7 @@ async def update(
     """Change what people see of an object type, or switch it on or off. The internal name never changes.
 
     `primary_display_property=None` brings the built-in rule back. Raises `UnknownObjectType`, `MalformedText`,
-    `NotADisplayProperty` and `CoreObjectType`.
+    `NotDisplayProperty` and `CoreObjectType`.
     """
     await tx.redefine()
     row = get(tx.catalogue, name)
@@ -115,7 +115,7 @@ def get(catalogue: Catalogue, name: str) -> ObjectTypeRow:
 def _check_display(row: ObjectTypeRow, name: str) -> None:
     prop = row.live(name)
     if prop is None:
-        raise NotADisplayProperty(name=name[:100], object_type=row.name, reason="there is no such property")
+        raise NotDisplayProperty(name=name[:100], object_type=row.name, reason="there is no such property")
     if prop.type == "JSON" or prop.multiple:
         reason = "JSON and multiple-choice values do not read as a name"
-        raise NotADisplayProperty(name=name, object_type=row.name, reason=reason)
+        raise NotDisplayProperty(name=name, object_type=row.name, reason=reason)

@@ -8,7 +8,7 @@ import pytest
 
 from engine import accounts, indexing, object_types, properties
 from engine.naming import MalformedName, MalformedText, NameTaken
-from engine.object_types import CoreObjectType, NotADisplayProperty
+from engine.object_types import CoreObjectType, NotDisplayProperty
 from engine.problems import NotFound, Problem
 from engine.properties import (
     FieldDoesNotFit,
@@ -120,9 +120,9 @@ async def test_an_update_that_cannot_be_is_refused(db: Database, account: int) -
         await update("ships", singular="Ship")
     with pytest.raises(MalformedText):
         await update("contacts", singular=" ")
-    with pytest.raises(NotADisplayProperty):
+    with pytest.raises(NotDisplayProperty):
         await update("contacts", primary_display_property="nothing")
-    with pytest.raises(NotADisplayProperty):
+    with pytest.raises(NotDisplayProperty):
         await update("contacts", primary_display_property="interests")
 
 

@@ -51,7 +51,7 @@ class NoValues(Problem):
     """A trigger that waits for some {what} needs at least one; leave the list out for any."""
 
 
-class NotADate(Problem):
+class NotDateProperty(Problem):
     """The property "{property}" of {object_type} holds no dates: nothing can be reached there."""
 
 
@@ -253,7 +253,7 @@ def _check_schedule(schedule: Schedule) -> None:
 def _dated(trigger: DateReached, object_type: ObjectTypeRow, catalogue: Catalogue) -> Dated:
     prop = _property(trigger.property, object_type)
     if prop.type not in ("DATE", "DATETIME"):
-        raise NotADate(property=prop.name, object_type=object_type.name, path=("property",))
+        raise NotDateProperty(property=prop.name, object_type=object_type.name, path=("property",))
     if trigger.offset is not None:
         try:
             moments.check_duration(trigger.offset, signed=True)
