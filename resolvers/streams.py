@@ -40,6 +40,10 @@ class EventStream(Generic[T]):
         """The number behind which this one begins: that of its cursor, or of the newest event."""
         return await feed.beginning(self._context.db, self._context.account_id, self.after)
 
+    async def newest(self) -> int:
+        """The number of the newest event."""
+        return await feed.beginning(self._context.db, self._context.account_id, None)
+
     def follow(self, after: int) -> AsyncGenerator[Batch[T], None]:
         """What comes behind `after`, without an end."""
         context = self._context

@@ -56,18 +56,21 @@ class Authenticator:
                 self._known.popitem(last=False)
         return found
 
-    async def still(self, text: str | None) -> None:
-        """Raise `Unauthenticated` once the key of an open stream is no longer good.
+    async def still(self, text: str | None, before: Principal) -> bool:
+        """Whether who has an open stream may still do what he could when it began.
 
-        While the database cannot be asked, nothing is known, and nothing can be read by the stream either.
+        Raises `Unauthenticated` once the key is no longer good. While the database cannot be asked, nothing is
+        known, and nothing can be read by the stream either.
         """
         try:
-            await self.principal(text)
+            now = await self.principal(text)
         except Unauthenticated:
             raise
         except Exception as error:
             if fault(error) is None:
                 raise
+            return True
+        return (now.role, now.scopes) == (before.role, before.scopes)
 
     def forget(self, account_id: int, key_id: int) -> None:
         """Ask anew for a key that was just revoked."""

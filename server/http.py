@@ -22,7 +22,6 @@ from server.asking import (
     EVENTS_TYPE,
     JSON_TYPE,
     RESPONSE_TYPE,
-    Asked,
     Received,
     Unanswerable,
     accepted,
@@ -76,7 +75,7 @@ class Endpoint:
         *,
         page: Callable[[], Response],
         body_bytes: int,
-        events: Any,
+        events: Callable[[Operation, dict[str, Any], Principal, str | None], Any],
     ) -> None:
         self._operations = operations
         self._authenticator = authenticator
@@ -143,18 +142,14 @@ class Endpoint:
                 405, "METHOD_NOT_ALLOWED", "Mutations must be sent by POST.", {"Allow": "POST"}
             )
         if media == EVENTS_TYPE:
-            return self._stream(operation, asked, principal, key)
+            told: Response = self._events(operation, asked.variables, principal, key)
+            return told
         if kind is OperationType.SUBSCRIPTION:
             raise Unanswerable(
                 406, "NOT_ACCEPTABLE", "Subscriptions need WebSocket, or Accept: text/event-stream."
             )
         answer = await self._operations.run(operation, asked.variables, principal)
         return reply(answer, media, status_of(answer, media))
-
-    def _stream(
-        self, operation: Operation, asked: Asked, principal: Principal, key: str | None
-    ) -> StreamingResponse:
-        return streamed(self._events(operation, asked.variables, principal, key))
 
 
 def reply(answer: Answer, media: str, status: int, headers: Mapping[str, str] | None = None) -> Reply:

@@ -1,12 +1,12 @@
 """One GraphQL operation: its document known by text, its context of the moment, its answer as a dictionary."""
 
-import asyncio
 import contextlib
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -19,6 +19,7 @@ from graphql import (
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
+    VariableNode,
     get_operation_ast,
     parse,
     specified_rules,
@@ -29,11 +30,13 @@ from graphql.execution import create_source_event_stream, execute
 from engine.access import Principal
 from engine.problems import Problem, Refused
 from resolvers.context import Context
+from resolvers.streams import EventStream, StateStream
 from schema import errors
 from server.deadlines import Deadlines
 from server.graphql.fast import FastPath
 from server.graphql.splicing import SplicingExecutor
 from server.limits import CostLimitExceeded, Limits, Weigher, check, check_tokens
+from server.live import Groups, Listening, Teller, cut
 from server.persisted import Documents
 from storage.database import Database
 
@@ -51,7 +54,7 @@ class Invalid(Exception):
         super().__init__(entries[0]["message"] if entries else "invalid")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """One operation of a parsed and validated document."""
 
@@ -69,6 +72,18 @@ class Operation:
     def name(self) -> str | None:
         """The operation's name in the document."""
         return self.node.name.value if self.node.name else None
+
+    @cached_property
+    def resumed_by(self) -> str | None:
+        """The variable that a subscription's `after` comes by, where that is all that it is used for."""
+        (field, *more) = self.node.selection_set.selections
+        given = [one for one in getattr(field, "arguments", ()) if one.name.value == "after" and not more]
+        if not given or not isinstance(given[0].value, VariableNode):
+            return None
+        name = given[0].value.name.value
+        # Once where it is declared, once where it is used.
+        uses = re.findall(rf"\$\s*{name}\b", self.text)
+        return name if len(uses) == 2 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +128,7 @@ class Operations:
         if not self.limits.introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
         self._known: OrderedDict[str, Known] = OrderedDict()
+        self._groups = Groups()
 
     def prepare(
         self, text: str | None, name: str | None, digest: str | None = None, ident: str | None = None
@@ -242,6 +258,19 @@ class Operations:
         if operation.kind is not OperationType.SUBSCRIPTION:
             yield await self.run(operation, variables, principal)
             return
+        listening = await self.listen(operation, variables, principal)
+        try:
+            async with contextlib.aclosing(listening.batches()) as batches:
+                async for pieces in batches:
+                    for piece in pieces:
+                        yield orjson.loads(piece.body)
+        except (Problem, Refused) as problem:
+            raise Invalid(cut(problem, listening.cursor)) from None
+
+    async def listen(
+        self, operation: Operation, variables: dict[str, Any], principal: Principal
+    ) -> Listening:
+        """A subscription that is in order, with all that were asked for the same before. Raises `Invalid`."""
         try:
             extensions = self._reported(operation, variables)
             executor = SplicingExecutor.build(
@@ -255,20 +284,11 @@ class Operations:
             if isinstance(executor, list):
                 raise Invalid(errors.formatted(executor))
             source: Any = create_source_event_stream(executor)
-            if not isinstance(source, ExecutionResult) and not hasattr(source, "__aiter__"):
+            if not isinstance(source, EventStream | StateStream | ExecutionResult):
                 source = await source
             if isinstance(source, ExecutionResult):
                 raise Invalid(errors.formatted(source.errors or []))
-            async with contextlib.aclosing(aiter(source)) as events:
-                async for event in events:
-                    # A stream may last; telling one event of it has the time of a query.
-                    async with asyncio.timeout(self.limits.seconds):
-                        # As of its own moment: fresh definitions, nothing cached from the last.
-                        executor.context_value = await self.context(principal)
-                        told: Any = executor.build_per_event_executor(event).execute_operation(False)
-                        answer = _answer(told if isinstance(told, ExecutionResult) else await told)
-                    yield answer | {"extensions": extensions}
-        except (Invalid, GeneratorExit, asyncio.CancelledError):
+        except Invalid:
             raise
         except GraphQLError as error:
             raise Invalid(errors.formatted([error])) from None
@@ -276,6 +296,15 @@ class Operations:
             raise Invalid(errors.outside(problem)) from None
         except Exception as error:
             raise Invalid([_entry_of(error)]) from error
+        teller = Teller(executor, lambda: self.context(principal), extensions, self.limits.seconds)
+        return Listening(self._groups, _alike(operation, variables, principal), source, teller)
+
+
+def _alike(operation: Operation, variables: dict[str, Any], principal: Principal) -> Hashable:
+    """What subscriptions have in common that are told the same: all but the place from which they begin."""
+    asked = {name: value for name, value in variables.items() if name != operation.resumed_by}
+    values = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return principal.account_id, principal.role, principal.scopes, operation.text, operation.name, values
 
 
 def _entry_of(error: Exception) -> dict[str, Any]:

@@ -10,13 +10,16 @@ from typing import Any
 
 import orjson
 import structlog
+from graphql import OperationType
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.access import Principal, Unauthenticated
-from schema.errors import masked, outside
+from engine.problems import Problem, Refused
+from schema.errors import masked
 from server.asking import Unanswerable, from_values
 from server.auth import Authenticator, bearer, key_of
 from server.http import encode
+from server.live import AccessChanged, GoingAway, Listening, SlowConsumer, cut
 from server.operations import Answer, Invalid, Operations
 
 log = structlog.get_logger("relata.sockets")
@@ -24,21 +27,26 @@ log = structlog.get_logger("relata.sockets")
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 10.0
 # How often a socket's key is looked at: a revoked one ends its streams.
-KEY_SECONDS = 1.0
+KEY_SECONDS = 2.0
 OPERATIONS_A_SOCKET = 100
 
 # The protocol's close codes.
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, WRONG_PROTOCOL = 4400, 4401, 4403, 4406
 INIT_TIMEOUT, DUPLICATE_ID, DUPLICATE_INIT = 4408, 4409, 4429
-GOING_AWAY = 1001
+GOING_AWAY, TRY_AGAIN_LATER = 1001, 1013
+# A message that the other side does not take for so long ends the socket.
+STALLED_SECONDS = 30.0
+# How long ending may take: whoever does not read is not waited for.
+LAST_SECONDS = 2.0
 
 
 class Closed(Exception):
-    """The socket is to be closed, with this code and reason."""
+    """The socket is to be closed, with this code and reason; `problem` is told to what runs on it before."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, problem: Problem | None = None) -> None:
         self.code = code
         self.reason = reason
+        self.problem = problem
         super().__init__(reason)
 
 
@@ -64,7 +72,12 @@ class Sockets:
         talk, guard = asyncio.create_task(connection.talk()), asyncio.create_task(connection.guard())
         try:
             done, _ = await asyncio.wait({talk, guard}, return_when=asyncio.FIRST_COMPLETED)
-            await _close(socket, next(iter(done)).exception())
+            error = next(iter(done)).exception()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SECONDS):
+                    if isinstance(error, Closed) and error.problem is not None:
+                        await connection.cut(error.problem)
+                    await _close(socket, error)
         finally:
             tasks = [talk, guard, *connection.tasks.values()]
             for task in tasks:
@@ -92,7 +105,11 @@ class Connection:
         self._sockets = sockets
         self._socket = socket
         self._key: str | None = None
+        self._principal: Principal | None = None
         self._initialised = asyncio.Event()
+        # When the message began that is being sent, in seconds of the loop's clock.
+        self._since: float | None = None
+        self._listening: dict[str, Listening] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def talk(self) -> None:
@@ -110,6 +127,7 @@ class Connection:
                     await self._subscribe(ident, payload)
                 case {"type": "complete", "id": str(ident)}:
                     task = self.tasks.pop(ident, None)
+                    self._listening.pop(ident, None)
                     if task is not None:
                         task.cancel()
                 case _:
@@ -118,20 +136,43 @@ class Connection:
     async def guard(self) -> None:
         """Raise `Closed` when nobody says who he is, when the key is revoked, and when the server stops."""
         try:
-            await asyncio.wait_for(self._initialised.wait(), INIT_SECONDS)
+            async with asyncio.timeout(INIT_SECONDS):
+                await self._initialised.wait()
         except TimeoutError:
             raise Closed(INIT_TIMEOUT, "Connection initialisation timeout") from None
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._sockets.stop.wait(), KEY_SECONDS)
-                raise Closed(GOING_AWAY, "The server is stopping")
+                async with asyncio.timeout(KEY_SECONDS):
+                    await self._sockets.stop.wait()
+                raise Closed(GOING_AWAY, "The server is stopping", GoingAway())
+            if self._since is not None and asyncio.get_running_loop().time() - self._since > STALLED_SECONDS:
+                raise Closed(TRY_AGAIN_LATER, "Too slow", SlowConsumer())
             if self.tasks:
-                try:
-                    await self._sockets.authenticator.still(self._key)
-                except Unauthenticated:
-                    raise Closed(FORBIDDEN, "Forbidden") from None
+                await self._look()
 
-    async def _principal(self) -> Principal:
+    async def _look(self) -> None:
+        """End what runs on the socket when the key may no longer do it."""
+        assert self._principal is not None  # what runs was begun by somebody
+        try:
+            same = await self._sockets.authenticator.still(self._key, self._principal)
+        except Unauthenticated as problem:
+            raise Closed(FORBIDDEN, "Forbidden", problem) from None
+        if not same:
+            await self.cut(AccessChanged())
+            self._principal = await self._authenticated()
+
+    async def cut(self, problem: Problem) -> None:
+        """End everything that runs on the socket, with the cursor behind which each can go on."""
+        for ident, task in list(self.tasks.items()):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self.tasks.pop(ident, None)
+            listening = self._listening.pop(ident, None)
+            cursor = None if listening is None else listening.cursor
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await self._say({"type": "error", "id": ident, "payload": cut(problem, cursor)})
+
+    async def _authenticated(self) -> Principal:
         try:
             return await self._sockets.authenticator.principal(self._key)
         except Unauthenticated:
@@ -150,7 +191,13 @@ class Connection:
             raise Closed(BAD_REQUEST, "Messages must be JSON") from None
 
     async def _say(self, message: dict[str, Any]) -> None:
-        await self._socket.send_text(encode(message).decode())
+        await self._send(encode(message).decode())
+
+    async def _send(self, text: str) -> None:
+        # With several operations, the last to begin counts: while one is stuck, so are the others.
+        self._since = self._since or asyncio.get_running_loop().time()
+        await self._socket.send_text(text)
+        self._since = None
 
     async def _initialise(self, payload: Any) -> None:
         if self._initialised.is_set():
@@ -159,7 +206,7 @@ class Connection:
             raise Closed(BAD_REQUEST, "Invalid connection_init payload")
         told = {name.lower(): value for name, value in (payload or {}).items()}
         self._key = key_of(told.get("authorization")) or bearer(self._socket.headers)
-        principal = await self._principal()
+        principal = self._principal = await self._authenticated()
         self._initialised.set()
         log.info("socket", account=principal.account_id, key=principal.key_id)
         await self._say({"type": "connection_ack"})
@@ -180,13 +227,17 @@ class Connection:
     async def _run(self, ident: str, payload: dict[str, Any]) -> None:
         """Run one operation to its end. What goes wrong is told to it alone."""
         me = asyncio.current_task()
+        slow = False
         try:
             last = await self._answers(ident, payload)
         except (Unanswerable, Invalid) as refusal:
             entries = refusal.answer["errors"] if isinstance(refusal, Unanswerable) else refusal.errors
             last = {"type": "error", "id": ident, "payload": entries}
-        except Unauthenticated as problem:
-            last = {"type": "error", "id": ident, "payload": outside(problem)}
+        except (Problem, Refused) as problem:
+            listening = self._listening.get(ident)
+            cursor = None if listening is None else listening.cursor
+            last = {"type": "error", "id": ident, "payload": cut(problem, cursor)}
+            slow = isinstance(problem, SlowConsumer)
         except (WebSocketDisconnect, RuntimeError):
             return  # the socket is gone, and `talk` knows
         except Exception as error:
@@ -194,19 +245,30 @@ class Connection:
         # The id is free before the client hears of the end; a client that completed it may use it already.
         if self.tasks.get(ident) is me:
             del self.tasks[ident]
+            self._listening.pop(ident, None)
             with contextlib.suppress(WebSocketDisconnect, RuntimeError):
                 await self._say(last)
+                if slow:
+                    await self._socket.close(TRY_AGAIN_LATER, "Too slow")
 
     async def _answers(self, ident: str, payload: dict[str, Any]) -> dict[str, Any]:
         asked = from_values(payload)
         operation = self._sockets.operations.prepare(asked.text, asked.name, asked.digest, asked.ident)
         principal = await self._sockets.authenticator.principal(self._key)
-        answers = self._sockets.operations.stream(operation, asked.variables, principal)
-        async with contextlib.aclosing(answers):  # type: ignore[type-var]
-            async for answer in answers:
-                if _refused(answer):
-                    return {"type": "error", "id": ident, "payload": answer["errors"]}
-                await self._say({"type": "next", "id": ident, "payload": answer})
+        if operation.kind is not OperationType.SUBSCRIPTION:
+            answer = await self._sockets.operations.run(operation, asked.variables, principal)
+            if _refused(answer):
+                return {"type": "error", "id": ident, "payload": answer["errors"]}
+            await self._say({"type": "next", "id": ident, "payload": answer})
+            return {"type": "complete", "id": ident}
+        listening = await self._sockets.operations.listen(operation, asked.variables, principal)
+        self._listening[ident] = listening
+        before = encode({"type": "next", "id": ident})[:-1].decode() + ',"payload":'
+        async with contextlib.aclosing(listening.batches()) as batches:
+            async for pieces in batches:
+                for piece in pieces:
+                    await self._send(f"{before}{piece.body.decode()}}}")
+                    listening.sent(piece)
         return {"type": "complete", "id": ident}
 
 
