@@ -45,6 +45,9 @@ class Settings:
     webhook_events: int = 10
     # How far the clock of a sender may be from ours, and how long a signed delivery can be repeated.
     webhook_replay_seconds: int = 300
+    # How long the event log is kept, and with it cursors stay good; and how long idempotency keys are remembered.
+    event_days: int = 30
+    idempotency_days: int = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,10 @@ def merged(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         given = chosen[name]
         if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= most:
             raise InvalidSetting(name=name, expected=f"a whole number from 0 to {most}")
+    for name, most in (("event_days", 3_650), ("idempotency_days", 365)):
+        given = chosen[name]
+        if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
+            raise InvalidSetting(name=name, expected=f"a whole number from 1 to {most}")
     return Settings(**chosen)
 
 

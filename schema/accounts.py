@@ -29,6 +29,12 @@ class AccountSettings:
     webhook_replay_seconds: int = strawberry.field(
         description="How far the clock of who signs a delivery may be from ours, in seconds."
     )
+    event_days: int = strawberry.field(
+        description="How many days events are kept: an older cursor is told that it has expired."
+    )
+    idempotency_days: int = strawberry.field(
+        description="How many days an idempotency key is remembered; after that, it does its work again."
+    )
 
     @classmethod
     def of(cls, settings: Settings) -> "AccountSettings":
@@ -38,6 +44,8 @@ class AccountSettings:
             labels_per_pair=settings.labels_per_pair,
             webhook_events=settings.webhook_events,
             webhook_replay_seconds=settings.webhook_replay_seconds,
+            event_days=settings.event_days,
+            idempotency_days=settings.idempotency_days,
         )
 
 
@@ -71,6 +79,8 @@ class UpdateAccountSettingsInput:
     labels_per_pair: int | None = strawberry.field(default=None, description="From 0 to 1000.")
     webhook_events: int | None = strawberry.field(default=None, description="From 0 to 1000.")
     webhook_replay_seconds: int | None = strawberry.field(default=None, description="From 0 to 86400.")
+    event_days: int | None = strawberry.field(default=None, description="From 1 to 3650.")
+    idempotency_days: int | None = strawberry.field(default=None, description="From 1 to 365.")
 
 
 @strawberry.type
@@ -103,6 +113,8 @@ class AccountMutation:
             "labels_per_pair": input.labels_per_pair,
             "webhook_events": input.webhook_events,
             "webhook_replay_seconds": input.webhook_replay_seconds,
+            "event_days": input.event_days,
+            "idempotency_days": input.idempotency_days,
         }
         chosen = {name: value for name, value in changes.items() if value is not None}
         row, errors = await told(accounts.change_settings(info.context, chosen))

@@ -6,12 +6,12 @@ Any number of workers share the work: what one holds, the others pass over.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import structlog
 
-from engine import indexing
+from engine import indexing, retention
 from engine.evaluation import run as evaluate
 from engine.evaluation import trouble
 from engine.segments import fill
@@ -26,6 +26,8 @@ Clock: TypeAlias = Callable[[], datetime]
 # Wake-ups may be lost, and what waits for its time sends none.
 POLL_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+# How often it is looked for what is no longer kept.
+KEEPING = timedelta(hours=1)
 # Webhooks, but no mail: that takes a server.
 SENDING = Options()
 
@@ -71,6 +73,16 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Optio
         lambda db, account_id, now: sender.take(account_id, now),
     )
 
+    kept_at: datetime | None = None
+
+    async def aged(db: Database, now: datetime) -> list[int]:
+        nonlocal kept_at
+        if kept_at is not None and now - kept_at < KEEPING:
+            return []
+        kept_at = now
+        await retention.keep_log(db, now=now)
+        return await retention.account_ids(db)
+
     async def due(db: Database, now: datetime) -> list[int]:
         times = await steps.due_times(db)
         stepping.next_at = min((at for at in times.values() if at > now), default=None)
@@ -84,6 +96,7 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Optio
         Duty("pass", lambda db, now: passing.due_accounts(db, now), _pass),
         Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill),
         stepping,
+        Duty("keep", aged, _keep, heeds_news=False),
         Duty("index", lambda db, now: indexing.due_accounts(db), _index),
         send,
     ]
@@ -178,6 +191,10 @@ async def _fill(db: Database, account_id: int, now: datetime) -> bool:
 
 async def _step(db: Database, account_id: int, now: datetime) -> bool:
     return await steps.run_once(db, account_id, now=now) > 0
+
+
+async def _keep(db: Database, account_id: int, now: datetime) -> bool:
+    return await retention.run_once(db, account_id, now=now)
 
 
 async def _index(db: Database, account_id: int, now: datetime) -> bool:

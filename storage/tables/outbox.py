@@ -30,6 +30,14 @@ class Outbox(SQLModel, table=True):
             "id",
             postgresql_where="enrollment_id IS NOT NULL",
         ),
+        # What is on its way, and what did not arrive, counted by workflow.
+        Index(
+            "outbox_outside",
+            "account_id",
+            "workflow_id",
+            "status",
+            postgresql_where="workflow_id IS NOT NULL AND status <> 'DELIVERED' AND status <> 'CANCELLED'",
+        ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 

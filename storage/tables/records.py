@@ -185,6 +185,8 @@ class IdempotencyKey(SQLModel, table=True):
     """What a caller's key has already done: the same key twice answers the same."""
 
     __tablename__ = "idempotency_key"
+    # Which are old enough to go.
+    __table_args__ = (Index("idempotency_key_age", "account_id", "created_at"),)
 
     account_id: int = key()
     key: str = text(primary_key=True)

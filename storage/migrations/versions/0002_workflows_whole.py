@@ -77,6 +77,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where="next_attempt_at IS NOT NULL",
     )
+    op.create_index(
+        "outbox_outside",
+        "outbox",
+        ["account_id", "workflow_id", "status"],
+        unique=False,
+        postgresql_where="workflow_id IS NOT NULL AND status <> 'DELIVERED' AND status <> 'CANCELLED'",
+    )
     op.create_table(
         "record_event",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -226,6 +233,7 @@ def upgrade() -> None:
         unique=True,
         postgresql_where="occasion IS NOT NULL",
     )
+    op.create_index("idempotency_key_age", "idempotency_key", ["account_id", "created_at"], unique=False)
     op.add_column("workflow", sa.Column("state_version", sa.BigInteger(), nullable=True))
     op.add_column("workflow", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
     op.drop_constraint(op.f("workflow_account_id_name_key"), "workflow", type_="unique")
