@@ -17,6 +17,7 @@ from storage import workflows as stored
 from storage.backfills import BackfillRow
 from storage.catalogue import ObjectTypeRow
 from storage.database import Queryable, Transaction
+from storage.enrollment_pages import ALL, Narrow
 from storage.enrollments import EnrollmentRow, StepRow
 from storage.workflows import RevisionRow, WorkflowRow
 
@@ -40,6 +41,7 @@ class Asked:
     size: int
     before: int
     continued: bool
+    narrow: Narrow = ALL
 
 
 async def create(context: Context, name: str, object_type: str, definition: Mapping[str, Any]) -> WorkflowRow:
@@ -132,10 +134,10 @@ def size(first: int | None) -> int:
     return given
 
 
-def asked(status: str | None, first: int | None, after: str | None) -> Asked:
+def asked(status: str | None, first: int | None, after: str | None, narrow: Narrow = ALL) -> Asked:
     """The arguments of a list of enrollments, checked."""
     before = LARGEST if after is None else _place("enrollment", after)
-    return Asked(status, size(first), before, after is not None)
+    return Asked(status, size(first), before, after is not None, narrow)
 
 
 async def page(context: Context, workflow: int | None, record: int | None, wanted: Asked) -> Page:
@@ -144,12 +146,17 @@ async def page(context: Context, workflow: int | None, record: int | None, wante
     if workflow is None and record is None:
         async with context.db.read(context.account_id) as reader:
             rows = await enrollment_pages.page(
-                reader, status=wanted.status, before=wanted.before, limit=limit
+                reader, status=wanted.status, before=wanted.before, limit=limit, narrow=wanted.narrow
             )
         return _page(rows, wanted)
 
     async def read(reader: Queryable, numbers: Sequence[int]) -> list[list[EnrollmentRow]]:
-        narrow = {"status": wanted.status, "before": wanted.before, "limit": limit}
+        narrow = {
+            "status": wanted.status,
+            "before": wanted.before,
+            "limit": limit,
+            "narrow": wanted.narrow,
+        }
         if workflow is None:
             return await enrollment_pages.pages_of_records(reader, numbers, workflow_id=None, **narrow)  # type: ignore[arg-type]
         return await enrollment_pages.pages_of_workflows(reader, numbers, record_id=record, **narrow)  # type: ignore[arg-type]

@@ -2,23 +2,25 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from engine import ids
 from engine.access import Scope
-from engine.problems import PathPart
+from engine.workflows.histories import encoded
 from resolvers import loaders, records
 from resolvers import workflows as reads
 from resolvers.context import Context
 from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
+from schema.enrollment_steps import EnrollmentError, EnrollmentStep
 from schema.nodes import Node, PageInfo, page_info
 from schema.records import Record
 from schema.scalars import JSON
-from storage.enrollments import EnrollmentRow, StepRow
+from storage.enrollment_pages import Narrow
+from storage.enrollments import EnrollmentRow
 
 if TYPE_CHECKING:
     from schema.workflows import Workflow
@@ -50,68 +52,26 @@ enum(
 )
 
 
-class StepOutcome(Enum):
-    """What came of an action."""
+class EnrollmentWaiting(Enum):
+    """What an active enrollment waits for."""
 
-    DONE = "DONE"
-    UNCHANGED = "UNCHANGED"
-    SKIPPED = "SKIPPED"
-    FAILED = "FAILED"
+    DELAY = "DELAY"
+    EVENT = "EVENT"
+    OUTSIDE = "OUTSIDE"
 
 
 enum(
-    StepOutcome,
-    "StepOutcome",
-    "What came of an action.",
+    EnrollmentWaiting,
+    "EnrollmentWaiting",
+    "What an active enrollment waits for.",
     {
-        "DONE": "It was carried out.",
-        "UNCHANGED": "It was carried out; everything was already as it should be.",
-        "SKIPPED": "The workflow was off when it was due.",
-        "FAILED": "It could not be carried out; `error` says why.",
+        "DELAY": "For a moment: `dueAt`.",
+        "EVENT": "For an event, until `dueAt` at the latest.",
+        "OUTSIDE": "For a mail, or a call of a webhook, to arrive or to fail.",
     },
 )
 
 Status = Annotated[EnrollmentStatus | None, strawberry.argument(description="Only those that stand here.")]
-
-
-@strawberry.type
-class RefusedRecord:
-    """An associated record for which an action was refused."""
-
-    associated: strawberry.ID = strawberry.field(description="The record.")
-    code: str = strawberry.field(description="Why, as a stable code.")
-
-
-@strawberry.type
-class EnrollmentError:
-    """Why an enrollment or a step failed."""
-
-    code: str = strawberry.field(description="What is wrong, as a stable code.")
-    message: str = strawberry.field(description="What is wrong, in words.")
-    path: list[JSON] | None = strawberry.field(description="Where in the action, where that is known.")
-    associated: strawberry.ID | None = strawberry.field(
-        description="The associated record for which it was refused, where it is about one."
-    )
-    refused: int = strawberry.field(
-        description="How many records it was refused for; 0 where it is about none."
-    )
-    others: list[RefusedRecord] = strawberry.field(description="The first hundred of those besides.")
-
-    @classmethod
-    def of(cls, error: dict[str, Any] | None) -> "EnrollmentError | None":
-        """An error of a history."""
-        if error is None:
-            return None
-        path: list[PathPart] = error.get("path") or []
-        about = error.get("associated")
-        return cls(
-            code=error["code"],
-            message=error["message"],
-            path=[JSON(part) for part in path] or None,
-            associated=None if about is None else strawberry.ID(about),
-            refused=error.get("refused", 0 if about is None else 1),
-            others=[RefusedRecord(**one) for one in error.get("others", ())],
-        )
 
 
 @strawberry.type
@@ -120,8 +80,8 @@ class EnrollmentReason:
 
     kind: str = strawberry.field(
         description=(
-            "What happened: CREATED, UPDATED, ASSOCIATED, OCCURRED …; CLOCK, DATE or SCHEDULE; IMPORT; MANUAL or WORKFLOW"
-            " where it was called in; TURNED_ON where it met the triggers before."
+            "What happened: CREATED, UPDATED, ASSOCIATED, OCCURRED …; CLOCK, DATE or SCHEDULE; IMPORT; MANUAL or"
+            " WORKFLOW where it was called in; TURNED_ON where it met the triggers before."
         )
     )
     trigger: int | None = strawberry.field(
@@ -140,32 +100,9 @@ class EnrollmentReason:
         description="What kind of thing changed it: API, IMPORT, WORKFLOW …"
     )
     source_id: str | None = strawberry.field(description="Which of its kind.")
-
-
-@strawberry.type
-class EnrollmentStep:
-    """A line of an enrollment's history. An action on many associated records may take several."""
-
-    row: strawberry.Private[StepRow]
-    n: int = strawberry.field(description="Its number, from 0.")
-    action: str = strawberry.field(description="The id of the action.")
-    at: datetime = strawberry.field(description="When.")
-    outcome: StepOutcome = strawberry.field(description="What came of it.")
-
-    @strawberry.field
-    def changes(self) -> JSON:
-        """What was changed: {record, property, old, new}, or {record, associated, label}."""
-        return JSON([_encoded(change) for change in self.row.changes])
-
-    @strawberry.field
-    def error(self) -> EnrollmentError | None:
-        """Why it failed."""
-        return EnrollmentError.of(self.row.error)
-
-    @classmethod
-    def of(cls, row: StepRow) -> "EnrollmentStep":
-        """The step as clients see it."""
-        return cls(row=row, n=row.n, action=row.action, at=row.at, outcome=StepOutcome(row.outcome))
+    user_id: strawberry.ID | None = strawberry.field(
+        description="Who called it in, if it was a person. `diagnoseEnrollment` knows more."
+    )
 
 
 @strawberry.type
@@ -178,6 +115,14 @@ class Enrollment(Node):
     enrolled_at: datetime = strawberry.field(description="When it began.")
     ended_at: datetime | None = strawberry.field(description="When it ended; null while it is active.")
     due_at: datetime | None = strawberry.field(description="When its next action is due.")
+    epoch: int = strawberry.field(
+        description="How often the record has been enrolled in the workflow by then."
+    )
+    waiting: EnrollmentWaiting | None = strawberry.field(
+        description="What it waits for; null: nothing but its turn."
+    )
+    attempts: int = strawberry.field(description="How often its next action has gone wrong unexpectedly.")
+    undone_at: datetime | None = strawberry.field(description="When somebody undid what it had changed.")
 
     @strawberry.field
     async def workflow(self, info: Info) -> Annotated["Workflow", strawberry.lazy("schema.workflows")]:
@@ -203,7 +148,13 @@ class Enrollment(Node):
             record_id=None if record_id is None else strawberry.ID(ids.encode("record", record_id)),
             source=reason.get("source"),
             source_id=reason.get("sourceId"),
+            user_id=None if reason.get("user") is None else strawberry.ID(ids.encode("user", reason["user"])),
         )
+
+    @strawberry.field
+    def arrived(self) -> JSON | None:
+        """What has come that it waited for, before its turn."""
+        return None if self.row.arrived is None else JSON(encoded(self.row.arrived))
 
     @strawberry.field
     def error(self) -> EnrollmentError | None:
@@ -226,6 +177,10 @@ class Enrollment(Node):
             enrolled_at=row.enrolled_at,
             ended_at=row.ended_at,
             due_at=row.due_at,
+            epoch=row.epoch,
+            waiting=None if row.waiting is None else EnrollmentWaiting(row.waiting),
+            attempts=row.attempts,
+            undone_at=row.undone_at,
         )
 
 
@@ -268,11 +223,28 @@ class EnrollmentQuery:
             strawberry.ID | None, strawberry.argument(description="Only of this record.")
         ] = None,
         status: Status = None,
+        trigger: Annotated[
+            int | None,
+            strawberry.argument(
+                description="Only those that this trigger let in: its place among all of them."
+            ),
+        ] = None,
+        failed_action: Annotated[
+            str | None,
+            strawberry.argument(description="Only those of which the action with this id has failed."),
+        ] = None,
+        enrolled_after: Annotated[
+            datetime | None, strawberry.argument(description="Only those that began then, or later.")
+        ] = None,
+        enrolled_before: Annotated[
+            datetime | None, strawberry.argument(description="Only those that began before.")
+        ] = None,
         first: int | None = None,
         after: str | None = None,
     ) -> EnrollmentConnection:
         """Enrollments, newest first."""
-        wanted = reads.asked(None if status is None else status.value, first, after)
+        narrow = Narrow(trigger, failed_action, enrolled_after, enrolled_before)
+        wanted = reads.asked(None if status is None else status.value, first, after, narrow)
         workflow_id = None if workflow is None else ids.decode_at("workflow", workflow, "workflow")
         record_id = None if record is None else ids.decode_at("record", record, "record")
         return EnrollmentConnection.of(await reads.page(info.context, workflow_id, record_id, wanted))
@@ -283,25 +255,3 @@ async def record_of(context: Context, record_id: int) -> Record:
     row = await loaders.record(context).load(record_id)
     assert row is not None  # records are never deleted
     return Record.of(records.found(context, row))
-
-
-# What the internal numbers in a change are numbers of.
-NUMBERED = {
-    "record": "record",
-    "associated": "record",
-    "created": "record",
-    "segment": "segment",
-    "workflow": "workflow",
-    "enrollment": "enrollment",
-}
-
-
-def _encoded(change: dict[str, Any]) -> dict[str, Any]:
-    return {name: _told(name, value) for name, value in change.items()}
-
-
-def _told(name: str, value: Any) -> Any:
-    if name in NUMBERED and isinstance(value, int):
-        return ids.encode(NUMBERED[name], value)
-    # What a branch has looked at.
-    return _encoded(value) if name == "seen" and "property" in value else value

@@ -32,6 +32,7 @@ from schema.webhook_mutations import WebhookMutation
 from schema.webhooks import WebhookQuery
 from schema.workflow_enrolling import EnrollingMutation
 from schema.workflow_exchange import WorkflowExchangeMutation, WorkflowExchangeQuery
+from schema.workflow_explanations import WorkflowExplanationQuery
 from schema.workflow_status import WorkflowStatusSubscription
 from schema.workflows import WorkflowMutation, WorkflowQuery
 
@@ -52,6 +53,7 @@ class Query(
     UserQuery,
     WebhookQuery,
     WorkflowExchangeQuery,
+    WorkflowExplanationQuery,
     WorkflowQuery,
 ):
     """Everything that can be read."""

@@ -11,7 +11,7 @@ from tests.outside import Outside, receiving
 
 ENROLLMENTS = """
     query ($flow: ID!) { workflow(id: $flow) { enrollments { nodes {
-      id status error { code } steps { n action outcome changes error { code message } } } } } }
+      id status error { code } steps { n action outcome changes { json } error { code message } } } } } }
 """
 RETRIED = "enrollment { id status error { code } } userErrors { code path }"
 MADE = """
@@ -80,7 +80,8 @@ async def test_a_failure_is_seen_and_retried(db: Database) -> None:
             ("a2", "DONE"),
             ("a3", "FAILED"),
         ]
-        assert failed["steps"][1]["changes"] == [{"branch": "Boston", "way": 0, "seen": {"city": "Boston"}}]
+        branched = {"branch": "Boston", "way": 0, "seen": {"city": "Boston"}}
+        assert failed["steps"][1]["changes"] == [{"json": branched}]
         assert "horse" not in str(failed)
         wrong = await client.do("retryStep", RETRIED, {"enrollmentId": failed["id"], "step": 0})
         assert wrong == {
@@ -99,7 +100,7 @@ async def test_a_failure_is_seen_and_retried(db: Database) -> None:
         assert len(receiver.requests) == 1
         done = await enrollment(client, flow)
         assert done["status"] == "COMPLETED"
-        [made, joined] = done["steps"][-1]["changes"]
+        [made, joined] = [one["json"] for one in done["steps"][-1]["changes"]]
         assert made["created"].startswith("rec_")
         assert joined["associated"] == made["created"]
 

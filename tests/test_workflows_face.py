@@ -77,7 +77,7 @@ async def test_from_a_draft_to_an_enrollment_and_its_history(db: Database) -> No
                 nodes {
                   id status revision workflow { name } record { id property(name: "jobtitle") }
                   reason { kind trigger recordId source }
-                  steps { n action outcome changes error { code } }
+                  steps { n action outcome changes { json } error { code } }
                 }
               }
             }""",
@@ -90,7 +90,7 @@ async def test_from_a_draft_to_an_enrollment_and_its_history(db: Database) -> No
         assert found["record"] == {"id": ann, "property": "Bostonian"}
         assert found["reason"] == {"kind": "CREATED", "trigger": 0, "recordId": ann, "source": "API"}
         change = {"record": ann, "property": "jobtitle", "old": None, "new": "Bostonian"}
-        step = {"n": 0, "action": "a1", "outcome": "DONE", "changes": [change], "error": None}
+        step = {"n": 0, "action": "a1", "outcome": "DONE", "changes": [{"json": change}], "error": None}
         assert found["steps"] == [step]
 
 
