@@ -1,12 +1,13 @@
 """The demo: a lifelike account, the same each time, under the rules of everything else, its workflow at work."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from engine import accounts, demo
 from engine.accounts import AccountExists
+from engine.demo import flows
 from engine.demo.world import BILLING_CONTACTS, imagine
 from engine.evaluation import run as evaluate
 from engine.workflows import backfill, steps
@@ -107,3 +108,49 @@ async def strays(db: Database, account: int) -> int:
             """
         )
     return found
+
+
+async def test_every_workflow_of_the_demo_has_something_to_show(db: Database) -> None:
+    account = await demo.build(db, "demo", now=NOW)
+    for _ in range(3):
+        while await evaluate.run_all(db, now=NOW):
+            pass
+        await backfill.run_all(db, now=NOW)
+        while await steps.run_due(db, now=NOW):
+            pass
+    async with db.read(account) as reader:
+        rows = await reader.fetch(
+            """
+            SELECT w.name, e.status, count(*) AS n
+              FROM enrollment AS e JOIN workflow AS w ON w.account_id = $1 AND w.id = e.workflow_id
+             WHERE e.account_id = $1 GROUP BY w.name, e.status
+            """
+        )
+        taken = await reader.fetch(
+            "SELECT d.outcome, count(*) AS n FROM webhook_delivery AS d WHERE d.account_id = $1 GROUP BY d.outcome"
+        )
+    enrolled = {(row["name"], row["status"]): row["n"] for row in rows}
+    assert enrolled.keys() == {
+        (flows.DECIDERS, "COMPLETED"),
+        (flows.WON, "COMPLETED"),
+        (flows.REQUESTED, "ACTIVE"),
+        (flows.PAID, "COMPLETED"),
+    }
+    # Some ask who are vendors' people, or customers already.
+    assert flows.DEMO_REQUESTS / 3 < enrolled[flows.REQUESTED, "ACTIVE"] < flows.DEMO_REQUESTS
+    assert {row["outcome"]: row["n"] for row in taken} == {"TRIGGERED": flows.PAYMENTS, "UNMATCHED": 1}
+    counts = await labels(db, account)
+    assert counts["deals", "contacts", "reference"] == enrolled[flows.WON, "COMPLETED"]
+    # Who is called goes on, and whoever is not is told of three days later.
+    later = NOW + timedelta(days=3, minutes=1)
+    while await steps.run_due(db, now=later):
+        pass
+    async with db.read(account) as reader:
+        due = await reader.fetchval(
+            """
+            SELECT count(*) FROM record AS r
+              JOIN object_type AS o ON o.account_id = $1 AND o.id = r.object_type_id AND o.name = 'tasks'
+             WHERE r.account_id = $1 AND r.properties ->> 'subject' LIKE '% still waits for a call'
+            """
+        )
+    assert due == enrolled[flows.REQUESTED, "ACTIVE"]

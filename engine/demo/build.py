@@ -1,42 +1,23 @@
-"""Building the demo: an account, its labels, its world in batches through the commands, and a workflow that is on."""
+"""Building the demo: an account, its labels, its world in batches through the commands, and workflows that are on."""
 
+import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from engine import accounts, associations, labels, naming, records
 from engine.accounts import AccountExists
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.demo.world import BILLING_CONTACTS, World, imagine
-from engine.workflows import commands as workflows
+from engine.demo import flows
+from engine.demo.world import BILLING_CONTACTS, SEED, World, imagine
 from storage.database import Actor, Database, Transaction
 
 T = TypeVar("T")
 
 DEMO = Actor("IMPORT", "demo")
 BATCH = 1_000
-
-WORKFLOW = "Decision makers at software companies are opportunities"
-DEFINITION: dict[str, Any] = {
-    "triggers": [
-        {
-            "filterMet": {
-                "where": {
-                    "associated": {
-                        "to": "companies",
-                        "labels": ["decision_maker"],
-                        "where": {
-                            "property": {"name": "industry", "operator": "ANY_OF", "values": ["software"]}
-                        },
-                    }
-                }
-            }
-        }
-    ],
-    "actions": [{"setProperty": {"property": "lifecyclestage", "value": "opportunity"}}],
-}
 
 
 async def build(
@@ -56,12 +37,17 @@ async def build(
     account_id = await accounts.create(db, f"{name} (unfinished {secrets.token_hex(4)})", now=now)
     async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
         await _labels(tx)
-    async for written in _written(db, account_id, world, now):
+    ids: dict[str, list[int]] = {}
+    async for written in _written(db, account_id, world, now, ids):
         done += written
         if progress is not None:
             progress(done, total)
     async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
-        await _workflow(tx)
+        secret = await flows.define(tx)
+    people = zip(ids["contacts"], (one["email"] for one in world.records["contacts"]), strict=True)
+    async with db.transaction(account_id, now=now, actor=DEMO) as tx:
+        await flows.occur(tx, list(people), secret, random.Random(SEED))
+    async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
         await accounts.rename(tx, name)
     return account_id
 
@@ -84,13 +70,15 @@ async def _labels(tx: Transaction) -> None:
     await labels.create(tx, people, people, label="Colleague")
     await labels.create(tx, firms, firms, label="Partner")
     await labels.create(tx, "deals", people, label="Champion")
+    await labels.create(tx, "deals", people, label="Reference", inverse_label="Reference for")
     await labels.create(tx, "deals", people, label="Budget holder", max_count=1)
     await labels.create(tx, "tickets", people, label="Reporter", inverse_label="Reported", max_count=1)
 
 
-async def _written(db: Database, account_id: int, world: World, now: datetime) -> AsyncIterator[int]:
-    """Write the world; after each batch, how much was in it."""
-    ids: dict[str, list[int]] = {}
+async def _written(
+    db: Database, account_id: int, world: World, now: datetime, ids: dict[str, list[int]]
+) -> AsyncIterator[int]:
+    """Write the world, and note its `ids` in order; after each batch, how much was in it."""
     for object_type, found in world.records.items():
         ids[object_type] = []
         for part in _parts(found):
@@ -105,12 +93,6 @@ async def _written(db: Database, account_id: int, world: World, now: datetime) -
         async with db.transaction(account_id, now=now, actor=DEMO) as tx:
             await associations.associate(tx, pairs, Mode.ATOMIC)
         yield len(links)
-
-
-async def _workflow(tx: Transaction) -> None:
-    made = await workflows.create(tx, WORKFLOW, "contacts", DEFINITION)
-    published = await workflows.publish(tx, made.id, made.draft_version)
-    await workflows.set_enabled(tx, published.id, True, enroll_existing=True)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
