@@ -15,7 +15,7 @@ from tests.outside import MailBox, Outside
 WORKFLOW = "workflow { id version enabled problems { code } } userErrors { code message path }"
 ENROLLMENTS = """query ($workflow: ID!) { enrollments(workflow: $workflow) { nodes {
     id status endedAt record { id displayName } reason { kind trigger recordId source } error { code }
-    steps { n action outcome changes error { code message } } } } }"""
+    steps { n action outcome changes { json } error { code message } } } } }"""
 RECORD = """query ($kind: String!, $id: ID!) { record(objectType: $kind, id: $id) {
     properties enrollments { nodes { workflow { id } status } } } }"""
 EDGES = """query ($kind: String!, $id: ID!, $to: String!) { record(objectType: $kind, id: $id) {
@@ -121,9 +121,13 @@ class Story:
         return {edge["node"]["id"]: {label["label"] for label in edge["labels"]} for edge in edges}
 
     async def enrollments(self, workflow: str) -> list[dict[str, Any]]:
-        """A workflow's enrollments with their steps, oldest first."""
-        found = await self.client.get(ENROLLMENTS, workflow=workflow)
-        return list(reversed(found["enrollments"]["nodes"]))
+        """A workflow's enrollments with their steps and what these changed, oldest first."""
+        found: list[dict[str, Any]] = (await self.client.get(ENROLLMENTS, workflow=workflow))["enrollments"][
+            "nodes"
+        ]
+        for step in (step for one in found for step in one["steps"]):
+            step["changes"] = [change["json"] for change in step["changes"]]
+        return found[::-1]
 
     async def who(self, workflow: str) -> set[str]:
         """The records that were enrolled."""
