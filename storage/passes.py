@@ -81,14 +81,19 @@ END_ALL = Statement(
     "passes.end_all", "DELETE FROM workflow_pass AS p WHERE p.account_id = $1 AND p.workflow_id = $2"
 )
 
-# By the primary key of histories: of a page of records those that an import made or changed.
+# A range of the primary key of histories for each of a page of records, whatever the planner believes: those that an
+# import made or changed.
 OF_IMPORT = Statement(
     "passes.of_import",
     """
     SELECT r.id
       FROM unnest($2::bigint[]) AS r(id)
-     WHERE EXISTS (SELECT FROM property_history AS h
-                    WHERE h.account_id = $1 AND h.record_id = r.id AND h.source = 'IMPORT' AND h.source_id = $3)
+     CROSS JOIN LATERAL (
+           SELECT FROM property_history AS h
+            WHERE h.account_id = $1 AND h.record_id = r.id AND h.source = 'IMPORT' AND h.source_id = $3
+            LIMIT 1
+           ) AS h
+     ORDER BY r.id
     """,
 )
 

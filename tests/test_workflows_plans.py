@@ -19,6 +19,7 @@ from storage.database import Database
 from tests.flows import flows
 from tests.graph import T0
 
+ALL = enrollment_pages.ALL
 ROWS = 40_000
 BATCH = list(range(10_000, 11_000))
 
@@ -90,9 +91,15 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "due": (enrollments.DUE, (T0, 1_000)),
     "claim": (enrollments.CLAIM, (BATCH, 0, T0)),
     "move": (enrollments.MOVE, (BATCH, MOVES)),
-    "pages of workflows": (enrollment_pages.PAGES_OF_WORKFLOWS, ([3, 4], 2**62, None, None, 51)),
-    "pages of records": (enrollment_pages.PAGES_OF_RECORDS, ([30, 40], 2**62, None, None, 51)),
-    "page": (enrollment_pages.PAGE, (2**62, None, 51)),
+    "pages of workflows": (
+        enrollment_pages.PAGES_OF_WORKFLOWS,
+        ([3, 4], 2**62, None, None, 51, *ALL.arguments),
+    ),
+    "pages of records": (
+        enrollment_pages.PAGES_OF_RECORDS,
+        ([30, 40], 2**62, None, None, 51, *ALL.arguments),
+    ),
+    "page": (enrollment_pages.PAGE, (2**62, None, 51, *ALL.arguments)),
     "listeners": (listeners.LISTENING, (["PROPERTY", "RECORD"], [17, 18, 19])),
     "running": (workflows.RUNNING, ([17, 18, 19],)),
     "revisions": (workflows.REVISIONS, ([17, 18], [1, 1])),
