@@ -20,6 +20,7 @@ from schema.root import SCHEMA
 from server import clock, ingest
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator
+from server.dashboard import ROUTES as DASHBOARD
 from server.http import Endpoint, Reply, reply
 from server.limits import Limits
 from server.operations import Operations
@@ -71,6 +72,7 @@ def create_app(
         routes=[
             WebSocketRoute("/graphql", sockets.__call__),
             Route("/graphql/assets/{hash}/{name}", asset),
+            *DASHBOARD,
             Route("/healthz", _health),
             Route("/readyz", _Ready(db)),
             Route("/", _root),

@@ -1,0 +1,54 @@
+// The chosen record in words: its values, and whom it is associated with. All of the graph can be walked here, too.
+import { byId, el, fill, note } from "./dom.js";
+import { full, number, value, words } from "./format.js";
+
+const VALUES = 8;
+
+export function problem(caught) {
+  fill(byId("details"), note("That did not work", caught.message));
+  return undefined;
+}
+
+function values({ properties, displayName }) {
+  const known = Object.entries(properties).filter(([, given]) => given !== null && value(given) !== displayName);
+  const list = known.map(([name, given]) => el("div", {}, el("dt", {}, words(name)), el("dd", {}, value(given))));
+  const rest = list.splice(VALUES);
+  return [
+    el("dl", { class: "values" }, list),
+    rest.length
+      ? el("details", {}, el("summary", {}, `${number(rest.length)} more values`), el("dl", { class: "values" }, rest))
+      : null,
+  ];
+}
+
+function group({ to, n, edges }, show) {
+  return el(
+    "section",
+    {},
+    el("h4", {}, el("i", { class: "dot", "data-type": to, "aria-hidden": "true" }), words(to), " ", el("span", { class: "quiet" }, number(n))),
+    el(
+      "ul",
+      {},
+      edges.map(({ labels, node }) =>
+        el(
+          "li",
+          {},
+          el("button", { type: "button", class: "link", onclick: () => void show(node.id) }, node.displayName),
+          labels.map(({ label }) => el("em", { class: "label" }, label)),
+        ),
+      ),
+      n > edges.length ? el("li", { class: "quiet" }, `and ${number(n - edges.length)} more`) : null,
+    ),
+  );
+}
+
+/** Tell of a record; `near`: its neighbours by object type. `show` begins the picture anew at one of them. */
+export function details(record, near, show) {
+  fill(
+    byId("details"),
+    el("h3", {}, record.displayName),
+    el("p", { class: "quiet" }, `${words(record.objectType)}, changed ${full(record.updatedAt)}`, record.archivedAt ? ", put away" : ""),
+    values(record),
+    near.length ? near.map((one) => group(one, show)) : note("No associations", "This record stands alone."),
+  );
+}

@@ -1,0 +1,200 @@
+// The picture of a graph: nodes and labelled edges, laid out by forces, moved by mouse, finger and keyboard.
+import { framed, still } from "./dom.js";
+import { words } from "./format.js";
+
+const d3 = window.d3;
+const HEIGHT = 460;
+const COLOURS = 8;
+const SPAN = 22;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text);
+const radius = (node) => (node.root ? 15 : node.rest ? 8 : 11);
+
+export class View {
+  #nodes = [];
+  #links = [];
+  #chosen = null;
+  #colours = new Map();
+  #width = 600;
+  #fitted = true;
+
+  constructor(place, { open, choose }) {
+    this.open = open;
+    this.choose = choose;
+    this.svg = d3.select(place).append("svg").attr("class", "graph").attr("height", HEIGHT);
+    this.svg
+      .attr("role", "group")
+      .attr("aria-label", "Graph. Arrow keys go from record to record, Enter opens or closes one, plus and minus change the size.");
+    this.world = this.svg.append("g");
+    for (const layer of ["edges", "texts", "nodes"]) this.world.append("g").attr("class", layer);
+    this.zoom = d3
+      .zoom()
+      .scaleExtent([0.25, 3])
+      // The wheel scrolls the page, unless a key says that the picture is meant.
+      .filter((event) => (event.type === "wheel" ? event.ctrlKey || event.metaKey : !event.button))
+      .on("zoom", ({ transform, sourceEvent }) => {
+        this.world.attr("transform", transform);
+        if (sourceEvent) this.#fitted = false;
+      });
+    this.svg.call(this.zoom).on("dblclick.zoom", null);
+    this.svg.on("keydown", (event) => this.#key(event));
+    this.forces = d3
+      .forceSimulation()
+      .force("link", d3.forceLink().distance((link) => (link.target.rest ? 60 : 105)).strength(0.6))
+      .force("charge", d3.forceManyBody().strength(-420).distanceMax(500))
+      .force("collide", d3.forceCollide((node) => radius(node) + SPAN))
+      .force("x", d3.forceX().strength(0.05))
+      .force("y", d3.forceY().strength(0.09))
+      .on("tick", framed(() => this.#place()))
+      .stop();
+    const sizes = { "zoom-in": 1.3, "zoom-out": 1 / 1.3 };
+    for (const [id, by] of Object.entries(sizes)) {
+      document.getElementById(id).addEventListener("click", () => this.#scale(by));
+    }
+    document.getElementById("zoom-fit").addEventListener("click", () => this.fit());
+    new ResizeObserver(([entry]) => {
+      this.#width = Math.max(260, entry.contentRect.width);
+      this.svg.attr("viewBox", [-this.#width / 2, -HEIGHT / 2, this.#width, HEIGHT]);
+      if (this.#fitted) this.fit();
+    }).observe(place);
+  }
+
+  /** Each object type keeps its colour. */
+  types(names) {
+    this.#colours = new Map(names.map((name, n) => [name, n % COLOURS]));
+  }
+
+  show(nodes, links, chosen) {
+    const grown = nodes.length !== this.#nodes.length || nodes.some((node, n) => node !== this.#nodes[n]);
+    this.#nodes = nodes;
+    this.#links = links;
+    this.#chosen = chosen;
+    for (const node of nodes) {
+      if (node.x !== undefined) continue;
+      // New ones begin beside the one that brought them.
+      const angle = Math.random() * 2 * Math.PI;
+      node.x = (node.near?.x ?? 0) + 40 * Math.cos(angle);
+      node.y = (node.near?.y ?? 0) + 40 * Math.sin(angle);
+    }
+    this.#draw();
+    if (!grown) return;
+    this.forces.nodes(nodes);
+    this.forces.force("link").links(links);
+    this.forces.alpha(0.9).stop();
+    // Most of the way at once, so that nothing tumbles about; the rest, where motion is welcome, in sight.
+    this.forces.tick(still.matches ? 300 : 140);
+    this.#fitted = true;
+    this.#place();
+    if (!still.matches) this.forces.restart();
+  }
+
+  #draw() {
+    const edges = this.world.select(".edges").selectAll("line").data(this.#links, (link) => link.key);
+    this.edges = edges.join("line").attr("class", (link) => (link.labels.length ? "labelled" : ""));
+    const labelled = this.#links.filter((link) => link.labels.length);
+    const texts = this.world.select(".texts").selectAll("text").data(labelled, (link) => link.key);
+    this.texts = texts.join("text").text((link) => cut(link.labels.join(", "), 26));
+    const nodes = this.world.select(".nodes").selectAll("g").data(this.#nodes, (node) => node.id);
+    this.nodes = nodes.join((enter) => this.#enter(enter));
+    const focus = this.#nodes.some(({ id }) => id === this.#chosen) ? this.#chosen : this.#nodes[0]?.id;
+    this.nodes
+      .attr("class", (node) => `node c${this.#colours.get(node.type) ?? 0}${node.rest ? " rest" : ""}${node.root ? " root" : ""}`)
+      .classed("chosen", (node) => node.id === this.#chosen)
+      .attr("tabindex", (node) => (node.id === focus ? 0 : -1))
+      .attr("aria-label", (node) => this.#words(node))
+      .attr("aria-expanded", (node) => (node.rest ? null : String(node.open)));
+    this.nodes.select("circle").attr("r", radius);
+    this.nodes.select("text").attr("y", (node) => radius(node) + 14).text((node) => cut(node.name, 24));
+  }
+
+  #enter(enter) {
+    const group = enter.append("g").attr("role", "button");
+    group.append("circle");
+    group.append("text");
+    group.append("title").text((node) => (node.rest ? node.name : `${node.name} (${words(node.type)})`));
+    group.on("click", (event, node) => {
+      event.currentTarget.focus();
+      this.open(node.id);
+    });
+    group.call(
+      d3
+        .drag()
+        .on("start", (event) => event.sourceEvent.stopPropagation())
+        .on("drag", (event, node) => {
+          node.fx = event.x;
+          node.fy = event.y;
+          this.#fitted = false;
+          if (still.matches) this.#place(Object.assign(node, { x: event.x, y: event.y }));
+          else this.forces.alphaTarget(0.2).restart();
+        })
+        .on("end", (_event, node) => {
+          node.fx = node.fy = null;
+          this.forces.alphaTarget(0);
+        }),
+    );
+    return group;
+  }
+
+  #words(node) {
+    if (node.rest) return `${node.name} of ${node.of.name}: show more`;
+    const edge = this.#links.find(({ source, target }) => node.near && [source, target].includes(node) && [source, target].includes(node.near));
+    const labels = edge?.labels.length ? `, ${edge.labels.join(", ")}` : "";
+    return `${node.name}, ${words(node.type)}${labels}`;
+  }
+
+  #place() {
+    if (!this.nodes) return;
+    this.edges
+      .attr("x1", ({ source }) => source.x)
+      .attr("y1", ({ source }) => source.y)
+      .attr("x2", ({ target }) => target.x)
+      .attr("y2", ({ target }) => target.y);
+    this.texts.attr("x", ({ source, target }) => (source.x + target.x) / 2).attr("y", ({ source, target }) => (source.y + target.y) / 2);
+    this.nodes.attr("transform", ({ x, y }) => `translate(${x},${y})`);
+    if (this.#fitted) this.fit();
+  }
+
+  /** All of the picture in sight. */
+  fit() {
+    if (!this.#nodes.length) return;
+    const [left, right] = d3.extent(this.#nodes, ({ x }) => x);
+    const [top, bottom] = d3.extent(this.#nodes, ({ y }) => y);
+    const scale = Math.min(1.2, this.#width / (right - left + 150), HEIGHT / (bottom - top + 90));
+    const transform = d3.zoomIdentity.scale(scale).translate(-(left + right) / 2, -(top + bottom) / 2 - 6);
+    this.svg.call(this.zoom.transform, transform);
+    this.#fitted = true;
+  }
+
+  #scale(by) {
+    this.svg.call(this.zoom.scaleBy, by);
+    this.#fitted = false;
+  }
+
+  #key(event) {
+    const here = this.#nodes.find(({ id }) => id === d3.select(document.activeElement).datum()?.id);
+    if (event.ctrlKey || event.metaKey || event.altKey || !here) return;
+    if (ARROWS[event.key]) this.#go(here, ARROWS[event.key]);
+    else if (event.key === "Enter" || event.key === " ") this.open(here.id);
+    else if (event.key === "+" || event.key === "-") this.#scale(event.key === "+" ? 1.3 : 1 / 1.3);
+    else if (event.key === "0") this.fit();
+    else if (event.key === "Home") this.#focus(this.#nodes.find((node) => node.root));
+    else return;
+    event.preventDefault();
+  }
+
+  /** To the nearest node in a direction; what lies aside counts double. */
+  #go(here, [right, down]) {
+    const found = this.#nodes.filter((node) => node !== here && (node.x - here.x) * right + (node.y - here.y) * down > 1);
+    const away = (node) => Math.hypot(node.x - here.x, node.y - here.y) + Math.abs((node.x - here.x) * down) + Math.abs((node.y - here.y) * right);
+    const next = d3.least(found, away);
+    if (next) this.#focus(next);
+  }
+
+  #focus(node) {
+    if (!node) return;
+    this.nodes.attr("tabindex", (one) => (one === node ? 0 : -1));
+    this.nodes.filter((one) => one === node).node().focus({ preventScroll: true });
+    if (!node.rest) this.choose(node.id);
+  }
+}

@@ -1,0 +1,151 @@
+// What the page knows: the account, the events as they came, how workflows stand. Panels listen to what they show.
+import { Socket } from "./socket.js";
+import { Stream, position } from "./streams.js";
+
+// The newest events that panels can show.
+export const LISTED = 500;
+
+const RECORD = "record { id displayName objectType }";
+const QUERIES = {
+  changes: `subscription Changes($after: String) { changes(after: $after) {
+    cursor at kind source objectType ${RECORD} properties { property old new }
+    other { id displayName objectType } label { label } occurred { type } } }`,
+  enrollmentEvents: `subscription Enrollments($after: String) { enrollmentEvents(after: $after) {
+    cursor at kind enrollmentId workflow { id name } ${RECORD} details } }`,
+  segmentEvents: `subscription Segments($after: String) { segmentEvents(after: $after) {
+    cursor at joined segmentId segment { name } ${RECORD} } }`,
+};
+const STATUS = `subscription Status { workflowStatus { cursor at enrolled active due waiting completed failed goalMet
+  unenrolled outboxPending outboxFailed workflows { workflowId enrolled active due waiting completed failed goalMet
+  unenrolled workflow { name objectType enabled backfill { enrolled } } } } }`;
+
+const listeners = new Map();
+/** Hear of "events" (the new ones), "status", "connection", "checked", "begun". */
+export function on(name, hear) {
+  if (!listeners.has(name)) listeners.set(name, new Set());
+  listeners.get(name).add(hear);
+}
+function tell(name, told) {
+  for (const hear of listeners.get(name) ?? []) hear(told);
+}
+
+/** `connection`: how the line stands; `check`: what the last comparison with the log found. */
+export const store = {
+  account: null,
+  events: [],
+  status: null,
+  statusDenied: "",
+  connection: { state: "closed" },
+  check: null,
+  streams: [],
+};
+
+let socket = null;
+let marks = null;
+let checking = 0;
+let arrived = [];
+let promised = false;
+
+/** Tell of events in one go: a burst is one piece of work for each panel. */
+function arrive(stream, event) {
+  arrived.push({ ...event, stream });
+  if (promised) return;
+  promised = true;
+  setTimeout(() => {
+    promised = false;
+    const batch = arrived;
+    arrived = [];
+    store.events = [...batch.toReversed(), ...store.events].slice(0, LISTED);
+    tell("events", batch);
+  }, 60);
+}
+
+export const received = () => store.streams.reduce((sum, stream) => sum + stream.count, 0);
+
+/** The newest place in the log that we were told of. */
+export function logPosition() {
+  const known = [store.status?.cursor, ...store.streams.map((stream) => stream.cursor)];
+  const found = known.filter(Boolean).map(position).filter((number) => number !== null);
+  return found.length ? Math.max(...found) : null;
+}
+
+/** Connect with a key, from nothing. */
+export function begin(key) {
+  end();
+  Object.assign(store, { events: [], status: null, statusDenied: "", check: null });
+  const changed = () => tell("connection");
+  store.streams = Object.entries(QUERIES).map(
+    ([field, query]) => new Stream(field, query, (event) => arrive(field, event), changed),
+  );
+  tell("begun");
+  socket = new Socket(key, line);
+  let begun = false;
+  // The counts come with the cursor that follows them: all streams begin there.
+  const start = (cursor) => {
+    if (begun) return;
+    begun = true;
+    for (const stream of store.streams) stream.begin(socket, cursor);
+  };
+  const watch = () =>
+    socket.run(STATUS, () => ({}), {
+      next: ({ workflowStatus }) => {
+        store.status = workflowStatus;
+        start(workflowStatus.cursor);
+        tell("status");
+      },
+      error: ([problem]) => {
+        if (problem?.extensions?.code === "MISSING_SCOPE") {
+          store.statusDenied = problem.message;
+          start(null);
+          tell("status");
+        } else if (socket) {
+          setTimeout(() => socket && watch(), 3_000);
+        }
+      },
+    });
+  watch();
+}
+
+/** Let go of the line. */
+export function end() {
+  checking += 1;
+  marks = null;
+  socket?.close();
+  socket = null;
+}
+
+function line(told) {
+  const before = store.connection.state;
+  store.connection = told;
+  if (before === "live" && told.state !== "live") {
+    marks ??= store.streams.map((stream) => stream.mark());
+  }
+  tell("connection");
+  if (told.state === "live" && marks) void check("reconnected");
+  if (told.state === "refused") tell("refused");
+}
+
+/** Hold what we were told against the log, from before the cut on. */
+export async function check(why) {
+  const mine = ++checking;
+  const from = why === "reconnected" ? marks : store.streams.map((stream) => stream.mark());
+  const running = store.streams.map((stream, n) => stream.compare(from[n]));
+  store.check = { why, state: "running" };
+  tell("checked");
+  const found = await Promise.all(running);
+  if (mine !== checking || store.connection.state !== "live") return;
+  marks = null;
+  const known = found.filter(Boolean);
+  const sum = (name) => known.reduce((total, one) => total + one[name], 0);
+  store.check = {
+    why,
+    state: "done",
+    at: Date.now(),
+    complete: known.length === store.streams.filter((stream) => stream.state !== "denied").length,
+    gaps: store.streams.reduce((total, stream) => total + stream.gaps, 0),
+    caught: sum("caught"),
+    compared: sum("compared"),
+    missed: sum("missed"),
+  };
+  tell("checked");
+}

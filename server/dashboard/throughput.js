@@ -1,0 +1,190 @@
+// Enrollments a few seconds at a time over the last minutes: a chart, and the same as a table.
+import { askIfAllowed } from "./api.js";
+import { byId, el, fill, framed, note, say, soon } from "./dom.js";
+import { minute, number } from "./format.js";
+import { on, store } from "./store.js";
+
+const d3 = window.d3;
+const MINUTES = 10;
+const SLOT = 10_000;
+const SLOTS = (MINUTES * 60_000) / SLOT;
+const KINDS = { ENROLLED: "enrolled", ENROLLMENT_COMPLETED: "completed", ENROLLMENT_FAILED: "failed" };
+const SERIES = ["enrolled", "completed", "failed"];
+const HEIGHT = 190;
+const MARGIN = { top: 12, right: 8, bottom: 24, left: 40 };
+const BEFORE = `{ enrollments(first: 500) { nodes { id status enrolledAt endedAt } pageInfo { hasNextPage } } }`;
+
+// Enrollment and kind to the moment: told by the log and by the first question, counted once.
+let moments = new Map();
+let since = 0;
+let timer = null;
+let denied = "";
+
+function keep(id, series, at) {
+  moments.set(`${id} ${series}`, { series, at: Date.parse(at) });
+}
+
+/** What was enrolled and ended shortly before the page was opened. */
+async function before() {
+  const { data, missing } = await askIfAllowed(BEFORE);
+  denied = missing ?? "";
+  if (data) {
+    const { nodes, pageInfo } = data.enrollments;
+    for (const { id, status, enrolledAt, endedAt } of nodes) {
+      keep(id, "enrolled", enrolledAt);
+      if (status === "COMPLETED") keep(id, "completed", endedAt);
+      if (status === "FAILED") keep(id, "failed", endedAt);
+    }
+    // Older ones than were read are unknown, not none.
+    since = pageInfo.hasNextPage ? Date.parse(nodes.at(-1).enrolledAt) : 0;
+  }
+  show();
+}
+
+/** Slots of the last minutes, oldest first: `{at, enrolled, completed, failed}`. */
+function slots(now = Date.now()) {
+  const end = Math.ceil(now / SLOT) * SLOT;
+  const begin = end - SLOTS * SLOT;
+  const found = d3.range(SLOTS).map((n) => ({ at: begin + n * SLOT, enrolled: 0, completed: 0, failed: 0 }));
+  for (const [key, { series, at }] of moments) {
+    const n = Math.floor((at - begin) / SLOT);
+    if (n < 0) moments.delete(key);
+    else found[Math.min(n, SLOTS - 1)][series] += 1;
+  }
+  return found;
+}
+
+const total = (found, series) => d3.sum(found, (slot) => slot[series]);
+
+function words(found) {
+  const [enrolled, completed, failed] = SERIES.map((series) => total(found, series));
+  if (!enrolled && !completed && !failed) return `Quiet for ${MINUTES} minutes`;
+  return `${number(enrolled)} enrolled, ${number(completed)} completed, ${number(failed)} failed in ${MINUTES} minutes`;
+}
+
+function draw(found) {
+  const place = byId("flow");
+  const width = Math.max(260, place.clientWidth);
+  const x = d3.scaleLinear([found[0].at, found.at(-1).at + SLOT], [MARGIN.left, width - MARGIN.right]);
+  const most = d3.max(found, (slot) => Math.max(slot.enrolled, slot.completed + slot.failed)) ?? 0;
+  const y = d3.scaleLinear([0, Math.max(4, most)], [HEIGHT - MARGIN.bottom, MARGIN.top]).nice(4);
+  let svg = d3.select(place).select("svg");
+  if (svg.empty()) {
+    svg = d3.select(place).append("svg").attr("class", "chart").attr("role", "img");
+    for (const layer of ["grid", "hours", "unknown", "bars", "line"]) svg.append("g").attr("class", layer);
+  }
+  svg.attr("viewBox", [0, 0, width, HEIGHT]).attr("height", HEIGHT).attr("aria-label", `Throughput: ${words(found)}.`);
+  grid(svg.select(".grid"), y, width);
+  hours(svg.select(".hours"), x, width);
+  const step = x(SLOT) - x(0);
+  const base = y(0);
+  svg
+    .select(".bars")
+    .selectAll("g")
+    .data(found, (slot) => slot.at)
+    .join((enter) => {
+      const group = enter.append("g");
+      group.append("rect").attr("class", "completed");
+      group.append("rect").attr("class", "failed");
+      return group;
+    })
+    .each(function ({ at, completed, failed }) {
+      const [lower, upper] = d3.select(this).selectAll("rect").attr("x", x(at) + 1).attr("width", Math.max(1, step - 2)).nodes();
+      d3.select(lower).attr("y", y(completed)).attr("height", base - y(completed));
+      d3.select(upper).attr("y", y(completed + failed)).attr("height", y(completed) - y(completed + failed));
+    });
+  const line = d3
+    .line((slot) => x(slot.at + SLOT / 2), (slot) => y(slot.enrolled))
+    .curve(d3.curveMonotoneX);
+  svg.select(".line").selectAll("path").data([found]).join("path").attr("d", line);
+  const unknown = since > found[0].at ? [since] : [];
+  svg
+    .select(".unknown")
+    .selectAll("rect")
+    .data(unknown)
+    .join("rect")
+    .attr("x", MARGIN.left)
+    .attr("y", MARGIN.top)
+    .attr("width", (until) => Math.max(0, x(until) - MARGIN.left))
+    .attr("height", base - MARGIN.top);
+}
+
+function grid(group, y, width) {
+  const rows = group.selectAll("g").data(y.ticks(4).filter(Number.isInteger), (n) => n);
+  const made = rows.enter().append("g");
+  made.append("line");
+  made.append("text");
+  rows.exit().remove();
+  const all = made.merge(rows).attr("transform", (n) => `translate(0,${y(n)})`);
+  all.select("line").attr("x1", MARGIN.left).attr("x2", width - MARGIN.right);
+  all.select("text").attr("x", MARGIN.left - 8).attr("dy", "0.32em").text((n) => number(n));
+}
+
+function hours(group, x, width) {
+  const [from, to] = x.domain();
+  const every = (width < 520 ? 5 : 2) * 60_000;
+  const ticks = d3.range(Math.ceil(from / every) * every, to, every);
+  group
+    .selectAll("text")
+    .data(ticks, (at) => at)
+    .join("text")
+    .attr("x", (at) => Math.min(x(at), width - 22))
+    .attr("y", HEIGHT - 6)
+    .text((at) => minute(at));
+}
+
+/** Minute by minute, for those who would rather read. */
+function table(found) {
+  const minutes = d3.groups(found, (slot) => Math.floor(slot.at / 60_000)).toReversed();
+  const head = el("tr", {}, ["Minute", "Enrolled", "Completed", "Failed"].map((text) => el("th", { scope: "col" }, text)));
+  const rows = minutes.map(([, within]) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, minute(within[0].at)),
+      SERIES.map((series) => el("td", {}, number(total(within, series)))),
+    ),
+  );
+  const caption = el("caption", { class: "unseen" }, "Enrollments minute by minute, newest first");
+  fill(byId("flow-table"), el("table", { class: "numbers" }, caption, el("thead", {}, head), el("tbody", {}, rows)));
+}
+
+const later = soon(() => table(slots()), 5_000);
+
+const show = framed(() => {
+  if (denied || store.statusDenied) {
+    fill(byId("flow"), note("No permission", denied || store.statusDenied));
+    fill(byId("flow-table"));
+    return;
+  }
+  const found = slots();
+  draw(found);
+  say(byId("flow-summary"), words(found));
+  if (!byId("flow-table").firstChild) table(found);
+  later();
+});
+
+byId("flow-table-toggle").addEventListener("click", ({ target }) => {
+  const open = target.getAttribute("aria-expanded") !== "true";
+  target.setAttribute("aria-expanded", String(open));
+  byId("flow-table").classList.toggle("unseen", !open);
+});
+on("events", (batch) => {
+  for (const { kind, enrollmentId, at, stream } of batch) {
+    if (stream === "enrollmentEvents" && KINDS[kind]) keep(enrollmentId ?? at, KINDS[kind], at);
+  }
+  show();
+});
+new ResizeObserver(() => show()).observe(byId("flow"));
+
+export function begin() {
+  moments = new Map();
+  denied = "";
+  since = 0;
+  fill(byId("flow"));
+  fill(byId("flow-table"));
+  clearInterval(timer);
+  timer = setInterval(show, SLOT / 2);
+  before().catch(() => show());
+  show();
+}
