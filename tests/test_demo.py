@@ -7,9 +7,10 @@ import pytest
 
 from engine import accounts, demo
 from engine.accounts import AccountExists
-from engine.demo import flows
+from engine.demo import flows, watching
 from engine.demo.world import BILLING_CONTACTS, imagine
 from engine.evaluation import run as evaluate
+from engine.segments import fill
 from engine.workflows import backfill, steps
 from storage.database import Database
 
@@ -135,7 +136,10 @@ async def test_every_workflow_of_the_demo_has_something_to_show(db: Database) ->
         (flows.WON, "COMPLETED"),
         (flows.REQUESTED, "ACTIVE"),
         (flows.PAID, "COMPLETED"),
+        (watching.BUDGETS, "COMPLETED"),
+        (watching.BUDGETS, "FAILED"),
     }
+    assert enrolled[watching.BUDGETS, "FAILED"] < 30
     # Some ask who are vendors' people, or customers already.
     assert flows.DEMO_REQUESTS / 3 < enrolled[flows.REQUESTED, "ACTIVE"] < flows.DEMO_REQUESTS
     assert {row["outcome"]: row["n"] for row in taken} == {"TRIGGERED": flows.PAYMENTS, "UNMATCHED": 1}
@@ -154,3 +158,26 @@ async def test_every_workflow_of_the_demo_has_something_to_show(db: Database) ->
             """
         )
     assert due == enrolled[flows.REQUESTED, "ACTIVE"]
+
+
+async def test_every_segment_of_the_demo_has_members_and_none_has_all(db: Database) -> None:
+    account = await demo.build(db, "demo", now=NOW)
+    await fill.run_all(db, now=NOW)
+    await backfill.run_all(db, now=NOW)
+    while await steps.run_due(db, now=NOW):
+        pass
+    while await evaluate.run_all(db, now=NOW):
+        pass
+    async with db.read(account) as reader:
+        rows = await reader.fetch(
+            """
+            SELECT s.name, count(m.record_id) AS n
+              FROM segment AS s
+              LEFT JOIN segment_member AS m ON m.account_id = $1 AND m.segment_id = s.id
+             WHERE s.account_id = $1 GROUP BY s.name
+            """
+        )
+    sizes = {row["name"]: row["n"] for row in rows}
+    assert sizes.keys() == {name for name, _, _ in watching.active()} | {watching.BOARD}
+    assert sizes[watching.BOARD] == watching.MEMBERS
+    assert all(0 < size < 2_000 for size in sizes.values()), sizes

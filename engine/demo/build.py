@@ -10,7 +10,7 @@ from engine import accounts, associations, labels, naming, records
 from engine.accounts import AccountExists
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.demo import flows
+from engine.demo import flows, watching
 from engine.demo.world import BILLING_CONTACTS, SEED, World, imagine
 from storage.database import Actor, Database, Transaction
 
@@ -44,6 +44,7 @@ async def build(
             progress(done, total)
     async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
         secret = await flows.define(tx)
+        await watching.define(tx, ids["contacts"])
     people = zip(ids["contacts"], (one["email"] for one in world.records["contacts"]), strict=True)
     async with db.transaction(account_id, now=now, actor=DEMO) as tx:
         await flows.occur(tx, list(people), secret, random.Random(SEED))

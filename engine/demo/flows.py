@@ -128,16 +128,17 @@ async def define(tx: Transaction) -> str:
         match=Match("customer.email", "email"),
         mapping=[Mapped("invoice.total", EventProperty("total", "NUMBER"))],
     )
-    await _on(tx, DECIDERS, "contacts", deciders(), existing=True)
-    await _on(tx, WON, "deals", won(), existing=True)
-    await _on(tx, REQUESTED, "contacts", requested())
-    await _on(tx, PAID, "contacts", paid(hook.row.id))
+    await turn_on(tx, DECIDERS, "contacts", deciders(), existing=True)
+    await turn_on(tx, WON, "deals", won(), existing=True)
+    await turn_on(tx, REQUESTED, "contacts", requested())
+    await turn_on(tx, PAID, "contacts", paid(hook.row.id))
     return hook.row.secret
 
 
-async def _on(
+async def turn_on(
     tx: Transaction, name: str, object_type: str, definition: dict[str, Any], *, existing: bool = False
 ) -> None:
+    """Make a workflow, publish it, and turn it on; `existing`: for those that meet its triggers already, too."""
     made = await commands.create(tx, name, object_type, definition)
     published = await commands.publish(tx, made.id, made.draft_version)
     await commands.set_enabled(tx, published.id, True, enroll_existing=existing)
