@@ -8,6 +8,7 @@ from schema.accounts import AccountMutation, AccountQuery
 from schema.associations import AssociationMutation
 from schema.changes import ChangeSubscription
 from schema.documentation import document
+from schema.dry_runs import DryRunQuery
 from schema.enrollment_mutations import EnrollmentMutation
 from schema.enrollments import EnrollmentQuery
 from schema.event_mutations import EventMutation
@@ -27,6 +28,7 @@ from schema.scalars import SCALARS
 from schema.segment_events import SegmentEventSubscription
 from schema.segment_mutations import SegmentMutation
 from schema.segments import SegmentQuery
+from schema.troubles import TroubleMutation, TroubleQuery
 from schema.users import UserMutation, UserQuery
 from schema.webhook_mutations import WebhookMutation
 from schema.webhooks import WebhookQuery
@@ -40,6 +42,7 @@ from schema.workflows import WorkflowMutation, WorkflowQuery
 @strawberry.type
 class Query(
     AccountQuery,
+    DryRunQuery,
     EnrollmentQuery,
     EventTypeQuery,
     ExplanationQuery,
@@ -50,6 +53,7 @@ class Query(
     ObjectTypeQuery,
     RecordQuery,
     SegmentQuery,
+    TroubleQuery,
     UserQuery,
     WebhookQuery,
     WorkflowExchangeQuery,
@@ -73,6 +77,7 @@ class Mutation(
     PropertyMutation,
     RecordMutation,
     SegmentMutation,
+    TroubleMutation,
     UserMutation,
     WebhookMutation,
     WorkflowExchangeMutation,

@@ -98,7 +98,7 @@ class DiagnosedTrigger:
     occurred: JSON = strawberry.field(description="What happened, as it was told.")
     event_id: strawberry.ID | None = strawberry.field(description="The event that occurred, if it was one.")
 
-    @strawberry.field
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     def where(self) -> FilterExplanation | None:
         """What was asked of the record, with the values and associated records as they were then.
 
@@ -106,13 +106,13 @@ class DiagnosedTrigger:
         """
         return _explanation(self.told.get("where"))
 
-    @strawberry.field
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     async def other(self, info: Info) -> Record | None:
         """The record at the other end of the association that came or went."""
         told = self.told.get("other")
         return None if told is None else await _record(info, ids.decode("record", told["record"]))
 
-    @strawberry.field
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     def other_where(self) -> FilterExplanation | None:
         """What was asked of the record at the other end, as it was then."""
         return _explanation((self.told.get("other") or {}).get("where"))
@@ -207,12 +207,12 @@ class WorkflowCondition:
         description="Whether it holds now. Triggers that wait for something to happen never hold by themselves."
     )
 
-    @strawberry.field
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     def where(self) -> FilterExplanation | None:
         """What it asks of the record, part by part; null where nothing is asked, or too much is looked at."""
         return _explanation(self.told.tree)
 
-    @strawberry.field
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     def nearest(self) -> list[NeededChange] | None:
         """The smallest change after which it lets the record in, or keeps it out no longer; null: there is none."""
         way = self.told.way
@@ -229,21 +229,22 @@ class WhyNotEnrolled:
     conditions: list[WorkflowCondition] = strawberry.field(
         description="What the triggers, the suppression and the goal say now."
     )
-    nearest: list[NeededChange] | None = strawberry.field(
-        description=(
-            "The smallest change that would enroll the record; null: nothing would. Empty: it is still to be examined."
-        )
-    )
     problems: list[UserError] = strawberry.field(
         description="What the workflow names and is not there any more."
     )
+
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
+    def nearest(self) -> list[NeededChange] | None:
+        """The smallest change that would enroll the record; null: nothing would. Empty: it is still to be examined."""
+        needed = self.told.needed
+        return None if needed is None else [NeededChange.of(one) for one in needed]
 
     @strawberry.field
     async def workflow(self, info: Info) -> Workflow:
         """The workflow."""
         return Workflow.of(info.context, self.told.workflow)
 
-    @strawberry.field
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     async def record(self, info: Info) -> Record:
         """The record; where it was merged away, its survivor."""
         return Record.of(records.found(info.context, self.told.record))
@@ -268,7 +269,6 @@ class WhyNotEnrolled:
                 )
                 for one in found.conditions
             ],
-            nearest=None if found.needed is None else [NeededChange.of(one) for one in found.needed],
             problems=[user_error(one) for one in found.problems],
         )
 
@@ -283,11 +283,7 @@ class WorkflowExplanationQuery:
         info: Info,
         enrollment: Annotated[strawberry.ID, strawberry.argument(description="The enrollment.")],
     ) -> EnrollmentDiagnosis:
-        """Why a record was enrolled: whose change it was, and what the triggers saw at that moment.
-
-        Needs the scope records:read, too.
-        """
-        info.context.principal.require(Scope.RECORDS_READ)
+        """Why a record was enrolled: whose change it was, and what the triggers saw at that moment."""
         return EnrollmentDiagnosis.of(await reads.diagnose(info.context, enrollment))
 
     @strawberry.field(extensions=[Requires(Scope.AUTOMATION_READ)])
@@ -297,11 +293,7 @@ class WorkflowExplanationQuery:
         workflow: Annotated[strawberry.ID, strawberry.argument(description="The workflow.")],
         record: Annotated[strawberry.ID, strawberry.argument(description="The record.")],
     ) -> WhyNotEnrolled:
-        """Why a record is not enrolled in a workflow, and the smallest change that would enroll it.
-
-        Needs the scope records:read, too.
-        """
-        info.context.principal.require(Scope.RECORDS_READ)
+        """Why a record is not enrolled in a workflow, and the smallest change that would enroll it."""
         return WhyNotEnrolled.of(await reads.why_not_enrolled(info.context, workflow, record))
 
 

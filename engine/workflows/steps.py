@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from engine.evaluation import telling
 from engine.evaluation.listening import WORKFLOW
@@ -26,7 +27,7 @@ from engine.workflows.definition import Node, OnError
 from engine.workflows.definition.values import Timing
 from storage import due, enrollments, records, step_lines, walks
 from storage import workflows as stored
-from storage.changes import ChangeKind, Event, EventKind
+from storage.changes import ChangeKind, EnrollmentEvents, EventKind
 from storage.database import Actor, Database, Transaction
 from storage.enrollments import DueGroup, EnrollmentRow
 from storage.faults import Fault, fault
@@ -105,7 +106,7 @@ async def _batch(
         if found is Fault.COLLIDED and collisions < COLLISIONS:
             return await _batch(db, account_id, group, ids, now, collisions + 1)
         if len(ids) == 1:
-            return await _step(db, account_id, group, ids, now, crash=_unexpected(error))
+            return await _step(db, account_id, group, ids, now, crash=unexpected(error))
         middle = len(ids) // 2
         return await _batch(db, account_id, group, ids[:middle], now) + await _batch(
             db, account_id, group, ids[middle:], now
@@ -128,19 +129,33 @@ async def _step(
         if not standing:
             return 0
         (workflow,) = await stored.running(tx, [group.workflow_id])
-        transitions = await _transitions(tx, workflow, group, standing, crash)
-        await enrollments.insert_steps(tx, [one.step for one in transitions if one.step is not None])
-        await enrollments.move(tx, [one.move for one in transitions])
-        for row, transition in zip(standing, transitions, strict=True):
-            _tell(tx, workflow.object_type_id, row, transition)
-        ended = [
-            row.record_id
-            for row, transition in zip(standing, transitions, strict=True)
-            if transition.move.status != "ACTIVE" and not transition.told
-        ]
-        told = [(ChangeKind.ENROLLMENT_MOVED, workflow.object_type_id, ended)]
-        await telling.tell(tx, WORKFLOW, {workflow.id: told} if ended else {})
+        await take(tx, workflow, group, standing, crash)
     return len(standing)
+
+
+async def take(
+    tx: Transaction,
+    workflow: RunningRow,
+    group: DueGroup,
+    standing: Sequence[EnrollmentRow],
+    crash: Crashed | None = None,
+) -> list[Transition]:
+    """Take a step with enrollments that the caller holds, in id order: where each goes, which is written.
+
+    `crash`: the action cannot be carried out. Of `group` its ids are not looked at.
+    """
+    transitions = await _transitions(tx, workflow, group, standing, crash)
+    await enrollments.insert_steps(tx, [one.step for one in transitions if one.step is not None])
+    await enrollments.move(tx, [one.move for one in transitions])
+    _tell(tx, workflow, standing, transitions)
+    ended = [
+        row.record_id
+        for row, transition in zip(standing, transitions, strict=True)
+        if transition.move.status != "ACTIVE" and not transition.told
+    ]
+    told = [(ChangeKind.ENROLLMENT_MOVED, workflow.object_type_id, ended)]
+    await telling.tell(tx, WORKFLOW, {workflow.id: told} if ended else {})
+    return transitions
 
 
 async def _transitions(
@@ -228,27 +243,54 @@ async def _skipped(tx: Transaction, standing: Sequence[EnrollmentRow]) -> list[R
     ]
 
 
-def _unexpected(error: Exception) -> Crashed:
+def unexpected(error: Exception) -> Crashed:
+    """What an error of the program, or of the database, means to an enrollment."""
     return Crashed({"code": "UNEXPECTED", "message": f"{type(error).__name__}: {error}"[:1000]})
 
 
-def _tell(tx: Transaction, object_type_id: int, row: EnrollmentRow, transition: Transition) -> None:
-    step, move = transition.step, transition.move
-    if step is not None:
-        details = {"enrollment": row.id, "step": step.n, "action": step.action, "outcome": step.outcome}
-        if step.error is not None:
-            details["error"] = step.error
-        tx.happened(Event(_EVENTS[step.outcome], object_type_id, row.record_id, row.workflow_id, details))
-    if move.status != "ACTIVE" and not transition.told:
-        details = {"enrollment": row.id, "status": move.status}
-        if move.error is not None:
-            details["error"] = move.error
-        tx.happened(
-            Event(
-                _ENDS.get(move.status, EventKind.UNENROLLED),
-                object_type_id,
-                row.record_id,
-                row.workflow_id,
-                details,
-            )
-        )
+def _tell(
+    tx: Transaction,
+    workflow: RunningRow,
+    standing: Sequence[EnrollmentRow],
+    transitions: Sequence[Transition],
+) -> None:
+    """Events of the steps, and then those of the ends; a batch does mostly one thing, so they are told together."""
+    taken, ended = _Alike(workflow), _Alike(workflow)
+    for row, transition in zip(standing, transitions, strict=True):
+        step, move = transition.step, transition.move
+        if step is not None:
+            details = {"step": step.n, "action": step.action, "outcome": step.outcome}
+            taken.add(_EVENTS[step.outcome], row, details, step.error)
+        if move.status != "ACTIVE" and not transition.told:
+            kind = _ENDS.get(move.status, EventKind.UNENROLLED)
+            ended.add(kind, row, {"status": move.status}, move.error)
+    for one in (*taken.events, *ended.events):
+        tx.happened(one)
+
+
+class _Alike:
+    """Events of one workflow, at most one an enrollment: those that tell the same are put together."""
+
+    def __init__(self, workflow: RunningRow) -> None:
+        self.events: list[EnrollmentEvents] = []
+        self._workflow = workflow
+        self._known: dict[tuple[Any, ...], tuple[list[int], list[int]]] = {}
+
+    def add(
+        self, kind: EventKind, row: EnrollmentRow, details: dict[str, Any], error: dict[str, Any] | None
+    ) -> None:
+        """Tell one of an enrollment. What failed is told by itself."""
+        key = (kind, *details.values(), None if error is None else row.id)
+        records, enrollments = self._known.get(key) or self._begin(key, kind, details, error)
+        records.append(row.record_id)
+        enrollments.append(row.id)
+
+    def _begin(
+        self, key: tuple[Any, ...], kind: EventKind, details: dict[str, Any], error: dict[str, Any] | None
+    ) -> tuple[list[int], list[int]]:
+        ends = self._known[key] = [], []
+        if error is not None:
+            details["error"] = error
+        one = self._workflow
+        self.events.append(EnrollmentEvents(kind, one.object_type_id, one.id, *ends, details))
+        return ends
