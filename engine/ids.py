@@ -20,6 +20,7 @@ PREFIXES = {
     "event": "evn",
     "webhook": "whk",
     "delivery": "dlv",
+    "trouble": "trb",
 }
 KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 

@@ -7,6 +7,7 @@ import strawberry
 
 from engine import ids
 from engine.access import Scope
+from engine.named import Named
 from resolvers import event_types as reads
 from resolvers.context import Context
 from resolvers.event_types import Page
@@ -16,6 +17,7 @@ from schema.context import Info
 from schema.nodes import PageInfo, page_info
 from schema.properties import PropertyOption, PropertyType
 from schema.scalars import JSON
+from schema.uses import DefinitionUse, uses_of
 from storage.catalogue import EventTypeRow, PropertyRow
 from storage.record_events import RecordEventRow
 
@@ -84,6 +86,11 @@ class EventType:
             for prop in self.row.properties.values()
             if include_archived or prop.archived_at is None
         ]
+
+    @strawberry.field(extensions=[Requires(Scope.AUTOMATION_READ)])
+    async def uses(self, info: Info) -> list[DefinitionUse]:
+        """The places in segments and workflows that name it: what breaks when it is put away."""
+        return await uses_of(info.context, Named.EVENT_TYPE, self.row.id)
 
     @classmethod
     def of(cls, context: Context, row: EventTypeRow) -> "EventType":

@@ -8,6 +8,7 @@ import strawberry
 
 from engine import ids
 from engine.access import Scope
+from engine.named import Named
 from engine.object_types import KEEP, Keep
 from engine.properties import Option
 from resolvers import properties
@@ -15,6 +16,7 @@ from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.errors import UserError, told
+from schema.uses import DefinitionUse, uses_of
 from storage.catalogue import PropertyRow
 
 
@@ -130,6 +132,11 @@ class Property:
     archived_at: datetime | None = strawberry.field(
         description="When the property was put away; null while it is in use."
     )
+
+    @strawberry.field(extensions=[Requires(Scope.AUTOMATION_READ)])
+    async def uses(self, info: Info) -> list[DefinitionUse]:
+        """The places in segments and workflows that name it: what breaks when it is put away."""
+        return await uses_of(info.context, Named.PROPERTY, ids.decode("property", self.id))
 
     @classmethod
     def of(cls, row: PropertyRow, object_type: str) -> "Property":

@@ -7,6 +7,7 @@ import strawberry
 
 from engine import ids
 from engine.access import Scope
+from engine.named import Named
 from resolvers import workflows as reads
 from resolvers.context import Context
 from schema.access import Requires
@@ -14,6 +15,7 @@ from schema.context import Info
 from schema.enrollments import EnrollmentConnection, Status
 from schema.errors import UserError, told, user_error
 from schema.nodes import Node, PageInfo, page_info
+from schema.uses import DefinitionUse, uses_of
 from schema.workflow_actions import ActionInput
 from schema.workflow_definitions import WorkflowDefinition, WorkflowDefinitionInput, definition
 from schema.workflow_triggers import TriggerInput
@@ -93,6 +95,11 @@ class Workflow(Node):
         """Its enrollments, newest first."""
         wanted = reads.asked(None if status is None else status.value, first, after)
         return EnrollmentConnection.of(await reads.page(info.context, self.row.id, None, wanted))
+
+    @strawberry.field
+    async def uses(self, info: Info) -> list[DefinitionUse]:
+        """The places in segments and other workflows that name it; while there are any, it is not deleted."""
+        return await uses_of(info.context, Named.WORKFLOW, self.row.id)
 
     @classmethod
     def of(cls, context: Context, row: WorkflowRow) -> "Workflow":

@@ -24,12 +24,13 @@ EDGES = """query ($kind: String!, $id: ID!, $to: String!) { record(objectType: $
 
 @dataclass(slots=True)
 class Clock:
-    """The server's: a second passes with every look."""
+    """The server's: a second, or whatever `step` is, passes with every look."""
 
     at: datetime = T0
+    step: timedelta = timedelta(seconds=1)
 
     def __call__(self) -> datetime:
-        self.at += timedelta(seconds=1)
+        self.at += self.step
         return self.at
 
     def later(self, **span: float) -> None:

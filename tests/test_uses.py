@@ -7,6 +7,7 @@ from engine.uses import Named, of
 from storage.database import Database
 from tests.flows import associated, equals, set_property
 from tests.segments import Segments, segments
+from tests.stories import leaf, met, telling
 
 
 @pytest.fixture
@@ -54,3 +55,31 @@ async def test_segments_and_workflows_are_used_by_each_other_and_not_by_themselv
     assert {found[:2] for found in await places(crm, Named.WORKFLOW, flow)} == {("segment", again)}
     assert await places(crm, Named.SEGMENT, upon) == []
     assert await places(crm, Named.SEGMENT, 10**9) == []
+
+
+async def test_who_names_a_thing_is_told_through_the_api(db: Database) -> None:
+    async with telling(db) as story:
+        filled = {"setProperty": {"property": "jobtitle", "value": "Bostonian"}}
+        flow = await story.workflow("contacts", met(leaf("city", "ANY_OF", "Boston")), filled)
+        where = {"inWorkflow": {"workflow": flow}}
+        await story.done(
+            "createSegment", "segment { id }", name="Were in it", objectType="contacts", where=where
+        )
+        found = await story.client.get(
+            """query ($flow: ID!) {
+                objectType(name: "contacts") { properties { name uses { kind id revision path } } }
+                eventType(name: "page_viewed") { uses { id } }
+                workflow(id: $flow) { uses { kind name path } }
+            }""",
+            flow=flow,
+        )
+    uses = {prop["name"]: prop["uses"] for prop in found["objectType"]["properties"]}
+    place = ["triggers", 0, "filterMet", "where", "property", "name"]
+    # The draft, and what was published.
+    assert uses["city"] == [
+        {"kind": "WORKFLOW", "id": flow, "revision": revision, "path": place} for revision in (None, 1)
+    ]
+    assert [use["path"][0] for use in uses["jobtitle"]] == ["actions", "actions"]
+    assert uses["country"] == found["eventType"]["uses"] == []
+    named = {"kind": "SEGMENT", "name": "Were in it", "path": ["inWorkflow", "workflow"]}
+    assert found["workflow"]["uses"] == [named]
