@@ -10,6 +10,7 @@ from storage.notes import (
     AssociationEvents,
     Change,
     ChangeKind,
+    EnrollmentEvents,
     Event,
     EventKind,
     LoggedEvent,
@@ -81,7 +82,7 @@ def _queue_row(change: Change, record_ids: Sequence[int]) -> _QueueRow:
     )
 
 
-def logged(noted: Iterable[Event | AssociationEvents]) -> Iterator[_LogRow]:
+def logged(noted: Iterable[Event | AssociationEvents | EnrollmentEvents]) -> Iterator[_LogRow]:
     """Events as rows; those that follow each other and differ in the record alone share them."""
     n = 0
     alike: list[int] = []
@@ -101,9 +102,11 @@ def logged(noted: Iterable[Event | AssociationEvents]) -> Iterator[_LogRow]:
             n += 1
             yield n, one.kind, one.object_type_id, "{NULL}", "{}", one.subject_id, one.payload
             continue
-        for records, others in zip(_parts(one.record_ids), _parts(one.to_ids), strict=True):
+        subject = one.workflow_id if isinstance(one, EnrollmentEvents) else None
+        ends = one.enrollment_ids if isinstance(one, EnrollmentEvents) else one.to_ids
+        for records, others in zip(_parts(one.record_ids), _parts(ends), strict=True):
             n += len(records)
-            yield n, one.kind, one.object_type_id, numbers(records), numbers(others), None, one.payload
+            yield n, one.kind, one.object_type_id, numbers(records), numbers(others), subject, one.payload
     if last is not None:
         yield _log_row(n + len(alike), last, alike)
 
@@ -166,13 +169,15 @@ def events(row: Any) -> Iterator[LoggedEvent]:
     """The events that a row of the log tells of."""
     records, others = row["record_ids"], row["to_ids"]
     first = row["seq"] - len(records) + 1
+    # The other end of an association; of what belongs to a workflow, the enrollment.
+    end = "to_id" if row["subject_id"] is None else "enrollment"
     for n, record_id in enumerate(records):
         yield LoggedEvent(
             kind=EventKind(row["kind"]),
             object_type_id=row["object_type_id"],
             record_id=record_id,
             subject_id=row["subject_id"],
-            payload={"to_id": others[n], **row["payload"]} if others else row["payload"],
+            payload={end: others[n], **row["payload"]} if others else row["payload"],
             seq=first + n,
             at=row["at"],
             source=row["source"],

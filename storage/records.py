@@ -9,7 +9,8 @@ from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
 
-@dataclass(frozen=True, slots=True)
+# Made by the thousand, and never changed: freezing would cost more than reading them.
+@dataclass(slots=True)
 class RecordRow:
     """A record. `properties` is {property name: stored value}, known values only."""
 

@@ -11,7 +11,7 @@ import asyncpg
 from storage import catalogue as catalogues
 from storage import holding as holds
 from storage.catalogue import Catalogue
-from storage.changes import AssociationChanges, AssociationEvents, Change, Event
+from storage.changes import AssociationChanges, AssociationEvents, Change, EnrollmentEvents, Event
 from storage.holding import Held
 from storage.ids import Ids
 from storage.statements import Statement
@@ -115,7 +115,7 @@ class Transaction(_Session):
         self.actor = actor
         self.catalogue: Catalogue
         self.changes: list[Change | AssociationChanges] = []
-        self.events: list[Event | AssociationEvents] = []
+        self.events: list[Event | AssociationEvents | EnrollmentEvents] = []
         self._pending: Pending | None = None
         self._held: tuple[frozenset[int], dict[int, Held]] | None = None
 
@@ -180,7 +180,7 @@ class Transaction(_Session):
         """Queue a change for the evaluators."""
         self.changes.append(change)
 
-    def happened(self, event: Event | AssociationEvents) -> None:
+    def happened(self, event: Event | AssociationEvents | EnrollmentEvents) -> None:
         """Log an event for the watchers."""
         self.events.append(event)
 

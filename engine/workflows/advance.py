@@ -114,7 +114,7 @@ class Plan:
     steps_limit: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transition:
     """Where the enrollment goes, and the line of history that tells of it (none while it is tried again).
 

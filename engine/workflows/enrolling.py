@@ -18,7 +18,7 @@ from engine.workflows.preparing import Enrolling, Pair, prepare
 from engine.workflows.published import Published
 from engine.workflows.rules import Enters, Leaves, Loop, Reason
 from storage import enrollments, match_states, passes, record_events, trigger_states
-from storage.changes import ChangeKind, Event, EventKind
+from storage.changes import ChangeKind, EnrollmentEvents, EventKind
 from storage.database import Queryable, Transaction
 from storage.enrollments import Entry
 from storage.filters import facts
@@ -173,17 +173,14 @@ async def begin(
         return []
     object_types = tx.catalogue.workflows
     entered: dict[int, list[int]] = defaultdict(list)
+    told: tuple[Entry, list[int], list[int]] | None = None
     for enrollment_id, new in begun:
-        payload: dict[str, Any] = {
-            "enrollment": enrollment_id,
-            "revision": new.revision,
-            "reason": new.reason,
-        }
-        if new.error is not None:
-            payload["error"] = new.error
-        kind = EventKind.ENROLLED if new.error is None else EventKind.ENROLLMENT_FAILED
-        tx.happened(Event(kind, object_types[new.workflow_id], new.record_id, new.workflow_id, payload))
         entered[new.workflow_id].append(new.record_id)
+        if told is None or not _alike(new, told[0]):
+            told = new, [], []
+            tx.happened(_began(new, object_types[new.workflow_id], *told[1:]))
+        told[1].append(new.record_id)
+        told[2].append(enrollment_id)
     if trees:
         await trigger_states.diagnose(
             tx,
@@ -199,3 +196,23 @@ async def begin(
     }
     await tell(tx, WORKFLOW, moved, max((new.depth for _, new in begun), default=0))
     return begun
+
+
+def _alike(one: Entry, other: Entry) -> bool:
+    """Whether they are told together: of one workflow for one reason, as when it was turned on."""
+    return (one.workflow_id, one.revision, one.error, one.reason) == (
+        other.workflow_id,
+        other.revision,
+        other.error,
+        other.reason,
+    )
+
+
+def _began(
+    new: Entry, object_type_id: int, record_ids: list[int], enrollment_ids: list[int]
+) -> EnrollmentEvents:
+    payload: dict[str, Any] = {"revision": new.revision, "reason": new.reason}
+    if new.error is not None:
+        payload["error"] = new.error
+    kind = EventKind.ENROLLED if new.error is None else EventKind.ENROLLMENT_FAILED
+    return EnrollmentEvents(kind, object_type_id, new.workflow_id, record_ids, enrollment_ids, payload)
