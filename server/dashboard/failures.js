@@ -5,7 +5,7 @@ import { full, moment, number } from "./format.js";
 import { show as showRecord } from "./graph.js";
 import { on, store } from "./store.js";
 
-const LATEST = `{ enrollments(status: FAILED, first: 8) { nodes {
+const LATEST = `{ enrollments(status: FAILED, first: 6) { nodes {
   id endedAt error { code message } workflow { name } record { id displayName } } } }`;
 const FAILED = new Set(["ENROLLMENT_FAILED", "STEP_FAILED", "OUTBOX_FAILED"]);
 let timer = null;

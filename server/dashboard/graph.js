@@ -7,7 +7,7 @@ import { View } from "./graphview.js";
 import * as search from "./search.js";
 
 // Neighbours that are fetched at once, of each object type.
-const AT_ONCE = 6;
+const AT_ONCE = 4;
 const LARGEST = 150;
 
 let types = [];

@@ -3,12 +3,21 @@ import { framed, still } from "./dom.js";
 import { words } from "./format.js";
 
 const d3 = window.d3;
-const HEIGHT = 460;
+const HEIGHT = 540;
 const COLOURS = 8;
-const SPAN = 22;
+const SPAN = 38;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text);
+/** At most so many characters; one that takes two places stays whole. */
+function cut(text, most) {
+  const all = [...text];
+  return all.length > most ? `${all.slice(0, most - 1).join("").trimEnd()}…` : text;
+}
+/** Where a label stands: nearer to the record that has fewer edges, since the other end is crowded. */
+const along = ({ source, target }) => {
+  const t = source.open === target.open ? 0.5 : source.open ? 0.6 : 0.4;
+  return [source.x + (target.x - source.x) * t, source.y + (target.y - source.y) * t];
+};
 const radius = (node) => (node.root ? 15 : node.rest ? 8 : 11);
 
 export class View {
@@ -41,11 +50,12 @@ export class View {
     this.svg.on("keydown", (event) => this.#key(event));
     this.forces = d3
       .forceSimulation()
-      .force("link", d3.forceLink().distance((link) => (link.target.rest ? 60 : 105)).strength(0.6))
-      .force("charge", d3.forceManyBody().strength(-420).distanceMax(500))
+      .force("link", d3.forceLink().distance((link) => (link.target.rest ? 110 : 165)).strength(0.5))
+      .force("charge", d3.forceManyBody().strength(-900).distanceMax(700))
       .force("collide", d3.forceCollide((node) => radius(node) + SPAN))
-      .force("x", d3.forceX().strength(0.05))
-      .force("y", d3.forceY().strength(0.09))
+      // Wider than high, as the place is.
+      .force("x", d3.forceX().strength(0.03))
+      .force("y", d3.forceY().strength(0.13))
       .on("tick", framed(() => this.#place()))
       .stop();
     const sizes = { "zoom-in": 1.3, "zoom-out": 1 / 1.3 };
@@ -70,12 +80,12 @@ export class View {
     this.#nodes = nodes;
     this.#links = links;
     this.#chosen = chosen;
-    for (const node of nodes) {
-      if (node.x !== undefined) continue;
-      // New ones begin beside the one that brought them.
-      const angle = Math.random() * 2 * Math.PI;
-      node.x = (node.near?.x ?? 0) + 40 * Math.cos(angle);
-      node.y = (node.near?.y ?? 0) + 40 * Math.sin(angle);
+    const fresh = nodes.filter((node) => node.x === undefined);
+    for (const [n, node] of fresh.entries()) {
+      // New ones begin around the one that brought them, those of a type side by side.
+      const angle = (2 * Math.PI * n) / fresh.length;
+      node.x = (node.near?.x ?? 0) + (node.near ? 120 * Math.cos(angle) : 0);
+      node.y = (node.near?.y ?? 0) + (node.near ? 70 * Math.sin(angle) : 0);
     }
     this.#draw();
     if (!grown) return;
@@ -150,7 +160,7 @@ export class View {
       .attr("y1", ({ source }) => source.y)
       .attr("x2", ({ target }) => target.x)
       .attr("y2", ({ target }) => target.y);
-    this.texts.attr("x", ({ source, target }) => (source.x + target.x) / 2).attr("y", ({ source, target }) => (source.y + target.y) / 2);
+    this.texts.attr("x", (link) => along(link)[0]).attr("y", (link) => along(link)[1]);
     this.nodes.attr("transform", ({ x, y }) => `translate(${x},${y})`);
     if (this.#fitted) this.fit();
   }
@@ -160,7 +170,7 @@ export class View {
     if (!this.#nodes.length) return;
     const [left, right] = d3.extent(this.#nodes, ({ x }) => x);
     const [top, bottom] = d3.extent(this.#nodes, ({ y }) => y);
-    const scale = Math.min(1.2, this.#width / (right - left + 150), HEIGHT / (bottom - top + 90));
+    const scale = Math.min(1.15, this.#width / (right - left + 170), HEIGHT / (bottom - top + 84));
     const transform = d3.zoomIdentity.scale(scale).translate(-(left + right) / 2, -(top + bottom) / 2 - 6);
     this.svg.call(this.zoom.transform, transform);
     this.#fitted = true;

@@ -1,6 +1,6 @@
 // Enrollments a few seconds at a time over the last minutes: a chart, and the same as a table.
 import { askIfAllowed } from "./api.js";
-import { byId, el, fill, framed, note, say, soon } from "./dom.js";
+import { byId, el, fill, framed, note, soon } from "./dom.js";
 import { minute, number } from "./format.js";
 import { on, store } from "./store.js";
 
@@ -11,6 +11,7 @@ const SLOTS = (MINUTES * 60_000) / SLOT;
 const KINDS = { ENROLLED: "enrolled", ENROLLMENT_COMPLETED: "completed", ENROLLMENT_FAILED: "failed" };
 const SERIES = ["enrolled", "completed", "failed"];
 const HEIGHT = 190;
+const CURVE = d3.curveMonotoneX;
 const MARGIN = { top: 12, right: 8, bottom: 24, left: 40 };
 const BEFORE = `{ enrollments(first: 500) { nodes { id status enrolledAt endedAt } pageInfo { hasNextPage } } }`;
 
@@ -62,6 +63,19 @@ function words(found) {
   return `${number(enrolled)} enrolled, ${number(completed)} completed, ${number(failed)} failed in ${MINUTES} minutes`;
 }
 
+/** What the colours mean, with the sums. */
+function legend(found) {
+  const told = SERIES.map((series) => [series, number(total(found, series))]);
+  const now = JSON.stringify(told);
+  if (byId("flow-summary").dataset.told === now) return;
+  byId("flow-summary").dataset.told = now;
+  fill(
+    byId("flow-summary"),
+    told.map(([series, n]) => el("li", {}, el("i", { class: series, "aria-hidden": "true" }), el("b", {}, n), ` ${series}`)),
+    el("li", {}, `in ${MINUTES} minutes`),
+  );
+}
+
 function draw(found) {
   const place = byId("flow");
   const width = Math.max(260, place.clientWidth);
@@ -71,7 +85,7 @@ function draw(found) {
   let svg = d3.select(place).select("svg");
   if (svg.empty()) {
     svg = d3.select(place).append("svg").attr("class", "chart").attr("role", "img");
-    for (const layer of ["grid", "hours", "unknown", "bars", "line"]) svg.append("g").attr("class", layer);
+    for (const layer of ["grid", "hours", "unknown", "area", "bars", "line"]) svg.append("g").attr("class", layer);
   }
   svg.attr("viewBox", [0, 0, width, HEIGHT]).attr("height", HEIGHT).attr("aria-label", `Throughput: ${words(found)}.`);
   grid(svg.select(".grid"), y, width);
@@ -93,10 +107,10 @@ function draw(found) {
       d3.select(lower).attr("y", y(completed)).attr("height", base - y(completed));
       d3.select(upper).attr("y", y(completed + failed)).attr("height", y(completed) - y(completed + failed));
     });
-  const line = d3
-    .line((slot) => x(slot.at + SLOT / 2), (slot) => y(slot.enrolled))
-    .curve(d3.curveMonotoneX);
-  svg.select(".line").selectAll("path").data([found]).join("path").attr("d", line);
+  const middle = (slot) => x(slot.at + SLOT / 2);
+  const top = (slot) => y(slot.enrolled);
+  svg.select(".line").selectAll("path").data([found]).join("path").attr("d", d3.line(middle, top).curve(CURVE));
+  svg.select(".area").selectAll("path").data([found]).join("path").attr("d", d3.area(middle, base, top).curve(CURVE));
   const unknown = since > found[0].at ? [since] : [];
   svg
     .select(".unknown")
@@ -159,7 +173,7 @@ const show = framed(() => {
   }
   const found = slots();
   draw(found);
-  say(byId("flow-summary"), words(found));
+  legend(found);
   if (!byId("flow-table").firstChild) table(found);
   later();
 });
