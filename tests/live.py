@@ -1,0 +1,106 @@
+"""Subscribers that come and go, and what they must have heard in the end: the log, from their cursor on."""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
+
+from engine import cursors
+from resolvers.events import CHANGES
+from storage import changes
+from storage.database import Database
+
+PROTOCOL = Subprotocol("graphql-transport-ws")
+WATCH = "subscription ($after: String) { changes(after: $after) { cursor kind recordId record { id } } }"
+
+
+class Cut(Exception):
+    """The stream was ended by the server, with these errors."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        self.errors = errors
+        super().__init__(str(errors))
+
+
+@contextlib.asynccontextmanager
+async def socket_to(place: str, key: str) -> AsyncIterator[ClientConnection]:
+    """A socket that has begun; `place` is a socket file or an http URL."""
+    if place.startswith("http"):
+        opening = connect(place.replace("http", "ws", 1), subprotocols=[PROTOCOL], compression=None)
+    else:
+        opening = unix_connect(place, "ws://relata.test/graphql", subprotocols=[PROTOCOL], compression=None)
+    socket = await opening
+    try:
+        said = {"type": "connection_init", "payload": {"authorization": f"Bearer {key}"}}
+        await socket.send(json.dumps(said))
+        assert json.loads(await socket.recv())["type"] == "connection_ack"
+        yield socket
+    finally:
+        # Without a word, as a laptop is shut.
+        socket.transport.abort()
+
+
+async def listen(socket: ClientConnection, query: str = WATCH, **variables: Any) -> AsyncIterator[Any]:
+    """What a subscription tells: the value of its one field. Raises `Cut`."""
+    payload = {"query": query, "variables": variables}
+    await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+    async for text in socket:
+        message = json.loads(text)
+        if message["type"] == "error":
+            raise Cut(message["payload"])
+        if message["type"] == "next":
+            assert "errors" not in message["payload"], message
+            (value,) = message["payload"]["data"].values()
+            yield value
+
+
+@dataclass(slots=True)
+class Subscriber:
+    """Somebody who listens at one place after another, each time behind what he heard last."""
+
+    places: Callable[[], list[str]]
+    key: str
+    account_id: int
+    chance: random.Random
+    heard: list[int] = field(default_factory=list)
+    came: int = 0
+
+    async def run(self, last: asyncio.Future[int], patience: int = 40) -> None:
+        """Listen until event number `last` was heard, leaving now and then. What is torn is taken up again."""
+        while not (last.done() and self.heard and self.heard[-1] >= last.result()):
+            # In the end he stays until he has heard all.
+            stay = 10**9 if last.done() else self.chance.randrange(1, patience)
+            with contextlib.suppress(OSError, WebSocketException, Cut, TimeoutError, EOFError):
+                async with (
+                    asyncio.timeout(5),
+                    socket_to(self.chance.choice(self.places()), self.key) as socket,
+                ):
+                    self.came += 1
+                    await self._hear(socket, last, stay)
+            await asyncio.sleep(self.chance.random() / 20)
+
+    async def _hear(self, socket: ClientConnection, last: asyncio.Future[int], stay: int) -> None:
+        after = cursors.encode(self.account_id, self.heard[-1] if self.heard else 0)
+        async for event in listen(socket, after=after):
+            self.heard.append(cursors.decode(self.account_id, event["cursor"]))
+            stay -= 1
+            if stay == 0 or (last.done() and self.heard[-1] >= last.result()):
+                return
+
+
+async def logged(db: Database, account_id: int) -> list[int]:
+    """The numbers of the events that a subscriber to all changes must hear."""
+    found: list[int] = []
+    after = 0
+    async with db.read(account_id) as reader:
+        while events := await changes.read(reader, after, 1_000):
+            found += [event.seq for event in events if event.kind in CHANGES]
+            after = events[-1].seq
+    return found
