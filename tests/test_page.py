@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from graphql import parse, validate
+from graphql import FieldNode, OperationDefinitionNode, parse, validate
 
 from schema.root import SCHEMA
 from server import page
@@ -73,8 +73,28 @@ def test_an_example_is_valid_and_told(example: page.Example) -> None:
         assert validate(SCHEMA, parse(document)) == []
     assert example.title
     assert example.about.endswith(".")
-    assert ("$id" in example.query) == (example.needs is not None)
+    assert variables(example.query) == fields(example.needs)
     assert example.offers is None or example.offers in {other.name for other in page.examples()}
+
+
+def operation(document: str) -> OperationDefinitionNode:
+    """The only one of a document."""
+    (found,) = parse(document).definitions
+    assert isinstance(found, OperationDefinitionNode)
+    return found
+
+
+def variables(document: str) -> set[str]:
+    """The names of an operation's variables."""
+    return {one.variable.name.value for one in operation(document).variable_definitions or ()}
+
+
+def fields(document: str | None) -> set[str]:
+    """The names that an answer's fields have."""
+    if document is None:
+        return set()
+    found = [one for one in operation(document).selection_set.selections if isinstance(one, FieldNode)]
+    return {(one.alias or one.name).value for one in found}
 
 
 def test_the_wheel_in_the_image_is_the_one_in_the_lock() -> None:

@@ -45,8 +45,8 @@ PLAIN = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 class Example:
     """An operation that works on the demo data with one click.
 
-    `needs` is a query whose first text value becomes the variable `id`; `offers` names the example that makes
-    something happen while this one listens.
+    `needs` is a query: the first text value in each of its fields becomes the variable of the field's alias. `offers`
+    names the example that makes something happen while this one listens.
     """
 
     name: str

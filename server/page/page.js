@@ -109,7 +109,7 @@ function fetcher(asked, options) {
   });
 }
 
-/** The first text in an answer: the id that an example needs. */
+/** The first text in an answer: an id that an example needs. */
 function firstText(value) {
   if (typeof value === "string") {
     return value;
@@ -129,11 +129,11 @@ async function variablesOf(example) {
     return null;
   }
   const told = await answer({ query: example.needs });
-  const id = firstText(told.data);
-  if (id === undefined) {
+  const found = Object.entries(told.data ?? {}).map(([name, value]) => [name, firstText(value)]);
+  if (found.length === 0 || found.some(([, id]) => id === undefined)) {
     throw new Error("This account has no record for this example: it is made for the demo data.");
   }
-  return { id };
+  return Object.fromEntries(found);
 }
 
 function kindOf(example) {
