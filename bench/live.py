@@ -1,0 +1,226 @@
+"""From a commit to subscribers: how long it takes, and how many deliveries a second one node makes.
+
+    python -m bench.live [--database postgresql://…] [--seconds 5] [--json FILE]
+
+A node (a process of `relata serve`) serves subscribers of `changes`, with a filter, whose selection reads the record.
+A writer commits updates of records in a process of its own, as the API's own commands; beside it, in the same run and
+from the same commits' end, a bare NOTIFY goes to one asyncpg connection that listens. Subscribers share a few sockets'
+worth of processes; each measures from the commit to the message in its hands, on one clock.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bench.processes import serving
+from engine import accounts, keys, records
+from engine.access import Role
+from engine.batches import Mode
+from storage.database import Actor, connect
+from storage.migrate import migrate
+from storage.wake import Notify
+from tests.live import listen, socket_to
+
+PORT = 8_931
+URL = f"http://127.0.0.1:{PORT}/graphql"
+QUERY = """subscription { changes(objectType: "contacts", kinds: [RECORD_UPDATED], where:
+    {property: {name: "city", operator: EQUALS, value: "Boston"}}) {
+      cursor at kind recordId properties { property new } record { displayName property(name: "jobtitle") }
+} }"""
+BENCH = Actor("BENCH")
+LISTENERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What one number of subscribers got under one load. Times in milliseconds, from the commit."""
+
+    subscribers: int
+    load: str
+    commits_a_second: float
+    p50_ms: float
+    p99_ms: float
+    raw_p50_ms: float
+    raw_p99_ms: float
+    deliveries_a_second: float
+    lost: int
+
+
+def main() -> None:
+    """Measure, print, and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--database", default=os.environ.get("DATABASE_URL"), required=False)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--subscribers", type=int, nargs="+", default=[1, 100, 1_000])
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    if not given.database:
+        sys.exit("Name an empty database: --database, or DATABASE_URL.")
+    figures = asyncio.run(measure(given.database, given.subscribers, given.seconds))
+    head = (
+        "subscribers",
+        "load",
+        "commits/s",
+        "p50 ms",
+        "p99 ms",
+        "raw p50",
+        "raw p99",
+        "deliveries/s",
+        "lost",
+    )
+    sys.stdout.write(" ".join(f"{name:>12}" for name in head) + "\n")
+    for one in figures:
+        row = [f"{value:.2f}" if isinstance(value, float) else str(value) for value in asdict(one).values()]
+        sys.stdout.write(" ".join(f"{value:>12}" for value in row) + "\n")
+    if given.json:
+        given.json.write_text(json.dumps([asdict(one) for one in figures], indent=2))
+
+
+async def measure(url: str, subscribers: list[int], seconds: float) -> list[Figure]:
+    """All figures, one after the other."""
+    await migrate(url)
+    async with connect(url) as db:
+        account_id = await accounts.create(db, f"bench {time.time_ns()}", now=datetime.now(UTC))
+        async with db.transaction(account_id, now=datetime.now(UTC), actor=BENCH) as tx:
+            _, key = await keys.create(tx, name="bench", role=Role.VIEWER)
+    environment = {"DATABASE_URL": url, "RELATA_PORT": str(PORT), "RELATA_WORKERS": "0"}
+    figures = []
+    command = [sys.executable, "-m", "server.cli", "serve"]
+    with serving(command, environment, f"http://127.0.0.1:{PORT}/healthz", Path("/dev/null")):
+        for n in subscribers:
+            for load, pause, batch in (("light", 0.1, 1), ("heavy", 0.0, 20)):
+                # What 1,000 can be told of is less than what one can.
+                beat = pause or max(0.01, n * batch / 25_000)
+                figures.append(await one(url, account_id, key, n, load, beat, batch, seconds))
+    return figures
+
+
+async def one(
+    url: str, account_id: int, key: str, n: int, load: str, pause: float, batch: int, seconds: float
+) -> Figure:
+    """One number of subscribers under one load."""
+    with listeners(key, n) as (ready, results):
+        for _ in range(min(n, LISTENERS)):
+            await asyncio.to_thread(ready.get, True, 120)
+        sent, raw = await write(url, account_id, pause, batch, seconds)
+        found: list[tuple[int, float]] = []
+        for _ in range(min(n, LISTENERS)):
+            found += await asyncio.to_thread(results.get, True, 120)
+    times = [(heard - sent[number]) * 1000 for number, heard in found if number in sent]
+    span = max(heard for _, heard in found) - min(sent.values())
+    return Figure(
+        n,
+        load,
+        len({at for at in sent.values()}) / seconds,
+        *_percentiles(times),
+        *_percentiles(raw),
+        len(times) / span,
+        len(sent) * n - len(times),
+    )
+
+
+def _percentiles(times: list[float]) -> tuple[float, float]:
+    ordered = sorted(times)
+    return statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
+
+
+async def write(
+    url: str, account_id: int, pause: float, batch: int, seconds: float
+) -> tuple[dict[int, float], list[float]]:
+    """Commit for a time: {number of the update: when it was committed}, and the times of the bare notification."""
+    sent: dict[int, float] = {}
+    raw: list[float] = []
+    listening, notifying = await asyncpg.connect(url), await asyncpg.connect(url)
+    await listening.add_listener(
+        "bench", lambda *told: raw.append((time.monotonic() - float(told[3])) * 1000)
+    )
+    async with Notify(url).running() as wake, connect(url, wake=wake) as db:
+        async with db.transaction(account_id, now=datetime.now(UTC), actor=BENCH) as tx:
+            made = await records.create(
+                tx, tx.catalogue.by_name["contacts"], [{"city": "Boston"}] * batch, Mode.ATOMIC
+            )
+        ids = [outcome.value.id for outcome in made if outcome.value is not None]
+        number, until = 0, time.monotonic() + seconds
+        while time.monotonic() < until:
+            began = time.monotonic()
+            numbers = range(number + 1, number + batch + 1)
+            number += batch
+            async with db.transaction(account_id, now=datetime.now(UTC), actor=BENCH) as tx:
+                given = [(ident, {"jobtitle": str(n)}) for ident, n in zip(ids, numbers, strict=True)]
+                await records.update(tx, given, Mode.ATOMIC)
+            at = time.monotonic()
+            sent |= dict.fromkeys(numbers, at)
+            await notifying.execute("SELECT pg_notify('bench', $1)", str(time.monotonic()))
+            await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
+        await asyncio.sleep(3.0)
+    await listening.close()
+    await notifying.close()
+    return sent, raw
+
+
+@contextmanager
+def listeners(key: str, n: int) -> Iterator[tuple[Any, Any]]:
+    """Processes that hold `n` subscribers together; one queue says that they listen, the other what they heard."""
+    ready, results = multiprocessing.Queue(), multiprocessing.Queue()
+    shares = [n // LISTENERS + (1 if i < n % LISTENERS else 0) for i in range(LISTENERS)]
+    processes = [
+        multiprocessing.Process(target=_listen, args=(key, share, ready, results))
+        for share in shares
+        if share
+    ]
+    for process in processes:
+        process.start()
+    yield ready, results
+    for process in processes:
+        process.join()
+
+
+def _listen(key: str, n: int, ready: Any, results: Any) -> None:
+    results.put(asyncio.run(_hear(key, n, ready)))
+
+
+async def _hear(key: str, n: int, ready: Any) -> list[tuple[int, float]]:
+    found: list[tuple[int, float]] = []
+    begun = asyncio.Semaphore(0)
+
+    async def subscriber() -> None:
+        async with socket_to(URL, key) as socket:
+            begun.release()
+            async for event in listen(socket, QUERY):
+                for change in event["properties"]:
+                    found.append((int(change["new"]), time.monotonic()))
+
+    tasks = [asyncio.create_task(subscriber()) for _ in range(n)]
+    for _ in tasks:
+        await begun.acquire()
+    await asyncio.sleep(2.0)
+    ready.put(True)
+    quiet = 0
+    while quiet < 5:
+        for task in tasks:
+            if task.done():
+                task.result()
+        before = len(found)
+        await asyncio.sleep(0.5)
+        quiet = quiet + 1 if found and len(found) == before else 0
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
