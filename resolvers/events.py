@@ -25,6 +25,7 @@ ENROLLMENTS = frozenset(
         EventKind.ENROLLMENT_COMPLETED,
         EventKind.ENROLLMENT_FAILED,
         EventKind.UNENROLLED,
+        EventKind.ENROLLMENT_UNDONE,
         EventKind.OUTBOX_DELIVERED,
         EventKind.OUTBOX_FAILED,
     }

@@ -91,7 +91,7 @@ async def by_id(context: Context, number: int) -> WorkflowRow | None:
 async def listing(context: Context, first: int | None, after: str | None) -> tuple[list[WorkflowRow], bool]:
     """A page of workflows in the order in which they were made, and whether more follow."""
     limit = size(first)
-    number = 0 if after is None else _place("workflow", after)
+    number = 0 if after is None else place("workflow", after)
     async with context.db.read(context.account_id) as reader:
         rows = await stored.listing(reader, number, limit + 1)
     return rows[:limit], len(rows) > limit
@@ -136,7 +136,7 @@ def size(first: int | None) -> int:
 
 def asked(status: str | None, first: int | None, after: str | None, narrow: Narrow = ALL) -> Asked:
     """The arguments of a list of enrollments, checked."""
-    before = LARGEST if after is None else _place("enrollment", after)
+    before = LARGEST if after is None else place("enrollment", after)
     return Asked(status, size(first), before, after is not None, narrow)
 
 
@@ -181,7 +181,8 @@ def _page(rows: Sequence[EnrollmentRow], wanted: Asked) -> Page:
     return Page(tuple(rows[: wanted.size]), len(rows) > wanted.size, wanted.continued)
 
 
-def _place(kind: str, cursor: str) -> int:
+def place(kind: str, cursor: str) -> int:
+    """The number that a cursor names; raises `MalformedCursor`."""
     try:
         return ids.decode(kind, cursor)
     except MalformedId:

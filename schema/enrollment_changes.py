@@ -36,6 +36,7 @@ enum(
         "NOT_SENT": "Somebody got no mail; `reason` says why.",
         "BRANCH": "A branch was decided.",
         "WAITED": "A delay has ended.",
+        "REVERSED": "What an earlier step did was undone, or was left as it is; `status` says which, `reason` why.",
         "OTHER": "Something else; `json` has all of it.",
     },
 )
@@ -85,12 +86,13 @@ class EnrollmentChange:
     @classmethod
     def of(cls, change: Mapping[str, Any]) -> "EnrollmentChange":
         """A change as it is kept."""
+        kept, change = change, change.get("undone", change)
         label = change.get("label")
         labels = change.get("labels") if label is None else [label]
         branch = change.get("branch")
         return cls(
             told=change,
-            kind=ChangeKind(kind_of(change).value),
+            kind=ChangeKind(kind_of(kept).value),
             record_id=_id("record", change.get("record")),
             property=change.get("property") if "new" in change else None,
             old=_json(change.get("old")),
@@ -102,10 +104,10 @@ class EnrollmentChange:
             segment_id=_id("segment", change.get("segment")),
             workflow_id=_id("workflow", change.get("workflow")),
             enrollment_id=_id("enrollment", change.get("enrollment")),
-            status=change.get("status"),
-            reason=change.get("reason", change.get("notSent")),
+            status=kept.get("status"),
+            reason=kept.get("reason", kept.get("notSent")),
             branch=None if branch is None else str(branch),
-            json=JSON(encoded(change)),
+            json=JSON(encoded(kept)),
         )
 
 

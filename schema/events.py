@@ -36,6 +36,7 @@ class EnrollmentEventKind(Enum):
     ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
     ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
     UNENROLLED = "UNENROLLED"
+    ENROLLMENT_UNDONE = "ENROLLMENT_UNDONE"
     OUTBOX_DELIVERED = "OUTBOX_DELIVERED"
     OUTBOX_FAILED = "OUTBOX_FAILED"
 
@@ -53,6 +54,7 @@ enum(
         "ENROLLMENT_COMPLETED": "It went through all actions.",
         "ENROLLMENT_FAILED": "It ended with an error.",
         "UNENROLLED": "It left; `status` in the details says why: archived or merged away, goal met, taken out …",
+        "ENROLLMENT_UNDONE": "Somebody has undone what it had changed.",
         "OUTBOX_DELIVERED": "A mail or a webhook's call that an action asked for arrived.",
         "OUTBOX_FAILED": "A mail or a webhook's call that an action asked for did not arrive, or may not have.",
     },

@@ -29,12 +29,14 @@ from schema.segment_events import SegmentEventSubscription
 from schema.segment_mutations import SegmentMutation
 from schema.segments import SegmentQuery
 from schema.troubles import TroubleMutation, TroubleQuery
+from schema.undoing import UndoMutation
 from schema.users import UserMutation, UserQuery
 from schema.webhook_mutations import WebhookMutation
 from schema.webhooks import WebhookQuery
 from schema.workflow_enrolling import EnrollingMutation
 from schema.workflow_exchange import WorkflowExchangeMutation, WorkflowExchangeQuery
 from schema.workflow_explanations import WorkflowExplanationQuery
+from schema.workflow_health import WorkflowHealthQuery
 from schema.workflow_status import WorkflowStatusSubscription
 from schema.workflows import WorkflowMutation, WorkflowQuery
 
@@ -58,6 +60,7 @@ class Query(
     WebhookQuery,
     WorkflowExchangeQuery,
     WorkflowExplanationQuery,
+    WorkflowHealthQuery,
     WorkflowQuery,
 ):
     """Everything that can be read."""
@@ -78,6 +81,7 @@ class Mutation(
     RecordMutation,
     SegmentMutation,
     TroubleMutation,
+    UndoMutation,
     UserMutation,
     WebhookMutation,
     WorkflowExchangeMutation,

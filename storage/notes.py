@@ -54,6 +54,8 @@ class EventKind(enum.StrEnum):
     ENROLLMENT_COMPLETED = "ENROLLMENT_COMPLETED"
     ENROLLMENT_FAILED = "ENROLLMENT_FAILED"
     UNENROLLED = "UNENROLLED"
+    # Somebody has undone what an enrollment had changed.
+    ENROLLMENT_UNDONE = "ENROLLMENT_UNDONE"
     # A mail or a call of a webhook came to its end; the workflow that asked for it is the subject.
     OUTBOX_DELIVERED = "OUTBOX_DELIVERED"
     OUTBOX_FAILED = "OUTBOX_FAILED"

@@ -26,12 +26,15 @@ class Kind(enum.StrEnum):
     NOT_SENT = "NOT_SENT"
     BRANCH = "BRANCH"
     WAITED = "WAITED"
+    REVERSED = "REVERSED"
     OTHER = "OTHER"
 
 
 def kind_of(change: Mapping[str, Any]) -> Kind:
     """The kind of a change as it is kept."""
     match change:
+        case {"undone": _}:
+            return Kind.REVERSED
         case {"created": _}:
             return Kind.RECORD_CREATED
         case {"branch": _}:
@@ -77,5 +80,5 @@ def _told(name: str, value: Any) -> Any:
     if name in NUMBERED and isinstance(value, int):
         return ids.encode(NUMBERED[name], value)
     # What a branch has looked at, and what a delay has waited for.
-    inside = (name == "seen" and "property" in value) or (name in ("waited_for", "event"))
+    inside = (name == "seen" and "property" in value) or name in ("waited_for", "event", "undone")
     return encoded(value) if inside and isinstance(value, dict) else value
