@@ -1,0 +1,277 @@
+// The dashboard in a real browser: key, panels, live changes, the graph, looks, access, and a server that is killed.
+// Prints what it saw as JSON lines; a line {"please": …} waits for a line on standard input.
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const { RELATA_URL: url, RELATA_OTHER_URL: other, RELATA_KEY: key, RELATA_BROWSER: executablePath, RELATA_SHOTS: shots } = process.env;
+const AXE = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+const origin = new URL(url).origin;
+const address = `${origin}/dashboard`;
+const seen = { complaints: [], elsewhere: [], keyInAddress: [], violations: {} };
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+async function please(what) {
+  console.log(JSON.stringify({ please: what }));
+  await answers.next();
+}
+
+/** The data of an operation, asked of either server. */
+async function ask(query, variables = {}, { at = other, by = key } = {}) {
+  const response = await fetch(at, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${by}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ query, variables }),
+  });
+  const { data, errors } = await response.json();
+  if (errors) throw new Error(errors[0].message);
+  return data;
+}
+
+/** Cursors of all that the log holds behind one, by streams of the other server: until nothing more comes. */
+async function logged(field, after) {
+  const ended = new AbortController();
+  const response = await fetch(other, {
+    method: "POST",
+    headers: { Accept: "text/event-stream", Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ query: `subscription ($after: String) { ${field}(after: $after) { cursor } }`, variables: { after } }),
+    signal: ended.signal,
+  });
+  const found = [];
+  let text = "";
+  let timer = setTimeout(() => ended.abort(), 3_000);
+  try {
+    for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+      text += part;
+      const messages = text.split("\n\n");
+      text = messages.pop();
+      for (const message of messages) {
+        if (!message.startsWith("event: next\ndata: ")) continue;
+        found.push(JSON.parse(message.slice("event: next\ndata: ".length)).data[field].cursor);
+        clearTimeout(timer);
+        timer = setTimeout(() => ended.abort(), 1_500);
+      }
+    }
+  } catch (problem) {
+    if (problem.name !== "AbortError") throw problem;
+  }
+  return found;
+}
+
+const CREATE = "mutation ($input: CreateRecordsInput!) { createRecords(input: $input) { results { record { id } } } }";
+let people = 0;
+/** Somebody new, by name. */
+async function hire(at) {
+  const name = `Person${++people}`;
+  const properties = { firstname: name, lastname: "Watched", email: `${name}@watched.example`.toLowerCase() };
+  const told = await ask(CREATE, { input: { objectType: "contacts", records: [{ properties }] } }, { at });
+  return { name: `${name} Watched`, id: told.createRecords.results[0].record.id };
+}
+
+const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, locale: "en-GB", ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  page.on("request", (request) => {
+    if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) seen.elsewhere.push(request.url());
+    if (request.url().includes("relata_")) seen.keyInAddress.push(request.url());
+  });
+  page.on("pageerror", (error) => seen.complaints.push(`error: ${error.message}`));
+  await page.goto(address);
+  return page;
+}
+const listen = (page) => page.on("console", (message) => seen.complaints.push(`${message.type()}: ${message.text()}`));
+async function enter(page, text, remember = false) {
+  await page.fill("#key", text);
+  if (remember) await page.check("#remember");
+  await page.click("#key-form button");
+}
+const shot = (page, name) => (shots ? page.screenshot({ path: `${shots}/dashboard-${name}.png`, fullPage: true }) : undefined);
+const state = (page, wanted) => page.waitForFunction((wanted) => document.getElementById("line-state").dataset.state === wanted, wanted);
+const text = (page, selector) => page.locator(selector).innerText();
+
+async function look(page, name) {
+  // By the debugger, which the page's policy does not bind.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+  seen.violations[name] = violations.map(({ id, nodes }) => [id, nodes.slice(0, 3).map(({ html }) => html)]);
+  await shot(page, name);
+}
+
+// A wrong key is told, and opens nothing. The browser itself complains of the status; from then on it has no cause.
+const page = await open({ colorScheme: "light" });
+await page.locator("#ask[open]").waitFor();
+await look(page, "key");
+await enter(page, "relata_wrong");
+await page.waitForFunction(() => document.getElementById("key-problem").textContent);
+seen.refused = await text(page, "#key-problem");
+seen.shutWithoutKey = await page.locator("main").isHidden();
+listen(page);
+
+// The demo fills the panels.
+const { cursor: start } = await begun();
+async function begun() {
+  const response = await fetch(other, {
+    method: "POST",
+    headers: { Accept: "text/event-stream", Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ query: "subscription { workflowStatus { cursor } }" }),
+  });
+  for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+    const found = part.match(/data: (\{.*\})/);
+    if (found) return JSON.parse(found[1]).data.workflowStatus;
+  }
+  throw new Error("no status");
+}
+await enter(page, key);
+await state(page, "live");
+await page.locator(".failures li").first().waitFor();
+await page.locator("[data-segment]").first().waitFor();
+await page.locator(".graph .node").first().waitFor();
+await page.locator("[data-workflow]").first().waitFor();
+seen.account = await text(page, "#account");
+seen.tiles = (await page.locator("#tiles dd:not(.hint)").allInnerTexts()).map((told) => told.replaceAll(",", ""));
+seen.workflows = await page.locator("[data-workflow] .name").allInnerTexts();
+seen.segments = await page.locator("[data-segment] .size").allInnerTexts();
+seen.failure = await page.locator(".failures .why").first().innerText();
+seen.chart = await page.locator(".chart").getAttribute("aria-label");
+await look(page, "light");
+
+// A change through the API is seen at once: in the list, in the segment.
+const segment = page.locator("[data-segment]", { hasText: "Software companies" });
+const sizeBefore = Number(await segment.locator(".size").innerText());
+const made = await ask(CREATE, { input: { objectType: "companies", records: [{ properties: { name: "Watched Works", industry: "software" } }] } });
+await page.locator("#ticker li", { hasText: "Watched Works was made" }).waitFor();
+await page.locator("#ticker li", { hasText: "Watched Works joined Software companies" }).waitFor();
+await page.waitForFunction((least) => [...document.querySelectorAll("[data-segment]")].some((row) => row.textContent.includes("Software companies") && Number(row.querySelector(".size").textContent) === least), sizeBefore + 1);
+seen.joined = await segment.locator(".joined").innerText();
+const hired = await hire();
+const completed = Number(seen.tiles[2]);
+await ask("mutation ($input: AddLabelsInput!) { addLabels(input: $input) { userErrors { message } } }", {
+  input: { associations: [{ fromId: hired.id, toId: made.createRecords.results[0].record.id, labels: ["decision_maker"] }] },
+});
+await page.locator("#ticker li", { hasText: `${hired.name} completed Decision makers` }).waitFor();
+await page.waitForFunction((before) => Number(document.querySelector('[data-tile="completed"] dd').textContent.replaceAll(",", "")) > before, completed);
+
+// The graph: found by name, walked by keyboard and by mouse.
+await page.selectOption("#search-type", "companies");
+await page.fill("#search-text", "watched works");
+await page.press("#search-text", "Enter");
+const nodes = page.locator(".graph .node");
+const node = (name) => page.locator(`.graph .node[aria-label^="${name}"]`);
+await node("Watched Works").and(page.locator(".root")).waitFor();
+seen.around = await nodes.evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
+seen.edges = await page.locator(".texts text").allTextContents();
+await node("Watched Works").focus();
+for (const arrow of ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]) {
+  await page.keyboard.press(arrow);
+  if ((await page.evaluate(() => document.activeElement.getAttribute("aria-label"))).startsWith(hired.name)) break;
+}
+seen.focused = await page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+await page.keyboard.press("Enter");
+await page.waitForFunction(() => document.querySelectorAll('.graph .node[aria-expanded="true"]').length === 2);
+await page.locator("#details h3", { hasText: hired.name }).waitFor();
+seen.said = await text(page, "#graph-said");
+await page.keyboard.press("Home");
+seen.home = await page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+await page.click("#details .link"); // the first neighbour in the list: the picture begins anew there
+await node(hired.name).and(page.locator(".root")).waitFor();
+await page.selectOption("#search-type", "companies");
+await page.fill("#search-text", "Nordwind");
+await page.click("#search button");
+await page.locator(".found button").first().click();
+await page.waitForFunction(() => document.querySelectorAll(".graph .node").length > 8);
+await page.waitForTimeout(1_200); // it comes to rest
+const closed = page.locator('.graph .node[aria-expanded="false"]').first();
+seen.clicked = await closed.getAttribute("aria-label");
+const before = await nodes.count();
+await closed.locator("circle").click({ force: true });
+await page.waitForFunction(() => document.querySelectorAll('.graph .node[aria-expanded="true"]').length === 2);
+seen.grown = (await nodes.count()) - before;
+const rest = page.locator(".graph .node.rest").first();
+const all = await nodes.count();
+await rest.locator("circle").click({ force: true });
+await page.waitForFunction((all) => document.querySelectorAll(".graph .node").length > all, all);
+
+// Light and dark: as the system has it, and as chosen; the choice stays.
+const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+seen.grounds = [await ground()];
+await page.emulateMedia({ colorScheme: "dark" });
+seen.grounds.push(await ground());
+await look(page, "dark");
+await page.click("#theme");
+seen.grounds.push(await ground());
+await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+await page.click("#theme");
+seen.grounds.push(await ground());
+await page.click("#theme");
+
+// A phone: everything is there, and nothing to the right of it.
+await page.setViewportSize({ width: 360, height: 740 });
+await page.waitForTimeout(300);
+seen.phone = await page.evaluate(() => document.documentElement.scrollWidth);
+await look(page, "phone");
+await page.setViewportSize({ width: 1440, height: 1000 });
+
+// The server is killed and started again while the page is open; changes go on through another one.
+for (let n = 0; n < 5; n++) await hire();
+await page.locator("#ticker li", { hasText: "Person6 Watched was made" }).waitFor();
+page.removeAllListeners("console"); // the browser complains of a line that is dead, and rightly
+const racing = (async () => {
+  for (let n = 0; n < 30; n++) await hire();
+})();
+await please("kill");
+await state(page, "waiting");
+seen.whileDown = await text(page, "#line-state");
+await racing;
+await please("start");
+await state(page, "live");
+for (let n = 0; n < 5; n++) await hire(url);
+await page.locator('#line-check[data-result="good"], #line-check[data-result="bad"]').waitFor();
+seen.check = await text(page, "#line-check");
+await page.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
+await shot(page, "again");
+seen.people = people;
+seen.created = (await page.locator("#ticker li", { hasText: "Watched was made" }).count()) + 0;
+seen.log = {};
+seen.shown = {};
+for (const field of ["changes", "enrollmentEvents", "segmentEvents"]) {
+  seen.log[field] = await logged(field, start);
+  const shown = await page.locator(`#ticker li[data-stream="${field}"]`).evaluateAll((items) => items.map((item) => item.dataset.cursor));
+  seen.shown[field] = shown.toReversed();
+}
+seen.count = Number((await text(page, "#line-count")).replaceAll(",", ""));
+listen(page);
+await page.click("#line-again");
+await page.waitForFunction(() => document.getElementById("line-check").textContent.startsWith("Compared at"));
+seen.asked = await text(page, "#line-check");
+
+// Keys: asked for once in a tab, remembered where that is wanted, and forgotten when they are revoked.
+await page.reload();
+await state(page, "live");
+const KEY = "mutation ($input: CreateKeyInput!) { createKey(input: $input) { key { id } secret userErrors { message } } }";
+const narrow = (await ask(KEY, { input: { name: "narrow", role: "VIEWER", scopes: ["RECORDS_READ"] } })).createKey;
+const visitor = await open();
+await enter(visitor, narrow.secret, true);
+await state(visitor, "live");
+await visitor.locator("#workflows .note").waitFor();
+await visitor.locator("#details .note").waitFor();
+await visitor.locator("[data-segment]").first().waitFor();
+seen.denied = {};
+for (const panel of ["workflows", "failures", "flow", "details"]) seen.denied[panel] = await text(visitor, `#${panel}`);
+await hire();
+await visitor.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
+await look(visitor, "narrow");
+const again = await visitor.context().newPage();
+await again.goto(address);
+await state(again, "live");
+const stranger = await open();
+seen.askedElsewhere = await stranger.locator("#ask[open]").isVisible();
+await ask("mutation ($input: RevokeKeyInput!) { revokeKey(input: $input) { userErrors { message } } }", { input: { id: narrow.key.id } });
+await visitor.waitForFunction(() => document.getElementById("ask").open);
+seen.revoked = await text(visitor, "#key-problem");
+seen.shutAfterRevoking = await visitor.locator("main").isHidden();
+
+await browser.close();
+console.log(JSON.stringify({ seen }));
+process.exit();
