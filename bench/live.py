@@ -174,7 +174,8 @@ async def write(
 @contextmanager
 def listeners(key: str, n: int) -> Iterator[tuple[Any, Any]]:
     """Processes that hold `n` subscribers together; one queue says that they listen, the other what they heard."""
-    ready, results = multiprocessing.Queue(), multiprocessing.Queue()
+    ready: Any = multiprocessing.Queue()
+    results: Any = multiprocessing.Queue()
     shares = [n // LISTENERS + (1 if i < n % LISTENERS else 0) for i in range(LISTENERS)]
     processes = [
         multiprocessing.Process(target=_listen, args=(key, share, ready, results))

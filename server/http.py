@@ -31,7 +31,8 @@ from server.asking import (
     shows_page,
 )
 from server.auth import Authenticator, bearer
-from server.operations import Answer, Invalid, Operation, Operations
+from server.documents import Operation
+from server.operations import Answer, Invalid, Operations
 
 log = structlog.get_logger("relata.requests")
 EVERY_REQUEST = logging.getLogger("relata.requests")

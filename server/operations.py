@@ -1,12 +1,9 @@
 """One GraphQL operation: its document known by text, its context of the moment, its answer as a dictionary."""
 
 import contextlib
-import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -17,9 +14,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
-    OperationDefinitionNode,
     OperationType,
-    VariableNode,
     get_operation_ast,
     parse,
     specified_rules,
@@ -33,6 +28,7 @@ from resolvers.context import Context
 from resolvers.streams import EventStream, StateStream
 from schema import errors
 from server.deadlines import Deadlines
+from server.documents import DEEPEST, Known, Operation, nested, too_deep, worded
 from server.graphql.fast import FastPath
 from server.graphql.splicing import SplicingExecutor
 from server.limits import CostLimitExceeded, Limits, Weigher, check, check_tokens
@@ -42,9 +38,6 @@ from storage.database import Database
 
 Answer = dict[str, Any]
 
-# Levels of brackets in a document: two for each level of a connection, and what values have.
-DEEPEST = 200
-
 
 class Invalid(Exception):
     """A request that cannot be executed; `errors` are ready for the response."""
@@ -52,46 +45,6 @@ class Invalid(Exception):
     def __init__(self, entries: list[dict[str, Any]]) -> None:
         self.errors = entries
         super().__init__(entries[0]["message"] if entries else "invalid")
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation of a parsed and validated document."""
-
-    text: str
-    document: DocumentNode
-    node: OperationDefinitionNode
-    weigher: Weigher
-
-    @property
-    def kind(self) -> OperationType:
-        """Query, mutation or subscription."""
-        return self.node.operation
-
-    @property
-    def name(self) -> str | None:
-        """The operation's name in the document."""
-        return self.node.name.value if self.node.name else None
-
-    @cached_property
-    def resumed_by(self) -> str | None:
-        """The variable that a subscription's `after` comes by, where that is all that it is used for."""
-        (field, *more) = self.node.selection_set.selections
-        given = [one for one in getattr(field, "arguments", ()) if one.name.value == "after" and not more]
-        if not given or not isinstance(given[0].value, VariableNode):
-            return None
-        name = given[0].value.name.value
-        # Once where it is declared, once where it is used.
-        uses = re.findall(rf"\$\s*{name}\b", self.text)
-        return name if len(uses) == 2 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A valid document, and its operations by the names that they were asked for."""
-
-    document: DocumentNode
-    operations: dict[str | None, Operation] = field(default_factory=dict)
 
 
 class Operations:
@@ -165,8 +118,8 @@ class Operations:
         if known is not None:
             self._known.move_to_end(text)
             return known
-        if _nested(text) > DEEPEST:
-            raise Invalid([_too_deep()])
+        if nested(text) > DEEPEST:
+            raise Invalid([too_deep()])
         try:
             document = parse(text, no_location=False, max_tokens=self.limits.tokens)
             check(document, self.limits)
@@ -178,9 +131,9 @@ class Operations:
         except GraphQLError as error:
             raise Invalid(errors.formatted([error], valid=False)) from None
         except RecursionError:
-            raise Invalid([_too_deep()]) from None
+            raise Invalid([too_deep()]) from None
         if found:
-            raise Invalid([_worded(entry) for entry in errors.formatted(found, valid=False)])
+            raise Invalid([worded(entry) for entry in errors.formatted(found, valid=False)])
         known = Known(document)
         if len(text) <= self.kept_characters:
             self._known[text] = known
@@ -213,7 +166,7 @@ class Operations:
         except Problem as problem:
             return self._too_much(problem)
         except RecursionError:
-            return {"errors": [_too_deep()]}
+            return {"errors": [too_deep()]}
         answer = await self._run(operation, variables, principal)
         answer["extensions"] = extensions
         return answer
@@ -246,7 +199,7 @@ class Operations:
                 )
                 return _answer(result if isinstance(result, ExecutionResult) else await result)
         except RecursionError:
-            return {"errors": [_too_deep()]}
+            return {"errors": [too_deep()]}
         except Exception as error:
             # What the executor does not turn into an error of a field: time is up, the database is gone.
             return {"errors": [errors.masked(error)]}
@@ -322,34 +275,3 @@ def _answer(result: ExecutionResult) -> Answer:
     if result.data is None and all(error.path is None for error in result.errors):
         return {"errors": entries}
     return {"errors": entries, "data": result.data}
-
-
-# Strings and comments are passed over, brackets counted.
-_MARKS = re.compile(r'"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n])*"|#[^\n]*|[\[{(]|[\])}]')
-
-
-def _nested(text: str) -> int:
-    """How deeply a document's brackets are nested, selections and values together."""
-    level = deepest = 0
-    for mark in _MARKS.findall(text):
-        if mark in "[{(":
-            level += 1
-            deepest = max(deepest, level)
-        elif mark in ")]}":
-            level -= 1
-    return deepest
-
-
-def _worded(entry: dict[str, Any]) -> dict[str, Any]:
-    """What is wrong with a document; where the library gives up, with the reason that it does not give."""
-    if entry["message"] != "Validation aborted.":
-        return entry
-    told = "The document's fragments are too many, or too entangled, to be validated. Ask for less in one request."
-    return entry | {"message": told}
-
-
-def _too_deep() -> dict[str, Any]:
-    return {
-        "message": f"The document is nested deeper than {DEEPEST} levels.",
-        "extensions": {"code": errors.VALIDATION_FAILED},
-    }

@@ -96,6 +96,8 @@ def configuration(
         # Nothing here depends on the client's address.
         proxy_headers=False,
         ws_max_size=settings.request_bytes,
+        # The same bytes go to many sockets: each would be compressed anew, with a window of its own in memory.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )

@@ -13,9 +13,10 @@ from engine.problems import Problem, Refused
 from schema.errors import masked
 from server.asking import EVENTS_TYPE
 from server.auth import Authenticator
+from server.documents import Operation
 from server.http import COMPLETE, PLAIN, next_event
 from server.live import AccessChanged, GoingAway, Listening, Piece, cut
-from server.operations import Invalid, Operation, Operations
+from server.operations import Invalid, Operations
 
 # Proxies close what is silent for longer; how often the key is looked at; what the other side does not take for so
 # long ends the stream.

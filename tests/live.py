@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +47,7 @@ async def socket_to(place: str, key: str) -> AsyncIterator[ClientConnection]:
         socket.transport.abort()
 
 
-async def listen(socket: ClientConnection, query: str = WATCH, **variables: Any) -> AsyncIterator[Any]:
+async def listen(socket: ClientConnection, query: str = WATCH, **variables: Any) -> AsyncGenerator[Any, None]:
     """What a subscription tells: the value of its one field. Raises `Cut`."""
     payload = {"query": query, "variables": variables}
     await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))

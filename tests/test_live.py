@@ -160,7 +160,7 @@ async def test_counts_begin_with_a_snapshot_and_move_on_to_what_a_recount_says(d
             served(create_app(db, now=lambda: T0 + timedelta(hours=1))) as path,
             socket_to(str(path), client.key) as socket,
             aclosing(listen(socket, STATUS)) as told,
-        ):  # type: ignore[type-var]
+        ):
             first = await anext(told)
             assert (first["enrolled"], first["active"], first["completed"]) == (3, 3, 0)
             assert first["workflows"][0]["workflow"] == {"name": "Boston"}
@@ -222,9 +222,7 @@ async def test_who_does_not_read_is_told_where_to_go_on_and_loses_nothing(
         assert (await slow.end())[0] == websocket.TRY_AGAIN_LATER
         async with (
             socket_to(str(path), key) as socket,
-            aclosing(
-                listen(socket, PLAIN, after=heard["slow"][-1])  # type: ignore[type-var]
-            ) as told,
+            aclosing(listen(socket, PLAIN, after=heard["slow"][-1])) as told,
         ):
             while len(heard["slow"]) < 1_000:
                 heard["slow"].append((await anext(told))["cursor"])
