@@ -131,7 +131,7 @@ class TroubleQuery:
     async def evaluation_troubles(
         self, info: Info, first: int | None = None, after: str | None = None
     ) -> EvaluationTroubleConnection:
-        """What could not be evaluated for an unexpected reason: it waits to be tried again, and nothing waits for it."""
+        """What could not be evaluated for an unexpected reason: it is tried again, and nothing waits for it."""
         return EvaluationTroubleConnection.of(await troubles.listing(info.context, first, after))
 
 
