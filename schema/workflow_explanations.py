@@ -214,7 +214,10 @@ class WorkflowCondition:
 
     @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     def nearest(self) -> list[NeededChange] | None:
-        """The smallest change after which it lets the record in, or keeps it out no longer; null: there is none."""
+        """The smallest change after which it lets the record in, or keeps it out no longer.
+
+        Null: there is none, or so much is looked at that it cannot be told.
+        """
         way = self.told.way
         return None if way is None else [NeededChange.of(one) for one in way.changes]
 
@@ -235,7 +238,10 @@ class WhyNotEnrolled:
 
     @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
     def nearest(self) -> list[NeededChange] | None:
-        """The smallest change that would enroll the record; null: nothing would. Empty: it is still to be examined."""
+        """The smallest change that would enroll the record. Empty: it is still to be examined.
+
+        Null: nothing would, or so much is looked at that it cannot be told.
+        """
         needed = self.told.needed
         return None if needed is None else [NeededChange.of(one) for one in needed]
 

@@ -227,3 +227,38 @@ async def test_it_is_bounded(db: Database) -> None:
         mine = await flow(other, BOSTON, SET)
         found = await dry(other, workflow=mine, recordIds=many[:1])
         assert [one["problem"]["code"] for one in found["records"]] == ["NOT_FOUND"]
+
+
+async def test_what_is_told_is_what_then_happens(db: Database) -> None:
+    async with opened(db) as client:
+        ident = await flow(
+            client,
+            BOSTON,
+            SET,
+            {"setProperty": {"property": "city", "value": "Rome", "of": {"to": "companies"}}},
+            {"copyProperty": {"property": "city", "into": "lastname"}},
+            {"incrementProperty": {"property": "numberofemployees", "by": 3, "of": {"to": "companies"}}},
+        )
+        ann, bob = [await record(client, "contacts", city="Paris") for _ in range(2)]
+        acme = await record(client, "companies", name="Acme", city="Paris", numberofemployees=4)
+        for one in (ann, bob):
+            await associate(client, one, acme)
+            await change(client, one, city="Boston")
+        found = await dry(client, workflow=ident, recordIds=[ann, bob])
+        told = [
+            [
+                (line["kind"], line["recordId"], line["property"], line["old"], line["new"])
+                for line in one["changes"]
+            ]
+            for one in found["records"]
+        ]
+        await work(db)
+        text = """query ($id: ID!) { enrollments(workflow: $id) { nodes { record { id }
+          steps { changes { kind recordId property old new } } } } }"""
+        nodes = (await client.get(text, id=ident))["enrollments"]["nodes"]
+        happened = {
+            node["record"]["id"]: [tuple(line.values()) for step in node["steps"] for line in step["changes"]]
+            for node in nodes
+        }
+        assert told == [happened[ann], happened[bob]]
+        assert len(told[0]) == 4

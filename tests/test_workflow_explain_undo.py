@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from storage.database import Database
+from storage.database import Database, on_statement
 from tests.face import Client, opened
 from tests.test_workflow_explain_face import BOSTON, associate, change, enrolled, flow, record, work
 
@@ -169,3 +169,39 @@ async def test_what_is_outside_cannot_be_undone_and_others_enrollments_are_not_f
         found = await undo(two, enrollment)
         assert [error["code"] for error in found["userErrors"]] == ["NOT_FOUND"]
         assert (await seen(one, ann))["jobtitle"] == "seen"
+
+
+async def test_a_hub_is_undone_in_as_few_statements_as_one_record(db: Database) -> None:
+    async with opened(db) as client:
+        await label(client, "chief")
+        ident = await flow(
+            client,
+            BOSTON,
+            {"setProperty": {"property": "city", "value": "Rome", "of": {"to": "companies"}}},
+            {"applyLabel": {"to": "companies", "label": "chief"}},
+        )
+
+        async def statements(n: int) -> int:
+            ann = await record(client, "contacts", city="Paris")
+            given = {"objectType": "companies", "records": [{"properties": {"city": "Paris"}}] * n}
+            made = await client.do("createRecords", "results { record { id } }", given)
+            several = [one["record"]["id"] for one in made["results"]]
+            pairs = [{"fromId": ann, "toId": one, "labels": []} for one in several]
+            await client.do("associate", "results { userErrors { code } }", {"associations": pairs})
+            await change(client, ann, city="Boston")
+            await work(db)
+            enrollment = (await enrolled(client, ident))[0]
+            said: list[str] = []
+            on_statement.append(said.append)
+            try:
+                found = await undo(client, enrollment)
+            finally:
+                on_statement.remove(said.append)
+            assert [one["status"] for one in found["changes"]] == ["UNDONE"] * (2 * n)
+            assert await seen_company(client, several[-1]) == {"property": "Paris"}
+            held = {name for labels in (await seen(client, ann))["around"].values() for name in labels}
+            assert held <= {"primary"}
+            return len(said)
+
+        few = await statements(1)
+        assert await statements(150) <= few + 2

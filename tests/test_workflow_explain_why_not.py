@@ -183,3 +183,18 @@ async def test_what_is_not_there_is_not_found(crm: Flows, db: Database) -> None:
     for account, workflow, record in ((other, flow, ann), (other, theirs, ann), (crm, flow, 1)):
         with pytest.raises(NotFound):
             await ask(account, workflow, record)
+
+
+async def test_a_hub_is_answered_without_a_tree(crm: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = await crm.make("contacts", associated("companies", BOSTON), ACTION)
+    ann, bob = await crm.one("contacts"), await crm.one("contacts")
+    for city in ("Paris", "Boston"):
+        acme = await crm.one("companies", city=city)
+        await crm.associate((ann, acme))
+    await crm.work()
+    monkeypatch.setattr("engine.filters.facts.FACTS_HELD", 1)
+    found = await ask(crm, flow, ann)
+    assert (found.reason, kinds(found)) == ("ALREADY_ENROLLED", ["CALL"])
+    [condition] = found.conditions
+    assert (condition.tree, condition.holds, condition.way) == (None, True, None)
+    assert (await ask(crm, flow, bob)).reason == "TRIGGER_NOT_MET"

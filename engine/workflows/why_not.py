@@ -240,7 +240,11 @@ def _conditions(
         path = (key, at, kind, enough.where_key(trigger))
         where = trigger.where
         seen = None if explained is None or trigger.own is None else explained.seen.get(trigger.own)
-        holds = n in conditions.met + conditions.met_anew and seen is not None and seen.holds
+        if n not in conditions.met + conditions.met_anew:
+            holds = False
+        else:
+            # What looks at too much to be shown was answered nevertheless.
+            holds = n in situation.met + situation.renewed if seen is None else seen.holds
         if explained is None:
             yield Condition(role, at, kind, holds)
             continue
