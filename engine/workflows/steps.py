@@ -1,5 +1,6 @@
 """The stepper: moves whole batches of due enrollments, each batch's effects, history and moves in one transaction."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -36,6 +37,8 @@ from storage.workflows import RunningRow
 BATCH = 1_000
 # How many due enrollments are listed at once: enough for several steppers to find batches of their own.
 LISTED = 8_000
+# How many batches one stepper has under way in an account.
+LANES = 3
 # Two transactions that met are tried again this often before the batch is taken apart.
 COLLISIONS = 5
 
@@ -82,15 +85,31 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> int:
         if sum(len(group.ids) for group in groups) >= LISTED:
             # Behind one workflow's backlog others may wait, who would not be listed.
             groups = await due.fairly(reader, now, 2 * BATCH)
-    taken = 0
-    for group in groups:
-        for start in range(0, len(group.ids), BATCH):
-            # One batch a round: other workflows' turn comes before this one's second batch.
-            moved = await _batch(db, account_id, group, group.ids[start : start + BATCH], now)
-            taken += moved
-            if moved:
-                break
-    return taken
+    return await _side_by_side(db, account_id, groups, now)
+
+
+async def _side_by_side(db: Database, account_id: int, groups: Sequence[DueGroup], now: datetime) -> int:
+    """A batch of each group, a few under way at a time: PostgreSQL works on one while the others are thought of."""
+    starts = [(group, start) for start in range(0, LISTED, BATCH) for group in groups]
+    waiting = iter([(group, start) for group, start in starts if start < len(group.ids)])
+    # One batch of each, of those that nobody else holds: other workflows' turn comes before the second one.
+    left = {id(group): max(1, LANES // len(groups)) for group in groups}
+
+    async def lane() -> int:
+        taken = 0
+        for group, start in waiting:
+            if left[id(group)] > 0:
+                left[id(group)] -= 1
+                moved = await _batch(db, account_id, group, group.ids[start : start + BATCH], now)
+                left[id(group)] += not moved
+                taken += moved
+        return taken
+
+    lanes = await asyncio.gather(*(lane() for _ in range(LANES)), return_exceptions=True)
+    for one in lanes:
+        if isinstance(one, BaseException):
+            raise one
+    return sum(one for one in lanes if isinstance(one, int))
 
 
 async def _batch(
