@@ -76,7 +76,12 @@ class WorkflowStatus(WorkflowCounts):
             )
             for number, standing in stood.workflows.items()
         ]
-        return cls(cursor=stood.cursor, at=stood.at, workflows=each, **_counts(stood.workflows.values()))
+        return cls(
+            cursor=stood.cursor,
+            at=stood.at,
+            workflows=each,
+            **_counts([Standing({}), *stood.workflows.values()]),
+        )
 
 
 def _counts(standings: Iterable[Standing]) -> dict[str, int]:

@@ -52,7 +52,11 @@ class Welcome:
                 f"-H 'Content-Type: application/json' -d '{{\"query\": \"{QUERY}\"}}'",
                 markup=False,
             )
-            say("\nOr open the address in a browser. Ctrl-C stops everything.", markup=False)
+            watch = url.removesuffix("/graphql") + "/dashboard"
+            say(
+                f"\nOr open the address in a browser, or watch at {watch}. Ctrl-C stops everything.",
+                markup=False,
+            )
         self.console.file.flush()
 
     async def _kept_key(self, db: Database, account_id: int) -> str | None:

@@ -130,7 +130,12 @@ class Watched:
 
     def converse(self, browser: str) -> dict[str, Any]:
         """Run the script, doing what it asks for; what it saw."""
-        told = {"RELATA_URL": self.url, "RELATA_OTHER_URL": self.other, "RELATA_KEY": self.key}
+        told = {
+            "RELATA_URL": self.url,
+            "RELATA_OTHER_URL": self.other,
+            "RELATA_KEY": self.key,
+            "RELATA_EMPTY_KEY": self.installation.key(),
+        }
         script = subprocess.Popen(
             ["node", "dashboard.mjs"],
             cwd=CLIENTS,
@@ -177,7 +182,7 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
 
     assert seen["elsewhere"] == seen["complaints"] == seen["keyInAddress"] == []
     assert {name: found for name, found in seen["violations"].items() if found} == {}
-    assert set(seen["violations"]) == {"key", "light", "dark", "phone", "narrow"}
+    assert set(seen["violations"]) == {"key", "light", "dark", "phone", "narrow", "empty"}
     assert "opens nothing here" in seen["refused"]
     assert seen["shutWithoutKey"] is seen["askedElsewhere"] is seen["shutAfterRevoking"] is True
     assert "revoked" in seen["revoked"]
@@ -194,7 +199,7 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
 
     # The graph, by keyboard and by mouse.
     assert any(
-        "Person1 Watched, contacts, " in label and "Decision maker" in label for label in seen["around"]
+        "Person1 Watched, Contact, " in label and "Decision maker" in label for label in seen["around"]
     )
     assert any("Decision maker" in label for label in seen["edges"])
     assert seen["focused"].startswith("Person1 Watched")

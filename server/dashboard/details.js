@@ -1,6 +1,7 @@
 // The chosen record in words: its values, and whom it is associated with. All of the graph can be walked here, too.
 import { byId, el, fill, note } from "./dom.js";
-import { full, number, value, words } from "./format.js";
+import { full, number, value } from "./format.js";
+import * as names from "./names.js";
 
 const VALUES = 8;
 
@@ -9,9 +10,9 @@ export function problem(caught) {
   return undefined;
 }
 
-function values({ properties, displayName }) {
+function values({ properties, displayName, objectType }) {
   const known = Object.entries(properties).filter(([, given]) => given !== null && value(given) !== displayName);
-  const list = known.map(([name, given]) => el("div", {}, el("dt", {}, words(name)), el("dd", {}, value(given))));
+  const list = known.map(([name, given]) => el("div", {}, el("dt", {}, names.property(objectType, name)), el("dd", {}, value(given))));
   const rest = list.splice(VALUES);
   return [
     el("dl", { class: "values" }, list),
@@ -25,7 +26,7 @@ function group({ to, n, edges }, show) {
   return el(
     "section",
     {},
-    el("h4", {}, el("i", { class: "dot", "data-type": to, "aria-hidden": "true" }), words(to), " ", el("span", { class: "quiet" }, number(n))),
+    el("h4", {}, el("i", { class: "dot", "data-type": to, "aria-hidden": "true" }), names.plural(to), " ", el("span", { class: "quiet" }, number(n))),
     el(
       "ul",
       {},
@@ -47,7 +48,7 @@ export function details(record, near, show) {
   fill(
     byId("details"),
     el("h3", {}, record.displayName),
-    el("p", { class: "quiet" }, `${words(record.objectType)}, changed ${full(record.updatedAt)}`, record.archivedAt ? ", put away" : ""),
+    el("p", { class: "quiet" }, `${names.singular(record.objectType)}, changed ${full(record.updatedAt)}`, record.archivedAt ? ", put away" : ""),
     values(record),
     near.length ? near.map((one) => group(one, show)) : note("No associations", "This record stands alone."),
   );

@@ -1,13 +1,14 @@
 // The graph around a record: what is known of it, what is fetched when a node is opened, and the chosen record's details.
 import { Told, ask } from "./api.js";
 import { details, problem } from "./details.js";
-import { byId, note, say, fill } from "./dom.js";
+import { byId, fill, note, say, still } from "./dom.js";
 import { number, plural } from "./format.js";
 import { View } from "./graphview.js";
+import * as names from "./names.js";
 import * as search from "./search.js";
 
-// Neighbours that are fetched at once, of each object type.
-const AT_ONCE = 4;
+// Neighbours that are fetched at once, of each object type; fewer where there is little room.
+const atOnce = () => (innerWidth < 640 ? 2 : 4);
 const LARGEST = 150;
 
 let types = [];
@@ -19,7 +20,7 @@ const view = new View(byId("graph"), { open: (id) => void open(id), choose: (id)
 
 const counts = () => types.map(({ name }, n) => `n${n}: associationCount(to: "${name}")`).join("\n");
 const page = (alias, to, after) =>
-  `${alias}: associations(to: "${to}", first: ${AT_ONCE}${after ? `, after: ${JSON.stringify(after)}` : ""}) {
+  `${alias}: associations(to: "${to}", first: ${atOnce()}${after ? `, after: ${JSON.stringify(after)}` : ""}) {
     edges { labels { label } node { id displayName objectType } } pageInfo { hasNextPage endCursor } }`;
 
 /** A record with its values and how many neighbours of which type it has. */
@@ -66,14 +67,14 @@ function add(node, { to, n, edges, pageInfo }) {
       (source === node && target.type === to) || (target === node && source.type === to),
   ).length;
   if (pageInfo.hasNextPage && n > shown) {
-    const more = { id: rest, rest: true, of: node, to, n, after: pageInfo.endCursor, name: `${number(n - shown)} more ${to}`, type: to, near: node };
+    const more = { id: rest, rest: true, of: node, to, n, after: pageInfo.endCursor, name: `${number(n - shown)} more ${names.plural(to).toLowerCase()}`, type: to, near: node };
     nodes.set(rest, more);
     links.set(rest, { key: rest, source: node, target: more, labels: [] });
   }
 }
 
-/** Show what stands around a record, from nothing. */
-export async function show(id) {
+/** Show what stands around a record, from nothing; `seek`: bring the picture into sight. */
+export async function show(id, seek = true) {
   const mine = ++asked;
   await prepare();
   const record = await read(id).catch(problem);
@@ -87,7 +88,7 @@ export async function show(id) {
   node.root = true;
   chosen = node.id;
   await expand(node, record);
-  byId("graph-title").scrollIntoView({ block: "nearest", behavior: "auto" });
+  if (seek) byId("around").scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
 }
 
 async function expand(node, record) {
@@ -159,19 +160,27 @@ async function more(node) {
 }
 
 function draw() {
+  byId("around").classList.toggle("alone", !nodes.size);
   view.show([...nodes.values()], [...links.values()], chosen);
 }
 
 async function prepare() {
   if (types.length) return;
   const told = await ask(
-    "{ objectTypes(active: true) { name singular plural primaryDisplayProperty properties { name type } } }",
+    "{ objectTypes(active: true) { name singular plural primaryDisplayProperty properties { name label type } } }",
   );
   types = told.objectTypes;
+  names.keep(types);
   view.types(types.map(({ name }) => name));
 }
 
+/** Without permission there is nothing to search. */
+function allow(may) {
+  byId("search").hidden = !may;
+}
+
 export function begin() {
+  allow(true);
   types = [];
   nodes = new Map();
   links = new Map();
@@ -180,9 +189,13 @@ export function begin() {
   fill(byId("details"), note("No record chosen", "Find one above, or choose a name in the live events."));
   prepare()
     .then(() => search.begin(types, show))
-    .then((first) => first && show(first))
+    .then((first) => {
+      if (first) return show(first, false);
+      fill(byId("details"), note("No records yet", "The first one is shown here, with those that it is associated with."));
+    })
     .catch((caught) => {
       const text = caught instanceof Told ? caught.message : "The server does not answer.";
       fill(byId("details"), note(caught instanceof Told ? "No permission" : "Not now", text));
+      allow(false);
     });
 }

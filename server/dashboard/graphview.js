@@ -1,6 +1,6 @@
 // The picture of a graph: nodes and labelled edges, laid out by forces, moved by mouse, finger and keyboard.
 import { framed, still } from "./dom.js";
-import { words } from "./format.js";
+import * as names from "./names.js";
 
 const d3 = window.d3;
 const HEIGHT = 540;
@@ -53,9 +53,8 @@ export class View {
       .force("link", d3.forceLink().distance((link) => (link.target.rest ? 110 : 165)).strength(0.5))
       .force("charge", d3.forceManyBody().strength(-900).distanceMax(700))
       .force("collide", d3.forceCollide((node) => radius(node) + SPAN))
-      // Wider than high, as the place is.
-      .force("x", d3.forceX().strength(0.03))
-      .force("y", d3.forceY().strength(0.13))
+      .force("x", d3.forceX())
+      .force("y", d3.forceY())
       .on("tick", framed(() => this.#place()))
       .stop();
     const sizes = { "zoom-in": 1.3, "zoom-out": 1 / 1.3 };
@@ -66,6 +65,10 @@ export class View {
     new ResizeObserver(([entry]) => {
       this.#width = Math.max(260, entry.contentRect.width);
       this.svg.attr("viewBox", [-this.#width / 2, -HEIGHT / 2, this.#width, HEIGHT]);
+      // As wide and as high as the place is.
+      const narrow = this.#width < HEIGHT;
+      this.forces.force("x").strength(narrow ? 0.2 : 0.03);
+      this.forces.force("y").strength(narrow ? 0.04 : 0.13);
       if (this.#fitted) this.fit();
     }).observe(place);
   }
@@ -122,7 +125,7 @@ export class View {
     const group = enter.append("g").attr("role", "button");
     group.append("circle");
     group.append("text");
-    group.append("title").text((node) => (node.rest ? node.name : `${node.name} (${words(node.type)})`));
+    group.append("title").text((node) => (node.rest ? node.name : `${node.name} (${names.singular(node.type)})`));
     group.on("click", (event, node) => {
       event.currentTarget.focus();
       this.open(node.id);
@@ -150,7 +153,7 @@ export class View {
     if (node.rest) return `${node.name} of ${node.of.name}: show more`;
     const edge = this.#links.find(({ source, target }) => node.near && [source, target].includes(node) && [source, target].includes(node.near));
     const labels = edge?.labels.length ? `, ${edge.labels.join(", ")}` : "";
-    return `${node.name}, ${words(node.type)}${labels}`;
+    return `${node.name}, ${names.singular(node.type)}${labels}`;
   }
 
   #place() {

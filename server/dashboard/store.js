@@ -79,15 +79,17 @@ export function begin(key) {
   );
   tell("begun");
   socket = new Socket(key, line);
+  const mine = socket;
   let begun = false;
+  let failed = 0;
   // The counts come with the cursor that follows them: all streams begin there.
   const start = (cursor) => {
     if (begun) return;
     begun = true;
-    for (const stream of store.streams) stream.begin(socket, cursor);
+    for (const stream of store.streams) stream.begin(mine, cursor);
   };
   const watch = () =>
-    socket.run(STATUS, () => ({}), {
+    mine.run(STATUS, () => ({}), {
       next: ({ workflowStatus }) => {
         store.status = workflowStatus;
         start(workflowStatus.cursor);
@@ -98,8 +100,10 @@ export function begin(key) {
           store.statusDenied = problem.message;
           start(null);
           tell("status");
-        } else if (socket) {
-          setTimeout(() => socket && watch(), 3_000);
+        } else {
+          // Events do not wait for counts that cannot be had.
+          if (++failed > 1) start(null);
+          setTimeout(() => mine === socket && watch(), 3_000);
         }
       },
     });

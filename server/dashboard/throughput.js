@@ -169,8 +169,11 @@ const show = framed(() => {
   if (denied || store.statusDenied) {
     fill(byId("flow"), note("No permission", denied || store.statusDenied));
     fill(byId("flow-table"));
+    fill(byId("flow-summary"));
+    byId("flow-table-toggle").hidden = true;
     return;
   }
+  byId("flow-table-toggle").hidden = false;
   const found = slots();
   draw(found);
   legend(found);
@@ -195,8 +198,8 @@ export function begin() {
   moments = new Map();
   denied = "";
   since = 0;
-  fill(byId("flow"));
-  fill(byId("flow-table"));
+  for (const id of ["flow", "flow-table", "flow-summary"]) fill(byId(id));
+  delete byId("flow-summary").dataset.told;
   clearInterval(timer);
   timer = setInterval(show, SLOT / 2);
   before().catch(() => show());

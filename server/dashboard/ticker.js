@@ -2,6 +2,7 @@
 import { byId, el, fill, framed, say } from "./dom.js";
 import { clock, full, number, plural, value, words } from "./format.js";
 import { show as showRecord } from "./graph.js";
+import * as names from "./names.js";
 import { LISTED, on, store } from "./store.js";
 
 const SUMMARY_EVERY = 20_000;
@@ -35,7 +36,7 @@ function changeText(event) {
       const [first, ...more] = event.properties;
       if (!first) return [named(record), " changed"];
       const rest = more.length ? ` and ${plural(more.length, "more value", "more values")}` : "";
-      return [named(record), `: ${words(first.property)} `, was(first), el("b", {}, value(first.new)), rest];
+      return [named(record), `: ${names.property(event.objectType, first.property)} `, was(first), el("b", {}, value(first.new)), rest];
     }
     case "RECORD_ARCHIVED":
       return [named(record), " was put away"];

@@ -111,7 +111,10 @@ const show = framed(() => {
     return;
   }
   tiles(status);
-  if (!status) return;
+  if (!status) {
+    fill(byId("workflows"), note("Waiting for the counts"));
+    return;
+  }
   const standings = new Map(status.workflows.filter(({ workflow }) => workflow).map((one) => [one.workflowId, one]));
   const listed = new Map(known.map((workflow) => [workflow.id, workflow]));
   for (const [id, { workflow }] of standings) listed.set(id, { id, ...workflow });

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-const { RELATA_URL: url, RELATA_OTHER_URL: other, RELATA_KEY: key, RELATA_BROWSER: executablePath, RELATA_SHOTS: shots } = process.env;
+const { RELATA_URL: url, RELATA_OTHER_URL: other, RELATA_KEY: key, RELATA_EMPTY_KEY: emptyKey } = process.env;
+const { RELATA_BROWSER: executablePath, RELATA_SHOTS: shots } = process.env;
 const AXE = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const origin = new URL(url).origin;
 const address = `${origin}/dashboard`;
@@ -61,10 +62,10 @@ async function logged(field, after) {
 const CREATE = "mutation ($input: CreateRecordsInput!) { createRecords(input: $input) { results { record { id } } } }";
 let people = 0;
 /** Somebody new, by name. */
-async function hire(at) {
+async function hire(at, by) {
   const name = `Person${++people}`;
   const properties = { firstname: name, lastname: "Watched", email: `${name}@watched.example`.toLowerCase() };
-  const told = await ask(CREATE, { input: { objectType: "contacts", records: [{ properties }] } }, { at });
+  const told = await ask(CREATE, { input: { objectType: "contacts", records: [{ properties }] } }, { at, by });
   return { name: `${name} Watched`, id: told.createRecords.results[0].record.id };
 }
 
@@ -271,6 +272,20 @@ await ask("mutation ($input: RevokeKeyInput!) { revokeKey(input: $input) { userE
 await visitor.waitForFunction(() => document.getElementById("ask").open);
 seen.revoked = await text(visitor, "#key-problem");
 seen.shutAfterRevoking = await visitor.locator("main").isHidden();
+
+// An account without anything says what will be there, and shows its first record at once.
+const newcomer = await open();
+listen(newcomer);
+await enter(newcomer, emptyKey);
+await state(newcomer, "live");
+for (const panel of ["workflows", "segments", "failures", "ticker", "details"]) await newcomer.locator(`#${panel} .note`).waitFor();
+await newcomer.locator("#workflows .note", { hasText: "No workflows yet" }).waitFor();
+await newcomer.waitForFunction(() => document.querySelector("#tiles dd").textContent === "0");
+await look(newcomer, "empty");
+await hire(url, emptyKey);
+await newcomer.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
+await newcomer.locator("#ticker .link").first().click();
+await newcomer.locator("#details h3", { hasText: `Person${people} Watched` }).waitFor();
 
 await browser.close();
 console.log(JSON.stringify({ seen }));
