@@ -36,8 +36,9 @@ def fault(error: BaseException | None) -> Fault | None:
             return Fault.COLLIDED
         case _ if isinstance(error, _DISCONNECTED):
             return Fault.DISCONNECTED
-        # The driver has one class for wrong use (a defect of ours) and for connections that are gone.
-        case asyncpg.InterfaceError() if "clos" in str(error):
+        # The driver has one class for wrong use (a defect of ours) and for connections that are gone: closed, or, where
+        # that happened between two statements, already taken back by its pool.
+        case asyncpg.InterfaceError() if "clos" in str(error) or "released back" in str(error):
             return Fault.DISCONNECTED
         # What it says when a connection is lost in the middle of its own clearing up.
         case asyncpg.InternalClientError():

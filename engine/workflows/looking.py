@@ -97,8 +97,8 @@ class Look:
                 self._others.setdefault(one.trigger, set()).update(one.others)
         if record_id in self.since:
             wanted.update(conditions.own[n] for n in conditions.dated)
-        if active or happened or record_id in self.since:
-            # Whether it is there at all: no filter may say so.
+        if active or happened or record_id in self.since or self.conditions.met_anew:
+            # Whether it is there at all: no filter may say so, and of one that is archived nothing is noted.
             wanted.add(0)
         for place in wanted:
             if place is not None:
