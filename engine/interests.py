@@ -27,6 +27,9 @@ OF_PAIRS = frozenset(
     }
 )
 
+# Told of an enrollment; a mail or a call that no enrollment asked for concerns nobody who follows those.
+OF_OUTBOX = frozenset({EventKind.OUTBOX_DELIVERED, EventKind.OUTBOX_FAILED})
+
 
 @dataclass(frozen=True, slots=True)
 class Interest:
@@ -44,6 +47,12 @@ class Interest:
     def views(self, event: LoggedEvent) -> Iterator[LoggedEvent]:
         """The event as it may be told: as it was logged, and from its other end; none where it does not matter."""
         if event.kind not in self.kinds or self.subject_id not in (None, event.subject_id):
+            return
+        if event.kind in OF_OUTBOX and None in (
+            event.record_id,
+            event.subject_id,
+            event.payload.get("enrollment"),
+        ):
             return
         if self._suits(event):
             yield event

@@ -70,23 +70,19 @@ class EnrollmentEvent:
     at: datetime = strawberry.field(description="When it happened.")
     kind: EnrollmentEventKind = strawberry.field(description="What happened.")
 
-    @strawberry.field
-    def enrollment_id(self) -> strawberry.ID | None:
-        """The enrollment; null where a mail or a call belonged to none."""
-        number = self.event.payload.get("enrollment")
-        return None if number is None else strawberry.ID(ids.encode("enrollment", number))
+    enrollment_id: strawberry.ID = strawberry.field(description="The enrollment.")
 
     @strawberry.field
-    async def workflow(self, info: Info) -> Workflow | None:
-        """The workflow; null where a mail or a call belonged to none."""
-        number = self.event.subject_id
-        return None if number is None else await Workflow.found(info.context, number)
+    async def workflow(self, info: Info) -> Workflow:
+        """The workflow."""
+        assert self.event.subject_id is not None  # such events always have one
+        return await Workflow.found(info.context, self.event.subject_id)
 
     @strawberry.field
-    async def record(self, info: Info) -> Record | None:
-        """The enrolled record as it is now; where it was merged away, its survivor."""
-        number = self.event.record_id
-        return None if number is None else await record_of(info.context, number)
+    async def record(self, info: Info) -> Record:
+        """The record that it is about, as it is now; where it was merged away, its survivor."""
+        assert self.event.record_id is not None  # such events always have one
+        return await record_of(info.context, self.event.record_id)
 
     @strawberry.field
     def details(self) -> JSON:
@@ -97,7 +93,13 @@ class EnrollmentEvent:
     @classmethod
     def of(cls, event: LoggedEvent, cursor: str) -> "EnrollmentEvent":
         """The event as clients see it."""
-        return cls(event=event, cursor=cursor, at=event.at, kind=EnrollmentEventKind(event.kind.value))
+        return cls(
+            event=event,
+            cursor=cursor,
+            at=event.at,
+            kind=EnrollmentEventKind(event.kind.value),
+            enrollment_id=strawberry.ID(ids.encode("enrollment", event.payload["enrollment"])),
+        )
 
 
 @strawberry.type
