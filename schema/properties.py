@@ -125,6 +125,9 @@ class Property:
     searchable: bool = strawberry.field(
         description="Whether filters and orders by it use an index. Every property can be filtered by; this one faster."
     )
+    indexing: bool = strawberry.field(
+        description="Whether an index is being made or given up since `searchable` changed; all works meanwhile."
+    )
     read_only: bool = strawberry.field(description="Whether only the system writes it.")
     calculated: bool = strawberry.field(description="Whether its value is computed from others.")
     options: list[PropertyOption] = strawberry.field(description="The choices of an enumeration, in order.")
@@ -154,6 +157,7 @@ class Property:
             unique=row.is_unique,
             required=row.required,
             searchable=row.searchable,
+            indexing=row.index_state != "READY",
             read_only=row.read_only,
             calculated=row.calculated,
             options=[
