@@ -51,7 +51,6 @@ STAGES = ("qualified_to_buy", "contract_sent", "closed_won", "closed_lost")
 RECORDS = """
 SELECT array_agg(r.id ORDER BY r.id) FROM record AS r WHERE r.account_id = $1 AND r.object_type_id = $2
 """
-COMPANIES_A_CONTACT = 3
 DEALS_A_COMPANY = 5
 
 
@@ -62,10 +61,14 @@ class Size:
     contacts: int = 200_000
     companies: int = 40_000
     deals: int = 100_000
+    companies_a_contact: int = 3
 
     def scaled(self, factor: float) -> "Size":
         """The same proportions, smaller or larger."""
-        return Size(*(max(10, int(n * factor)) for n in (self.contacts, self.companies, self.deals)))
+        contacts, companies, deals = (
+            max(10, int(n * factor)) for n in (self.contacts, self.companies, self.deals)
+        )
+        return Size(contacts, companies, deals, self.companies_a_contact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ async def build(db: Database, name: str, size: Size) -> Graph:
         for object_type, properties in (("contacts", _contact), ("companies", _company), ("deals", _deal)):
             rows = [(number, properties(n, chance)) for n, number in enumerate(graph.ids[object_type])]
             await _write_records(tx, tx.catalogue.by_name[object_type], rows)
-        await _write_associations(tx, _pairs(graph, chance))
+        await _write_associations(tx, _pairs(graph, chance, size.companies_a_contact))
     for table in (
         "record",
         "association",
@@ -214,14 +217,16 @@ async def _write_records(
     )
 
 
-def _pairs(graph: Graph, chance: random.Random) -> Iterator[tuple[int, int, AssociationTypeRow]]:
+def _pairs(
+    graph: Graph, chance: random.Random, companies_a_contact: int
+) -> Iterator[tuple[int, int, AssociationTypeRow]]:
     """(from, to, type) of one direction; the unlabelled type with every pair."""
     contacts, companies, deals = graph.ids["contacts"], graph.ids["companies"], graph.ids["deals"]
     plain = graph.label("contacts", "companies", None)
     primary = graph.label("contacts", "companies", "primary")
     roles = [graph.label("contacts", "companies", name) for name in ("decision_maker", "billing_contact")]
     for contact in contacts:
-        for n, company in enumerate(chance.sample(companies, COMPANIES_A_CONTACT)):
+        for n, company in enumerate(chance.sample(companies, companies_a_contact)):
             yield contact, company, plain
             if n == 0:
                 yield contact, company, primary
