@@ -205,3 +205,27 @@ async def test_a_hub_is_undone_in_as_few_statements_as_one_record(db: Database) 
 
         few = await statements(1)
         assert await statements(150) <= few + 2
+
+
+async def test_associations_that_were_removed_come_back_with_their_labels_unless_somebody_was_faster(
+    db: Database,
+) -> None:
+    async with opened(db) as client:
+        await label(client, "chief")
+        remove = {"removeLabels": {"to": "companies", "labels": ["chief"], "withAssociation": True}}
+        ident = await flow(client, BOSTON, remove)
+        ann = await record(client, "contacts", city="Paris")
+        acme, gone = [await record(client, "companies", name=name) for name in ("Acme", "Gone")]
+        for one in (acme, gone):
+            await associate(client, ann, one, "chief")
+        await change(client, ann, city="Boston")
+        await work(db)
+        assert (await seen(client, ann))["around"] == {}
+        await associate(client, ann, gone)
+        [enrollment] = await enrolled(client, ident)
+        found = await undo(client, enrollment)
+        told = {one["change"]["associatedId"]: (one["status"], one["reason"]) for one in found["changes"]}
+        assert told == {acme: ("UNDONE", None), gone: ("CONFLICT", "CHANGED_SINCE")}
+        around = (await seen(client, ann))["around"]
+        assert "chief" in around[acme]
+        assert "chief" not in around[gone]

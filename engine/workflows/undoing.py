@@ -156,34 +156,31 @@ class Undoing:
         """Note what a pair is to be; False: it is left as it is, which is noted."""
         pair, told = _pair(one), one.told
         labels, named = wanted[pair], set(told.get("labels") or ())
-        match one.kind:
-            case Kind.LABEL_ADDED if labels is None or told["label"] not in labels:
-                one.left(ALREADY)
-            case Kind.LABEL_ADDED:
-                wanted[pair] = (labels or set()) - {told["label"]}
-                return True
-            case Kind.LABEL_REMOVED if labels is None:
-                one.left(CONFLICT, GONE)
-            case Kind.LABEL_REMOVED if told["label"] in labels:
-                one.left(ALREADY)
-            case Kind.LABEL_REMOVED:
-                wanted[pair] = labels | {told["label"]}
-                return True
-            case Kind.ASSOCIATION_ADDED if labels is None:
-                one.left(ALREADY)
-            # The first company is `primary` unasked.
-            case Kind.ASSOCIATION_ADDED if rest := labels - named - {"primary"}:
-                one.left(CONFLICT, CHANGED_SINCE, sorted(rest))
-            case Kind.ASSOCIATION_ADDED:
-                wanted[pair] = None
-                return True
-            case _ if labels is None:
+        if labels is None:
+            if one.kind is Kind.ASSOCIATION_REMOVED:
                 wanted[pair] = named
                 return True
-            case _ if named <= labels:
-                one.left(ALREADY)
-            case _:
+            # A label comes back to an association alone; all else is as it was before.
+            one.left(*((CONFLICT, GONE) if one.kind is Kind.LABEL_REMOVED else (ALREADY,)))
+            return False
+        label = {told["label"]} if "label" in told else set()
+        match one.kind:
+            case Kind.LABEL_ADDED if label <= labels:
+                wanted[pair] = labels - label
+                return True
+            case Kind.LABEL_REMOVED if not label <= labels:
+                wanted[pair] = labels | label
+                return True
+            # The first company is `primary` unasked.
+            case Kind.ASSOCIATION_ADDED if labels <= named | {"primary"}:
+                wanted[pair] = None
+                return True
+            case Kind.ASSOCIATION_ADDED:
+                one.left(CONFLICT, CHANGED_SINCE, sorted(labels - named))
+            case Kind.ASSOCIATION_REMOVED if not named <= labels:
                 one.left(CONFLICT, CHANGED_SINCE, sorted(labels))
+            case _:
+                one.left(ALREADY)
         return False
 
     @staticmethod
