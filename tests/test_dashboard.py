@@ -121,8 +121,8 @@ class Watched:
         return self.url.split(":")[2].split("/")[0]
 
     def obey(self, please: str) -> None:
-        if please == "kill":
-            self.process.send_signal(signal.SIGKILL)
+        if please in ("kill", "stop"):
+            self.process.send_signal(signal.SIGKILL if please == "kill" else signal.SIGTERM)
             self.process.wait()
         else:
             self.process, url = self.installation.serve(RELATA_PORT=self.port)
@@ -219,11 +219,12 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     assert all(n == 1 for shown in seen["shown"].values() for n in Counter(shown).values())
     assert seen["created"] == seen["people"]
     assert seen["count"] == sum(map(len, seen["log"].values()))
-    for told in (seen["check"], seen["asked"]):
+    for told in (seen["check"], seen["stopped"], seen["asked"]):
         assert "none missed" in told
     caught = re.search(r"Reconnected at .*: (\d+) events caught up, none missed", seen["check"])
     assert caught is not None
     assert int(caught[1]) > 0
+    assert "1 event caught up" in seen["stopped"]
 
     # Who may not see a panel is told in it.
     assert all("scope" in told for told in seen["denied"].values()), seen["denied"]

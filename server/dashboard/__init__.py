@@ -1,7 +1,7 @@
 """The page at /dashboard: what happens in an account, as it happens; nothing from elsewhere.
 
 Scripts and styles are our own (plain modules, no build); d3, which draws, comes from the wheel `gravis`, of which only
-this browser file and its licence are read (docs/decisions/0019-dashboard.md says why). Files are addressed by what is
+this browser file and its licence are read (docs/decisions/0021-dashboard.md says why). Files are addressed by what is
 in them, so browsers keep them for good.
 """
 

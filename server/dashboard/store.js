@@ -1,6 +1,6 @@
 // What the page knows: the account, the events as they came, how workflows stand. Panels listen to what they show.
 import { Socket } from "./socket.js";
-import { Stream, position } from "./streams.js";
+import { RESUMABLE, Stream, position } from "./streams.js";
 
 // The newest events that panels can show.
 export const LISTED = 500;
@@ -100,6 +100,8 @@ export function begin(key) {
           store.statusDenied = problem.message;
           start(null);
           tell("status");
+        } else if (RESUMABLE.has(problem?.extensions?.code)) {
+          watch();
         } else {
           // Events do not wait for counts that cannot be had.
           if (++failed > 1) start(null);

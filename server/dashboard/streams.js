@@ -9,6 +9,9 @@ const QUIET = 700;
 const LONGEST = 15_000;
 const RETRY = 3_000;
 
+/** Codes that end a stream which can be gone on with at once, or with the next connection. */
+export const RESUMABLE = new Set(["SLOW_CONSUMER", "GOING_AWAY", "ACCESS_CHANGED"]);
+
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** The number in a cursor, for people's eyes; cursors are opaque, so nothing depends on it. Null where it is none. */
@@ -84,8 +87,10 @@ export class Stream {
   }
 
   #ended(errors) {
-    const code = errors[0]?.extensions?.code ?? "";
+    const { code, cursor } = errors[0]?.extensions ?? {};
     this.why = errors[0]?.message ?? "";
+    // Everything up to it was told: also where nothing was for us for long.
+    this.cursor = cursor ?? this.cursor;
     if (code === "MISSING_SCOPE") {
       this.state = "denied";
     } else if (code === "CURSOR_EXPIRED" || code === "INVALID_CURSOR") {
@@ -93,7 +98,7 @@ export class Stream {
       this.gaps += 1;
       this.cursor = null;
       this.#open();
-    } else if (code === "SLOW_CONSUMER") {
+    } else if (RESUMABLE.has(code)) {
       this.#open();
     } else {
       this.state = "troubled";

@@ -242,6 +242,18 @@ for (const field of ["changes", "enrollmentEvents", "segmentEvents"]) {
   seen.shown[field] = shown.toReversed();
 }
 seen.count = Number((await text(page, "#line-count")).replaceAll(",", ""));
+
+// It is stopped in good order and started again, which is told as well.
+await please("stop");
+await state(page, "waiting");
+await hire();
+await please("start");
+await page.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
+await page.waitForFunction((before) => {
+  const { textContent, dataset } = document.getElementById("line-check");
+  return dataset.result !== "running" && textContent !== before;
+}, seen.check);
+seen.stopped = await text(page, "#line-check");
 listen(page);
 await page.click("#line-again");
 await page.waitForFunction(() => document.getElementById("line-check").textContent.startsWith("Compared at"));
