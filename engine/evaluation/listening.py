@@ -118,10 +118,14 @@ def candidates(
     near: Candidates = {}
     far: dict[tuple[int, tuple[int, ...]], tuple[set[int], Cause]] = {}
     for change in changes:
+        # Most changes concern nobody.
+        known_keys = [key for key in keys(change, catalogue) if key in by_key]
+        if not known_keys:
+            continue
         cause = cause_of(change)
         itself = replace(cause, changes=(change,))
-        for key in keys(change, catalogue):
-            for listener in matters(change, key, by_key.get(key, ())):
+        for key in known_keys:
+            for listener in matters(change, key, by_key[key]):
                 if not heard(change, listener):
                     continue
                 if not listener.ref.path:
