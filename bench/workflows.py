@@ -45,7 +45,7 @@ from storage.wake import Notify
 WAYS = ("turned on", "changes")
 PEERS = {"pgqueuer": 1.0, "dbos": 0.1}
 PUBLISHED = (20, 200, 2_000)
-BACKLOG = 10_000
+BACKLOG = 40_000
 
 
 @dataclass(slots=True)
