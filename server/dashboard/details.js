@@ -22,7 +22,7 @@ function values({ properties, displayName, objectType }) {
   ];
 }
 
-function group({ to, n, edges }, show) {
+function group({ to, n, edges }, named) {
   return el(
     "section",
     {},
@@ -34,7 +34,7 @@ function group({ to, n, edges }, show) {
         el(
           "li",
           {},
-          el("button", { type: "button", class: "link", onclick: () => void show(node.id) }, node.displayName),
+          named(node),
           labels.map(({ label }) => el("em", { class: "label" }, label)),
         ),
       ),
@@ -43,13 +43,13 @@ function group({ to, n, edges }, show) {
   );
 }
 
-/** Tell of a record; `near`: its neighbours by object type. `show` begins the picture anew at one of them. */
-export function details(record, near, show) {
+/** Tell of a record; `near`: its neighbours by object type. `named` makes a link that begins the picture anew. */
+export function details(record, near, named) {
   fill(
     byId("details"),
     el("h3", {}, record.displayName),
     el("p", { class: "quiet" }, `${names.singular(record.objectType)}, changed ${full(record.updatedAt)}`, record.archivedAt ? ", put away" : ""),
     values(record),
-    near.length ? near.map((one) => group(one, show)) : note("No associations", "This record stands alone."),
+    near.length ? near.map((one) => group(one, named)) : note("No associations", "This record stands alone."),
   );
 }

@@ -2,7 +2,7 @@
 import { askIfAllowed } from "./api.js";
 import { byId, el, fill, note, say, soon } from "./dom.js";
 import { full, moment, number } from "./format.js";
-import { show as showRecord } from "./graph.js";
+import { named } from "./graph.js";
 import { on, store } from "./store.js";
 
 const LATEST = `{ enrollments(status: FAILED, first: 6) { nodes {
@@ -17,7 +17,7 @@ function item({ endedAt, error, workflow, record }) {
     el(
       "p",
       {},
-      el("button", { type: "button", class: "link", onclick: () => showRecord(record.id) }, record.displayName),
+      named(record),
       el("time", { datetime: endedAt, title: full(endedAt) }, moment(endedAt)),
     ),
     el("p", { class: "why" }, error?.message ?? "No reason was kept."),

@@ -1,7 +1,7 @@
 // The graph around a record: what is known of it, what is fetched when a node is opened, and the chosen record's details.
 import { Told, ask } from "./api.js";
 import { details, problem } from "./details.js";
-import { byId, fill, note, say, still } from "./dom.js";
+import { byId, el, fill, note, say, still } from "./dom.js";
 import { number, plural } from "./format.js";
 import { View } from "./graphview.js";
 import * as names from "./names.js";
@@ -87,8 +87,18 @@ export async function show(id, seek = true) {
   const node = put(record);
   node.root = true;
   chosen = node.id;
+  if (seek) history.replaceState(null, "", `#${node.id}`);
   await expand(node, record);
   if (seek) byId("around").scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
+}
+
+/** A record's name, which shows it here; a link, so that it wraps, and can be kept. */
+export function named(record) {
+  const choose = (event) => {
+    event.preventDefault();
+    void show(record.id);
+  };
+  return el("a", { class: "link", href: `#${record.id}`, onclick: choose }, record.displayName);
 }
 
 async function expand(node, record) {
@@ -101,7 +111,7 @@ async function expand(node, record) {
   for (const one of near) add(node, one);
   node.open = true;
   draw();
-  details(record, near, show);
+  details(record, near, named);
   const total = record.near.reduce((sum, one) => sum + one.n, 0);
   say(byId("graph-said"), `${record.displayName}: ${plural(total, "associated record", "associated records")}.`);
 }
@@ -116,7 +126,7 @@ async function choose(id) {
   const record = await read(id).catch(problem);
   if (!record || mine !== asked) return;
   const near = await neighbours(id, record.near).catch(problem);
-  if (near && mine === asked) details(record, near, show);
+  if (near && mine === asked) details(record, near, named);
 }
 
 /** Choose a node and bring its neighbours into the picture; or let them go again. */
@@ -174,6 +184,13 @@ async function prepare() {
   view.types(types.map(({ name }) => name));
 }
 
+/** The record that the page's address names. */
+const kept = () => location.hash.match(/^#(rec_\d+)$/)?.[1] ?? null;
+
+addEventListener("hashchange", () => {
+  if (kept() && kept() !== chosen) void show(kept());
+});
+
 /** Without permission there is nothing to search. */
 function allow(may) {
   byId("search").hidden = !may;
@@ -189,7 +206,8 @@ export function begin() {
   fill(byId("details"), note("No record chosen", "Find one above, or choose a name in the live events."));
   prepare()
     .then(() => search.begin(types, show))
-    .then((first) => {
+    .then((found) => {
+      const first = kept() ?? found;
       if (first) return show(first, false);
       fill(byId("details"), note("No records yet", "The first one is shown here, with those that it is associated with."));
     })

@@ -1,7 +1,7 @@
 // What happens, as it happens, newest first. Readers aloud hear a summary now and then, not every event.
 import { byId, el, fill, framed, say } from "./dom.js";
 import { clock, full, number, plural, value, words } from "./format.js";
-import { show as showRecord } from "./graph.js";
+import { named as link } from "./graph.js";
 import * as names from "./names.js";
 import { LISTED, on, store } from "./store.js";
 
@@ -13,6 +13,8 @@ const FILTERS = {
   segmentEvents: "Segments",
 };
 const list = el("ol", { class: "events" });
+// There are events without a record: a mail that belonged to none.
+const named = (record) => (record ? link(record) : "");
 let filter = "all";
 let paused = false;
 // What came since the last summary.
@@ -20,12 +22,6 @@ let behind = { all: 0, enrolled: 0, failed: 0 };
 let fresh = [];
 let waiting = 0;
 let timer = null;
-
-/** A record's name, which opens it in the graph. */
-function named(record) {
-  if (!record) return "";
-  return el("button", { type: "button", class: "link", onclick: () => showRecord(record.id) }, record.displayName);
-}
 
 function changeText(event) {
   const { kind, record } = event;
@@ -93,7 +89,10 @@ function tell(event) {
   if (event.stream === "enrollmentEvents") {
     const verb = ENROLLMENT[event.kind] ?? words(event.kind);
     const where = event.workflow ? el("b", {}, event.workflow.name) : "";
-    return { tone: TONES[event.kind] ?? "", parts: [named(event.record), ` ${verb} `, where] };
+    const { action, error } = event.details;
+    const which = action ? `, action ${action}` : "";
+    const why = error ? el("small", { class: "why" }, error.message) : "";
+    return { tone: TONES[event.kind] ?? "", parts: [named(event.record), ` ${verb} `, where, which, why] };
   }
   return { tone: TONES[event.kind] ?? "", parts: changeText(event) };
 }
