@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
-from storage.filters.compile import compile
+from storage.filters.compile import counted
 from storage.filters.times import settled
 from storage.filters.tree import Filter
 from storage.statements import Statement
@@ -33,10 +33,6 @@ async def count(reader: Queryable, filter_: Filter, object_type_id: int, *, now:
         given.append(value)
         return f"${len(given) + 1}::{cast}"
 
-    condition = compile(filter_, "r", add)
-    found: int = await reader.fetchval(
-        "SELECT count(*) FROM record AS r"
-        f" WHERE r.account_id = $1 AND r.object_type_id = $2::bigint AND r.archived_at IS NULL AND {condition}",
-        *settled(given, now),
-    )
+    counting = counted(filter_, "$2::bigint", "r", add)
+    found: int = await reader.fetchval(f"SELECT {counting}", *settled(given, now))
     return found

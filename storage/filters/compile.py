@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from storage.filters import beside, events
+from storage.filters import beside, events, far
 from storage.filters.indexes import all_selective, from_the_other_end, lookup
 from storage.filters.tree import (
     And,
@@ -36,7 +36,6 @@ from storage.filters.tree import (
     EventLeaf,
     Filter,
     HistoryLeaf,
-    Index,
     Not,
     OneOf,
     Or,
@@ -48,16 +47,19 @@ from storage.filters.tree import (
     UpdatedLeaf,
     WorkflowLeaf,
 )
-from storage.filters.values import Add, compared, of_record, passes
+from storage.filters.values import Add, of_record, passes
+
+# So many ids from a far end are held, for a statement that asks many records.
+FAR = 50_000
 
 
-def compile(filter_: Filter, record: str, add: Add) -> str:
-    """The condition that the record at alias `record` meets `filter_`.
+def compile(filter_: Filter, record: str, add: Add, *, indexes: bool = True) -> str:
+    """The condition that the record at alias `record` meets `filter_`. Without `indexes`: the record is at hand.
 
     The text depends on the tree's shape alone; parameters are added in the order of `shape.values`. A caller that
     keeps the text for other values must give each its own place.
     """
-    return _Writer(record, add).condition(filter_, record)
+    return _Writer(record, add).condition(filter_, record, indexes=indexes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,33 @@ def both_ways(filter_: Filter, record: str, add: Add, name: str) -> BothWays | N
         if isinstance(leaf, AssociatedLeaf) and leaf.where is not None and from_the_other_end(leaf):
             return BothWays(
                 _Writer(f"{record}_n", add).far(leaf.reach, leaf.where),
-                _Writer(record, add, leaf, f"SELECT {name}.id FROM {name}").condition(filter_, record),
+                _Writer(record, add, leaf, name).asked(filter_, record),
                 _Writer(record, add, leaf).condition(filter_, record),
             )
     return None
+
+
+def counted(filter_: Filter, object_type: str, record: str, add: Add) -> str:
+    """How many living records meet `filter_`, as an expression; `object_type` is the place of their type's id.
+
+    Begun at the far end of a part where that leads to few enough, else record by record.
+    """
+    near = f"{record}_near"
+    ways = both_ways(filter_, record, add, near)
+
+    def count(condition: str) -> str:
+        return (
+            f"(SELECT count(*) FROM record AS {record} WHERE {record}.account_id = $1"
+            f" AND {record}.object_type_id = {object_type} AND {record}.archived_at IS NULL AND {condition})"
+        )
+
+    if ways is None:
+        return count(compile(filter_, record, add))
+    return (
+        f"(WITH {near} AS MATERIALIZED ({ways.near} LIMIT {FAR + 1})"
+        f" SELECT CASE WHEN (SELECT count(*) FROM {near} AS {record}_c) <= {FAR}"
+        f" THEN {count(ways.given)} ELSE {count(ways.asked)} END)"
+    )
 
 
 class _Writer:
@@ -188,23 +213,8 @@ class _Writer:
 
     def _found(self, leaf: PropertyLeaf, record: str, alias: str) -> tuple[str, str, list[str]]:
         """The side table of a leaf, the condition on its rows, and what is to be asked of the record besides."""
-        mine = f"{alias}.account_id = $1 AND {alias}.property_id = {int(leaf.property.id)}"
-        wanted = lookup(leaf)
-        if wanted is not None:
-            table, column, kind = (
-                ("property_key", "value_hash", "bigint")
-                if leaf.index is Index.KEYS
-                else ("property_value", "text_value", "text")
-            )
-            several = isinstance(wanted, list)
-            place = self._add(wanted, f"{kind}[]" if several else kind)
-            equal = f"{alias}.{column} = {f'ANY({place})' if several else place}"
-            return f"{table} AS {alias}", f"{mine} AND {equal}", [self._document(leaf, record)]
-        column = f"{alias}.{'number_value' if leaf.property.type == 'NUMBER' else 'text_value'}"
-        # Position 0, the only one of a single value, makes the row unique, so that the planner may join instead:
-        # along the index, records of one value come in the order of their ids, and a page stops early.
-        test = compared(leaf.property, leaf.test, column, self._add)
-        return f"property_value AS {alias}", f"{mine} AND {alias}.position = 0 AND {test}", []
+        table, rows, alone = far.indexed(leaf, alias, self._add)
+        return table, rows, [] if alone else [self._document(leaf, record)]
 
     # --- associations ---------------------------------------------------------------------------------------
 
@@ -231,10 +241,16 @@ class _Writer:
             # The counters know; a hub is one row.
             return self._ever(leaf.reach, ident, "n > 0")
         if leaf is self._decided and self._near:
-            return f"{ident} IN ({self._near})"
-        if leaf.where is not None and leaf is not self._decided and from_the_other_end(leaf):
-            return f"{ident} IN ({self.far(leaf.reach, leaf.where)})"
-        return self._exists(leaf.reach, leaf.where, ident)
+            # Of an array the planner knows nothing: each of its records is looked for by its id.
+            return f"{ident} = ANY(ARRAY(SELECT {self._near}.id FROM {self._near}))"
+        if leaf.where is None or leaf is self._decided or not from_the_other_end(leaf):
+            return self._exists(leaf.reach, leaf.where, ident)
+        # Inside CASE it is no join that could be turned round but a table of hashes, made once, which the limit
+        # keeps small in the planner's eyes, too.
+        some = f"{self.far(leaf.reach, leaf.where)} LIMIT {FAR + 1}"
+        few = f"(SELECT count(*) FROM ({some}) AS {self._alias('n')}) <= {FAR}"
+        near = f"{ident} IN ({some})"
+        return f"CASE WHEN {few} THEN {near} ELSE {self._exists(leaf.reach, leaf.where, ident)} END"
 
     def _all(self, leaf: AssociatedLeaf, ident: str) -> str:
         if leaf.where is None:
@@ -284,41 +300,24 @@ class _Writer:
             f" AND {neighbour}.id = {edge}.to_id AND {neighbour}.archived_at IS NULL"
             f" WHERE {edge}.account_id = $1 AND {edge}.from_id = {ident}"
             f" AND {edge}.to_object_type_id = {int(reach.to_object_type_id)}"
-            f" AND {edge}.type_id {_among(reach.type_ids)}"
-            f"{self._unlabelled(reach.only, edge, reach.to_object_type_id, reach.type_ids)}{nested}"
+            f" AND {edge}.type_id {far.among(reach.type_ids)}"
+            f"{far.unlabelled(reach.only, edge, reach.to_object_type_id, reach.type_ids, self._alias)}{nested}"
         )
 
     def far(self, reach: Reach, where: Filter) -> str:
         """The ids of those that reach a record which meets `where`, begun with that record."""
-        edge, neighbour = self._alias("a"), self._alias("r")
-        return (
-            f"SELECT {edge}.to_id AS id FROM record AS {neighbour} JOIN association AS {edge}"
-            f" ON {edge}.account_id = $1 AND {edge}.from_id = {neighbour}.id"
-            f" AND {edge}.to_object_type_id = {int(reach.from_object_type_id)}"
-            f" AND {edge}.type_id {_among(reach.inverse_type_ids)}"
-            f" WHERE {neighbour}.account_id = $1"
-            f" AND {neighbour}.object_type_id = {int(reach.to_object_type_id)}"
-            f" AND {neighbour}.archived_at IS NULL"
-            f"{self._unlabelled(reach.only, edge, reach.from_object_type_id, reach.inverse_type_ids)}"
-            f" AND {self.condition(where, neighbour)}"
-        )
+        return far.ids(reach, where, self._alias, self._add, self.asked)
 
-    def _unlabelled(self, only: bool, edge: str, to_object_type_id: int, type_ids: tuple[int, ...]) -> str:
-        if not only:
-            return ""
-        beside = self._alias("a")
-        return (
-            f" AND NOT EXISTS (SELECT FROM association AS {beside} WHERE {beside}.account_id = $1"
-            f" AND {beside}.from_id = {edge}.from_id AND {beside}.to_object_type_id = {int(to_object_type_id)}"
-            f" AND {beside}.to_id = {edge}.to_id AND {beside}.type_id <> {int(type_ids[0])})"
-        )
+    def asked(self, filter_: Filter, record: str) -> str:
+        """The condition on a record that is at hand."""
+        return self.condition(filter_, record, indexes=False)
 
     def _ever(self, reach: Reach, ident: str, more: str = "") -> str:
         """Whether the record ever had such an association; with `n > 0`, whether it has one now."""
         alias = self._alias("c")
         return (
             f"EXISTS (SELECT FROM association_count AS {alias} WHERE {alias}.account_id = $1"
-            f" AND {alias}.record_id = {ident} AND {alias}.type_id {_among(reach.type_ids)}"
+            f" AND {alias}.record_id = {ident} AND {alias}.type_id {far.among(reach.type_ids)}"
             f"{f' AND {alias}.{more}' if more else ''})"
         )
 
@@ -330,9 +329,3 @@ def _leads(filter_: Filter) -> bool:
     # One value of one property; booleans are looked up as a list.
     one = isinstance(filter_.test, OneOf) and len(filter_.test.values) == 1
     return one and not isinstance(lookup(filter_), list)
-
-
-def _among(ids: tuple[int, ...]) -> str:
-    if len(ids) == 1:
-        return f"= {int(ids[0])}"
-    return f"IN ({', '.join(str(int(one)) for one in ids)})"

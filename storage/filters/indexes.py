@@ -83,6 +83,29 @@ def from_the_other_end(leaf: AssociatedLeaf) -> bool:
     return leaf.quantifier is Quantifier.ANY and leaf.where is not None and selective(leaf.where)
 
 
+def lead(filter_: Filter) -> tuple[Sequence[Sequence[PropertyLeaf]] | AssociatedLeaf, Filter]:
+    """Where to begin to look for those who meet a selective filter, and what is still to be asked of whom is found.
+
+    Ranges of indexes, any of which will do, each as leaves of which any one will do; else an associated leaf.
+    """
+    match filter_:
+        case And(parts):
+            own = [part for part in parts if isinstance(part, PropertyLeaf) and selective(part)]
+            if own:
+                return [(part,) for part in own], filter_
+            first = next(n for n, part in enumerate(parts) if selective(part))
+            begin, rest = lead(parts[first])
+            return begin, And((*parts[:first], rest, *parts[first + 1 :]))
+        case Or(parts):
+            return [[part for part in parts if isinstance(part, PropertyLeaf)]], filter_
+        case PropertyLeaf():
+            return [(filter_,)], filter_
+        case AssociatedLeaf():
+            return filter_, And(())
+        case _:
+            raise TypeError(filter_)
+
+
 def all_selective(parts: Sequence[Filter]) -> bool:
     """Whether parts, of which any one will do, are found together: each by an index of its own."""
     return bool(parts) and all(isinstance(part, PropertyLeaf) and selective(part) for part in parts)

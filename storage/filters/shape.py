@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import chain
 from typing import Any, assert_never, cast
 
 from storage.filters import events
-from storage.filters.indexes import all_selective, from_the_other_end, lookup
+from storage.filters.indexes import all_selective, from_the_other_end, lead, lookup
 from storage.filters.times import Edge, Form, Start, Timed, offsets
 from storage.filters.tree import (
     And,
@@ -121,17 +122,35 @@ def _values(filter_: Filter, indexes: bool) -> Iterator[Any]:
             yield from _values(part, False)
         case PropertyLeaf():
             yield from _leaf_values(filter_, indexes)
-        case AssociatedLeaf(where=where):
-            if where is not None:
-                yield from _values(where, from_the_other_end(filter_))
-            if filter_.quantifier is Quantifier.COUNT:
-                yield filter_.count
+        case AssociatedLeaf():
+            yield from _associated_values(filter_)
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
             yield from _beside_values(filter_)
         case EventLeaf():
             yield from events.values(filter_, lambda where: _values(where, False))
         case _:
             assert_never(filter_)
+
+
+def _associated_values(leaf: AssociatedLeaf) -> Iterator[Any]:
+    if leaf.where is not None:
+        if from_the_other_end(leaf):
+            yield from _far_values(leaf.where)
+        yield from _values(leaf.where, False)
+    if leaf.quantifier is Quantifier.COUNT:
+        yield leaf.count
+
+
+def _far_values(where: Filter) -> Iterator[Any]:
+    begin, rest = lead(where)
+    if isinstance(begin, AssociatedLeaf):
+        assert begin.where is not None
+        yield from _far_values(begin.where)
+    else:
+        for leaf in chain.from_iterable(begin):
+            wanted = lookup(leaf)
+            yield from parameters(leaf.property, leaf.test) if wanted is None else (wanted,)
+    yield from _values(rest, False)
 
 
 def _beside_values(leaf: Beside) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from storage.filters.compile import both_ways
 from storage.filters.compile import compile as condition
+from storage.filters.compile import counted as counting
 from storage.selection import ordered, past
 from storage.selection.orders import at_or_before, beyond, order_by
 from storage.selection.sql import Params
@@ -103,6 +104,8 @@ def total(source: Source, params: Params, record: str, *, of: str = "") -> str:
     """The number of all rows of a source; a counter's, where one counts exactly them."""
     if isinstance(source, Associated) and source.where is None and (type_id := _counted(source)) is not None:
         return f"coalesce({counter(params, of, type_id)}, 0)"
+    if isinstance(source, Records) and source.where is not None:
+        return counting(source.where, params.big(source.object_type_id), record, params.add)
     return f"(SELECT count(*) {_body(source, params, record, of, [])})"
 
 
