@@ -26,7 +26,7 @@ function group({ to, n, edges }, named) {
   return el(
     "section",
     {},
-    el("h4", {}, el("i", { class: "dot", "data-type": to, "aria-hidden": "true" }), names.plural(to), " ", el("span", { class: "quiet" }, number(n))),
+    el("h4", {}, el("i", { class: `dot ${names.colour(to)}`, "aria-hidden": "true" }), names.plural(to), " ", el("span", { class: "quiet" }, number(n))),
     el(
       "ul",
       {},

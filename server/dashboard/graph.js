@@ -181,7 +181,6 @@ async function prepare() {
   );
   types = told.objectTypes;
   names.keep(types);
-  view.types(types.map(({ name }) => name));
 }
 
 /** The record that the page's address names. */

@@ -4,7 +4,6 @@ import * as names from "./names.js";
 
 const d3 = window.d3;
 const HEIGHT = 540;
-const COLOURS = 8;
 const SPAN = 38;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -24,7 +23,6 @@ export class View {
   #nodes = [];
   #links = [];
   #chosen = null;
-  #colours = new Map();
   #width = 600;
   #fitted = true;
 
@@ -50,8 +48,8 @@ export class View {
     this.svg.on("keydown", (event) => this.#key(event));
     this.forces = d3
       .forceSimulation()
-      .force("link", d3.forceLink().distance((link) => (link.target.rest ? 110 : 165)).strength(0.5))
-      .force("charge", d3.forceManyBody().strength(-900).distanceMax(700))
+      .force("link", d3.forceLink().distance((link) => (link.target.rest ? 120 : 190)).strength(0.25))
+      .force("charge", d3.forceManyBody().strength(-1300).distanceMax(700))
       .force("collide", d3.forceCollide((node) => radius(node) + SPAN))
       .force("x", d3.forceX())
       .force("y", d3.forceY())
@@ -67,15 +65,10 @@ export class View {
       this.svg.attr("viewBox", [-this.#width / 2, -HEIGHT / 2, this.#width, HEIGHT]);
       // As wide and as high as the place is.
       const narrow = this.#width < HEIGHT;
-      this.forces.force("x").strength(narrow ? 0.2 : 0.03);
-      this.forces.force("y").strength(narrow ? 0.04 : 0.13);
+      this.forces.force("x").strength(narrow ? 0.2 : 0.012);
+      this.forces.force("y").strength(narrow ? 0.04 : 0.24);
       if (this.#fitted) this.fit();
     }).observe(place);
-  }
-
-  /** Each object type keeps its colour. */
-  types(names) {
-    this.#colours = new Map(names.map((name, n) => [name, n % COLOURS]));
   }
 
   show(nodes, links, chosen) {
@@ -112,7 +105,7 @@ export class View {
     this.nodes = nodes.join((enter) => this.#enter(enter));
     const focus = this.#nodes.some(({ id }) => id === this.#chosen) ? this.#chosen : this.#nodes[0]?.id;
     this.nodes
-      .attr("class", (node) => `node c${this.#colours.get(node.type) ?? 0}${node.rest ? " rest" : ""}${node.root ? " root" : ""}`)
+      .attr("class", (node) => `node ${names.colour(node.type)}${node.rest ? " rest" : ""}${node.root ? " root" : ""}`)
       .classed("chosen", (node) => node.id === this.#chosen)
       .attr("tabindex", (node) => (node.id === focus ? 0 : -1))
       .attr("aria-label", (node) => this.#words(node))
