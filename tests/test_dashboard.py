@@ -206,6 +206,7 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     assert seen["home"].startswith("Watched Works")
     assert "Person1 Watched: 1 associated record" in seen["said"]
     assert seen["grown"] >= 1
+    assert seen["unplaced"] == 0
 
     # System light, system dark, chosen light, chosen dark.
     light, dark, chosen_light, chosen_dark = seen["grounds"]

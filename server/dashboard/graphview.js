@@ -72,7 +72,8 @@ export class View {
   }
 
   show(nodes, links, chosen) {
-    const grown = nodes.length !== this.#nodes.length || nodes.some((node, n) => node !== this.#nodes[n]);
+    const differ = (one, other) => one.length !== other.length || one.some((part, n) => part !== other[n]);
+    const grown = differ(nodes, this.#nodes) || differ(links, this.#links);
     this.#nodes = nodes;
     this.#links = links;
     this.#chosen = chosen;

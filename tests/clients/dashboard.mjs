@@ -185,6 +185,14 @@ await page.waitForFunction(() => document.querySelectorAll(".graph .node").lengt
 await page.waitForTimeout(1_200); // it comes to rest
 const closed = page.locator('.graph .node[aria-expanded="false"]').first();
 seen.clicked = await closed.getAttribute("aria-label");
+await page.locator('.graph .node[aria-label*="Decision maker"]').first().focus();
+await page.keyboard.press("Enter"); // a colleague's edge joins two that are there already
+await page.waitForFunction(() => document.querySelectorAll('.graph .node[aria-expanded="true"]').length === 2);
+await page.waitForTimeout(600);
+seen.unplaced = await page.locator(".edges line:not([x1]), .texts text:not([x])").count();
+await page.keyboard.press("Enter");
+await page.waitForFunction(() => document.querySelectorAll('.graph .node[aria-expanded="true"]').length === 1);
+await page.waitForTimeout(1_200);
 const before = await nodes.count();
 await closed.locator("circle").click({ force: true });
 await page.waitForFunction(() => document.querySelectorAll('.graph .node[aria-expanded="true"]').length === 2);
