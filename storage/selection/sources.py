@@ -28,16 +28,17 @@ def limited(
     `columns` are the record's, and `associated_at`, `association_source`, `association_to` of the association.
     """
     page = listing.page
-    if ordered.follows_index(listing.source, page):
-        return ordered.rows(listing, params, record, columns, more=more)
+    indexed = ordered.follows_index(listing.source, page)
     conditions = [
         beyond(page.order, position, record, params, ident=_ident(listing.source, record), before=before)
         for position, before in ((page.after, False), (page.before, True))
         if position is not None
     ]
-    either = _either_way(listing, params, record, columns, conditions, page.size + more)
+    either = _either_way(listing, params, record, columns, conditions, more, indexed)
     if either is not None:
         return either
+    if indexed:
+        return ordered.rows(listing, params, record, columns, more=more)
     body = _body(listing.source, params, record, of, conditions, fenced=not page.order.terms)
     wanted = ", ".join(_column(listing.source, params, name, record, of) for name in dict.fromkeys(columns))
     return (
@@ -48,7 +49,13 @@ def limited(
 
 
 def _either_way(
-    listing: Listing, params: Params, record: str, columns: Iterable[str], conditions: list[str], size: int
+    listing: Listing,
+    params: Params,
+    record: str,
+    columns: Iterable[str],
+    conditions: list[str],
+    more: int,
+    indexed: bool,
 ) -> str | None:
     """The rows of a page of records, begun at the far end of a filter where that leads to few, else record by record.
 
@@ -62,14 +69,21 @@ def _either_way(
     if ways is None:
         return None
     ordering = [term.name if term.column else "properties" for term in page.order.terms]
-    wanted = ", ".join(f"{record}.{name}" for name in dict.fromkeys([*columns, "id", *ordering]))
-    order = order_by(page.order, record, backward=page.backward)
+    names = list(dict.fromkeys([*columns, "id", *ordering]))
+    wanted = ", ".join(f"{record}.{name}" for name in names)
+    order, size = order_by(page.order, record, backward=page.backward), page.size + more
     counted = f"(SELECT count(*) FROM {near} AS {record}_c)"
+
+    def rows(way: str) -> str:
+        body = _body(Records(source.object_type_id), params, record, "", [*conditions, way])
+        return f"SELECT {wanted} {body} ORDER BY {order} LIMIT {size}"
+
+    asked = ordered.rows(listing, params, record, columns, more=more) if indexed else rows(ways.asked)
     # Only one of them is carried out: whether depends on no row.
+    chosen = ", ".join(f"{record}_w.{name}" for name in names)
     parts = " UNION ALL ".join(
-        f"(SELECT {wanted} {_body(Records(source.object_type_id), params, record, '', [*conditions, way, which])} "
-        f"ORDER BY {order} LIMIT {size})"
-        for way, which in ((ways.given, f"{counted} <= {FEW}"), (ways.asked, f"{counted} > {FEW}"))
+        f"(SELECT {chosen} FROM ({way}) AS {record}_w WHERE {which})"
+        for way, which in ((rows(ways.given), f"{counted} <= {FEW}"), (asked, f"{counted} > {FEW}"))
     )
     return (
         f"WITH {near} AS MATERIALIZED ({ways.near} LIMIT {FEW + 1}) SELECT {record}_u.* FROM ({parts}) AS {record}_u "
