@@ -32,10 +32,14 @@ POLL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in order, perhaps none. `position`: everything up to this number was looked at."""
+    """Events in order, perhaps none. `position`: everything up to this number was looked at.
+
+    `version`: that of the definitions when the last of them were read; None where that is not known.
+    """
 
     events: Sequence[LoggedEvent]
     position: int
+    version: int | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +48,7 @@ class _Follower:
 
     interest: Interest
     position: int
+    version: int | None = None
     waiting: deque[LoggedEvent] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     # What the waiting ones hold, roughly; not counted while the follower keeps up.
@@ -53,7 +58,9 @@ class _Follower:
     # What is wrong with the interest: its filter's words are no longer defined.
     problem: Problem | Refused | None = None
 
-    def take(self, wanted: Sequence[LoggedEvent] | Problem | Refused, position: int) -> bool:
+    def take(
+        self, wanted: Sequence[LoggedEvent] | Problem | Refused, position: int, version: int | None
+    ) -> bool:
         """Hand over what was read up to `position`; False where there is no room for it."""
         if isinstance(wanted, Problem | Refused):
             self.problem, self.left = wanted, True
@@ -65,13 +72,13 @@ class _Follower:
                 self.left = True
             else:
                 self.waiting.extend(new)
-                self.position = max(self.position, position)
+                self.position, self.version = max(self.position, position), version
         self.news.set()
         return not self.left
 
     def hand_out(self) -> Batch:
         """Everything that waits."""
-        batch = Batch(list(self.waiting), self.position)
+        batch = Batch(list(self.waiting), self.position, self.version)
         self.waiting.clear()
         self.size = 0
         return batch
@@ -137,18 +144,18 @@ class _Feed:
             # Before the read: a wake-up during it means another one.
             self._news.clear()
             async with self.db.read(self.account_id) as reader:
-                events = await _next(reader, self.position, PAGE)
+                events, version = await _next(reader, self.position, PAGE)
             if events:
-                await self._hand_over(events)
+                await self._hand_over(events, version)
             if len(events) < PAGE:
                 # Not `wait_for`, which may swallow a cancellation that meets the news.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL):
                         await self._news.wait()
 
-    async def _hand_over(self, events: Sequence[LoggedEvent]) -> None:
+    async def _hand_over(self, events: Sequence[LoggedEvent], version: int | None) -> None:
         asked = {follower.interest for follower in self._followers}
-        chosen = await choose(self.db, self.account_id, asked, events, events[-1].at) if asked else {}
+        chosen = await choose(self.db, self.account_id, asked, events, events[-1].at, version)
         # From here on nobody can come in between: who joined while the filters were asked reads this by itself.
         self.position = events[-1].seq
         for follower in list(self._followers):
@@ -157,7 +164,7 @@ class _Feed:
                 # Came in meanwhile, at the position of before.
                 follower.left = True
                 follower.news.set()
-            elif follower.take(wanted, self.position):
+            elif follower.take(wanted, self.position, version):
                 continue
             self._followers.discard(follower)
 
@@ -233,14 +240,14 @@ async def _read_alone(
 ) -> Batch:
     """What comes next behind `after`, no further than to `until`, up to which the log is known to have been written."""
     async with db.read(account_id) as reader:
-        events = await _next(reader, after, min(PAGE, until - after))
+        events, version = await _next(reader, after, min(PAGE, until - after))
         if not events:
             raise CursorExpired(oldest=await changes.oldest(reader))
     at = events[-1].at if now is None else max(now, events[-1].at)
-    wanted = (await choose(db, account_id, [interest], events, at))[interest]
+    wanted = (await choose(db, account_id, [interest], events, at, version))[interest]
     if isinstance(wanted, Problem | Refused):
         raise wanted
-    return Batch(wanted, events[-1].seq)
+    return Batch(wanted, events[-1].seq, version)
 
 
 async def _served(follower: _Follower) -> AsyncIterator[Batch]:
@@ -265,17 +272,20 @@ async def beginning(db: Database, account_id: int, after: int | None) -> int:
             return newest
         if after > newest:
             raise InvalidCursor(cursor=encode(account_id, after))
-        if after < newest and not await _next(reader, after, 1):
+        if after < newest and not (await _next(reader, after, 1))[0]:
             raise CursorExpired(oldest=await changes.oldest(reader))
     return after
 
 
-async def _next(reader: Queryable, after: int, limit: int) -> list[LoggedEvent]:
-    """The events that follow `after` without a gap. Raises `CursorExpired` where the next one is gone."""
-    events = await changes.read(reader, after, limit)
+async def _next(reader: Queryable, after: int, limit: int) -> tuple[list[LoggedEvent], int | None]:
+    """The events that follow `after` without a gap, and the version of the definitions by then.
+
+    Raises `CursorExpired` where the next one is gone.
+    """
+    events, version = await changes.page(reader, after, limit)
     for n, event in enumerate(events):
         if event.seq != after + 1 + n:
             if n == 0:
                 raise CursorExpired(oldest=await changes.oldest(reader))
-            return events[:n]
-    return events
+            return events[:n], version
+    return events, version

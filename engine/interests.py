@@ -80,17 +80,22 @@ def _turned(event: LoggedEvent) -> LoggedEvent:
 
 
 async def choose(
-    db: Database, account_id: int, interests: Iterable[Interest], events: Sequence[LoggedEvent], now: datetime
+    db: Database,
+    account_id: int,
+    interests: Iterable[Interest],
+    events: Sequence[LoggedEvent],
+    now: datetime,
+    version: int | None = None,
 ) -> dict[Interest, list[LoggedEvent] | Problem | Refused]:
     """What of `events` each interest is to hear, in order; or what is wrong with its filter by now.
 
-    All filters together are asked once, of the records as they are now.
+    All filters together are asked once, of the records as they are now. `version`: of the definitions, if known.
     """
     views = {one: [list(one.views(event)) for event in events] for one in dict.fromkeys(interests)}
     met: dict[Interest, dict[int, bool] | Problem | Refused | None] = dict.fromkeys(views)
     filtered = [one for one in views if one.where is not None and any(views[one])]
     if filtered:
-        catalogue = await db.catalogue(account_id)
+        catalogue = await db.catalogue(account_id, version)
         asked: dict[Interest, Asked] = {}
         for one in filtered:
             try:

@@ -15,10 +15,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[T]):
-    """Events with their numbers in the log, perhaps none. `position`: everything up to this number was looked at."""
+    """Events with their numbers in the log, perhaps none. `position`: everything up to this number was looked at.
+
+    `version`: that of the definitions when the last of them were read; None where that is not known.
+    """
 
     events: Sequence[tuple[int, T]]
     position: int
+    version: int | None = None
 
 
 class EventStream(Generic[T]):
@@ -73,7 +77,7 @@ class EventStream(Generic[T]):
         async with contextlib.aclosing(source) as batches:
             async for batch in batches:
                 events = [(event.seq, self._tell(event, self.cursor(event.seq))) for event in batch.events]
-                yield Batch(events, batch.position)
+                yield Batch(events, batch.position, batch.version)
 
 
 class StateStream(Generic[T]):

@@ -146,13 +146,13 @@ class Operations:
         cost = operation.weigher.cost(variables)
         return orjson.Fragment(b'{"cost":{"requested":%d,"limit":%d}}' % (cost, self.limits.cost))
 
-    async def context(self, principal: Principal) -> Context:
-        """The context of an operation that begins now."""
+    async def context(self, principal: Principal, version: int | None = None) -> Context:
+        """The context of an operation that begins now. `version`: of the definitions, where that has just been read."""
         return Context(
             self.db,
             principal,
             self.clock(),
-            await self.db.catalogue(principal.account_id),
+            await self.db.catalogue(principal.account_id, version),
             forget_key=self.forget_key,
             clock=self.clock,
             batch_limit=self.limits.batch,
@@ -249,7 +249,7 @@ class Operations:
             raise Invalid(errors.outside(problem)) from None
         except Exception as error:
             raise Invalid([_entry_of(error)]) from error
-        teller = Teller(executor, lambda: self.context(principal), extensions, self.limits.seconds)
+        teller = Teller(executor, lambda version: self.context(principal, version), extensions, self.limits.seconds)
         return Listening(self._groups, _alike(operation, variables, principal), source, teller)
 
 

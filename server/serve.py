@@ -11,6 +11,7 @@ import uvicorn
 
 from server.app import create_app
 from server.database import opened
+from server.frames import WebSockets
 from server.persisted import Documents
 from server.processes import children, told_to_end, unless_told
 from server.settings import Settings
@@ -89,7 +90,7 @@ def configuration(
             origins=settings.cors_origins.split(",") if settings.cors_origins else (),
         ),
         http="httptools",
-        ws="websockets-sansio",
+        ws=WebSockets,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -6,6 +6,8 @@ another site can open a socket but has nothing to say on it.
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,8 +20,9 @@ from engine.problems import Problem, Refused
 from schema.errors import masked
 from server.asking import Unanswerable, from_values
 from server.auth import Authenticator, bearer, key_of
+from server.frames import FRAMES, text_frame
 from server.http import encode
-from server.live import AccessChanged, GoingAway, Listening, SlowConsumer, cut
+from server.live import AccessChanged, GoingAway, Listening, Piece, SlowConsumer, cut
 from server.operations import Answer, Invalid, Operations
 
 log = structlog.get_logger("relata.sockets")
@@ -36,6 +39,8 @@ INIT_TIMEOUT, DUPLICATE_ID, DUPLICATE_INIT = 4408, 4409, 4429
 GOING_AWAY, TRY_AGAIN_LATER = 1001, 1013
 # A message that the other side does not take for so long ends the socket.
 STALLED_SECONDS = 30.0
+# More than this is sent message by message, as the other side takes it.
+AT_ONCE_BYTES = 64_000
 # How long ending may take: whoever does not read is not waited for.
 LAST_SECONDS = 2.0
 
@@ -109,6 +114,8 @@ class Connection:
         self._initialised = asyncio.Event()
         # When the message began that is being sent, in seconds of the loop's clock.
         self._since: float | None = None
+        # Writes finished frames, where the server has a way to; see server.frames.
+        self._frames: Callable[[bytes], bool] | None = socket.scope.get("extensions", {}).get(FRAMES)
         self._listening: dict[str, Listening] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -199,6 +206,12 @@ class Connection:
         await self._socket.send_text(text)
         self._since = None
 
+    def _write(self, opening: bytes, pieces: Sequence[Piece]) -> bool:
+        """Send pieces at once, if the other side can take them now."""
+        if self._frames is None or sum(len(piece.body) for piece in pieces) > AT_ONCE_BYTES:
+            return False
+        return self._frames(b"".join(text_frame(opening, piece.body, b"}") for piece in pieces))
+
     async def _initialise(self, payload: Any) -> None:
         if self._initialised.is_set():
             raise Closed(DUPLICATE_INIT, "Too many initialisation requests")
@@ -263,7 +276,10 @@ class Connection:
             return {"type": "complete", "id": ident}
         listening = await self._sockets.operations.listen(operation, asked.variables, principal)
         self._listening[ident] = listening
-        before = encode({"type": "next", "id": ident})[:-1].decode() + ',"payload":'
+        opening = encode({"type": "next", "id": ident})[:-1] + b',"payload":'
+        # What does not wait goes out as the group is told it, with no task in between.
+        listening.write = partial(self._write, opening)
+        before = opening.decode()
         async with contextlib.aclosing(listening.batches()) as batches:
             async for pieces in batches:
                 for piece in pieces:

@@ -41,6 +41,7 @@ __all__ = [
     "claim",
     "last",
     "oldest",
+    "page",
     "read",
     "told",
     "with_append",
@@ -123,12 +124,14 @@ WAITING = Statement(
     spanning="finds the accounts that have work; each is then worked off in transactions of its own",
 )
 
-# Rows until there are enough events, or some 16 MB. The inner limit holds the reading to what can be needed.
+# Rows until there are enough events, or some 16 MB. The inner limit holds the reading to what can be needed. Whoever
+# reads on is going to need the definitions: their version is asked for once, along with the first row.
 READ = Statement(
     "changes.read",
     """
     SELECT f.seq, f.at, f.kind, f.object_type_id, f.record_ids, f.to_ids, f.subject_id, f.payload, f.source,
-           f.source_id, f.user_id
+           f.source_id, f.user_id,
+           (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS definitions
       FROM (SELECT e.*, sum(least(cardinality(e.record_ids), e.seq - $2)) OVER (ORDER BY e.seq)
                         - least(cardinality(e.record_ids), e.seq - $2) AS before,
                    sum(pg_column_size(e.payload)) OVER (ORDER BY e.seq) - pg_column_size(e.payload) AS bytes
@@ -223,8 +226,15 @@ async def claim(tx: "Transaction", limit: int) -> list[QueuedChange]:
 
 async def read(reader: "Queryable", after: int, limit: int) -> list[LoggedEvent]:
     """Up to `limit` events behind number `after`, in order."""
+    events, _ = await page(reader, after, limit)
+    return events
+
+
+async def page(reader: "Queryable", after: int, limit: int) -> tuple[list[LoggedEvent], int | None]:
+    """The same, and the version of the account's definitions at that moment; None where there are no events."""
     rows = await reader.fetch(READ, after, limit)
-    return [event for row in rows for event in change_rows.events(row) if event.seq > after][:limit]
+    events = [event for row in rows for event in change_rows.events(row) if event.seq > after][:limit]
+    return events, rows[0]["definitions"] if rows else None
 
 
 async def last(reader: "Queryable") -> int:

@@ -141,9 +141,14 @@ class Database:
         """The account's definitions as this process last saw them, if it did: asks nobody."""
         return self._catalogues.get(account_id)
 
-    async def catalogue(self, account_id: int) -> Catalogue:
-        """The account's definitions. Raises `AccountMissing`."""
+    async def catalogue(self, account_id: int, version: int | None = None) -> Catalogue:
+        """The account's definitions. Raises `AccountMissing`.
+
+        `version`: the one that was read a moment ago, together with what is looked at now; no need to ask for it.
+        """
         remembered = self._catalogues.get(account_id)
+        if version is not None and remembered is not None and remembered.version == version:
+            return remembered
         async with self.read(account_id) as reader:
             version = await reader.fetchval(catalogues.VERSION)
             if version is None:

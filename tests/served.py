@@ -13,6 +13,8 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.typing import Subprotocol
 
+from server.frames import WebSockets
+
 PROTOCOL = Subprotocol("graphql-transport-ws")
 
 
@@ -22,7 +24,12 @@ async def served(app: Starlette) -> AsyncIterator[Path]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "s"
         config = uvicorn.Config(
-            app, uds=str(path), ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=2
+            app,
+            uds=str(path),
+            ws=WebSockets,
+            ws_per_message_deflate=False,
+            log_config=None,
+            timeout_graceful_shutdown=2,
         )
         server = Server(config)
         task = asyncio.create_task(server.serve())

@@ -7,7 +7,7 @@ A member that does not take what it is handed leaves the group; what waits for o
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +25,15 @@ PAUSE = 0.5
 
 @dataclass(eq=False, slots=True)
 class Member:
-    """One subscription in its group. `position`: everything up to here was handed over."""
+    """One subscription in its group. `position`: everything up to here was handed over.
 
+    `at_once` sends what is handed over in the group's own pass, where the client can take it; False: it has to wait.
+    It is asked only while the member is `idle`: it has sent everything, and does nothing but wait.
+    """
+
+    at_once: Callable[[Sequence[Piece], int], bool]
     position: int = 0
+    idle: bool = False
     waiting: deque[Piece] = field(default_factory=deque)
     size: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -36,6 +42,9 @@ class Member:
 
     def take(self, pieces: Sequence[Piece], position: int) -> None:
         """Be handed what the group was told up to `position`."""
+        if self.idle and not self.waiting and self.at_once(pieces, position):
+            self.position = position
+            return
         size = sum(len(piece.body) for piece in pieces)
         if self.waiting and (len(self.waiting) + len(pieces) > HELD or self.size + size > HELD_BYTES):
             # What waits is of no use without what follows; the log has both.
@@ -50,6 +59,8 @@ class Member:
 
     def replace(self, piece: Piece) -> None:
         """Be handed a state, instead of any that still waits."""
+        if self.idle and not self.waiting and self.at_once([piece], 0):
+            return
         self.waiting.clear()
         self.waiting.append(piece)
         self.news.set()
@@ -121,13 +132,15 @@ class Group:
             async for batch in batches:
                 for at in range(0, len(batch.events), CHUNK):
                     chunk = batch.events[at : at + CHUNK]
-                    bodies = await self._teller.tell([event for _, event in chunk])
-                    self._tell([Piece(body, seq) for body, (seq, _) in zip(bodies, chunk, strict=True)])
-                self._tell([], batch.position)
+                    bodies = await self._teller.tell([event for _, event in chunk], batch.version)
+                    pieces = [Piece(body, seq) for body, (seq, _) in zip(bodies, chunk, strict=True)]
+                    self._tell(pieces, pieces[-1].seq)
+                if batch.position > self.position:
+                    self._tell([], batch.position)
 
-    def _tell(self, pieces: Sequence[Piece], position: int = 0) -> None:
+    def _tell(self, pieces: Sequence[Piece], position: int) -> None:
         # Nobody comes in between: nothing is awaited here.
-        self.position = position or pieces[-1].seq
+        self.position = position
         for member in list(self._members):
             member.take(pieces, self.position)
             if member.left:

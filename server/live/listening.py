@@ -1,7 +1,7 @@
 """One subscription's way: alone through the log up to where its group is, then with the group."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from typing import Any
 
 from resolvers.streams import EventStream, StateStream
@@ -12,7 +12,11 @@ from server.live.telling import CHUNK, Teller
 
 
 class Listening:
-    """A subscription that was found to be in order. `batches` tells it; `cursor` is where to go on behind."""
+    """A subscription that was found to be in order. `batches` tells it; `cursor` is where to go on behind.
+
+    Whoever can send without waiting sets `write`. What comes while nothing is waiting to be sent is passed to that,
+    and not to `batches`, unless it answers False: then it has sent nothing.
+    """
 
     def __init__(
         self, groups: Groups, key: Hashable, stream: EventStream[Any] | StateStream[Any], teller: Teller
@@ -22,6 +26,7 @@ class Listening:
         self._stream = stream
         self._teller = teller
         self._position: int | None = None
+        self.write: Callable[[Sequence[Piece]], bool] | None = None
 
     @property
     def cursor(self) -> str | None:
@@ -40,7 +45,7 @@ class Listening:
             # Before the group: what happens while that begins is not lost.
             self._position = await stream.beginning()
         async with self._groups.member(self._key, stream, self._teller) as group:
-            member = Member()
+            member = Member(self._at_once)
             try:
                 async with contextlib.aclosing(self._told(stream, group, member)) as told:
                     async for pieces in told:
@@ -67,8 +72,7 @@ class Listening:
 
     def sent(self, piece: Piece) -> None:
         """Note that the piece is on its way to the client, before the rest of its batch is."""
-        if self._position is not None:
-            self._position = max(self._position, piece.seq)
+        self._reached(piece.seq)
 
     async def _alone(self, stream: EventStream[Any], until: int) -> AsyncGenerator[list[Piece], None]:
         assert self._position is not None  # it has begun
@@ -76,7 +80,7 @@ class Listening:
             async for batch in batches:
                 for at in range(0, len(batch.events), CHUNK):
                     chunk = batch.events[at : at + CHUNK]
-                    bodies = await self._teller.tell([event for _, event in chunk])
+                    bodies = await self._teller.tell([event for _, event in chunk], batch.version)
                     yield [Piece(body, seq) for body, (seq, _) in zip(bodies, chunk, strict=True)]
                 self._position = batch.position
 
@@ -85,20 +89,35 @@ class Listening:
             if member.waiting:
                 position = member.position
                 # Who began ahead of the group is not told again what lies behind it.
-                pieces = [
-                    piece
-                    for piece in member.hand_out()
-                    if self._position is None or piece.seq > self._position
-                ]
+                pieces = self._fresh(member.hand_out())
                 if pieces:
                     yield pieces
-                self._position = None if self._position is None else max(self._position, position)
+                self._reached(position)
             elif member.left:
                 raise SlowConsumer
             elif group.error is not None:
                 raise group.error
             else:
-                if self._position is not None:
-                    self._position = max(self._position, member.position)
+                self._reached(member.position)
                 member.news.clear()
-                await member.news.wait()
+                member.idle = True
+                try:
+                    await member.news.wait()
+                finally:
+                    member.idle = False
+
+    def _at_once(self, pieces: Sequence[Piece], position: int) -> bool:
+        if self.write is None:
+            return False
+        fresh = self._fresh(pieces)
+        if fresh and not self.write(fresh):
+            return False
+        self._reached(position)
+        return True
+
+    def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
+        return [piece for piece in pieces if self._position is None or piece.seq > self._position]
+
+    def _reached(self, position: int) -> None:
+        if self._position is not None:
+            self._position = max(self._position, position)

@@ -21,12 +21,15 @@ TRIES = 3
 
 
 class Teller:
-    """Makes answers of events. `seconds`: how long one lot of them may take."""
+    """Makes answers of events. `seconds`: how long one lot of them may take.
+
+    `context` makes the context of a lot; it is handed the version of the definitions where that is known.
+    """
 
     def __init__(
         self,
         executor: Executor[Any],
-        context: Callable[[], Awaitable[Context]],
+        context: Callable[[int | None], Awaitable[Context]],
         extensions: orjson.Fragment,
         seconds: float,
     ) -> None:
@@ -35,13 +38,16 @@ class Teller:
         self._extensions = extensions
         self._seconds = seconds
 
-    async def tell(self, events: Sequence[Any]) -> list[bytes]:
-        """The answer to each event, in order. An answer never tells that the database was away: that is waited for."""
+    async def tell(self, events: Sequence[Any], version: int | None = None) -> list[bytes]:
+        """The answer to each event, in order. An answer never tells that the database was away: that is waited for.
+
+        `version`: that of the definitions, read a moment ago.
+        """
         tries = 0
         while True:
             try:
                 async with asyncio.timeout(self._seconds):
-                    results = await self._execute(events)
+                    results = await self._execute(events, version)
                 failures = [_failure(result) for result in results]
             except Exception as error:
                 failures = [fault(error)]
@@ -50,6 +56,8 @@ class Teller:
                 if tries >= TRIES and failures != [Fault.DISCONNECTED]:
                     raise
                 results = []
+            # Of a moment that has passed.
+            version = None
             if Fault.DISCONNECTED in failures:
                 await asyncio.sleep(PAUSE)
             elif any(failures) and tries < TRIES:
@@ -58,9 +66,9 @@ class Teller:
             else:
                 return [self._body(result) for result in results]
 
-    async def _execute(self, events: Sequence[Any]) -> list[ExecutionResult]:
+    async def _execute(self, events: Sequence[Any], version: int | None) -> list[ExecutionResult]:
         # Fresh definitions, nothing cached from the last lot.
-        self._executor.context_value = await self._context()
+        self._executor.context_value = await self._context(version)
         made: list[Any] = [
             self._executor.build_per_event_executor(event).execute_operation(False) for event in events
         ]
