@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
@@ -59,6 +60,47 @@ async def listen(socket: ClientConnection, query: str = WATCH, **variables: Any)
             assert "errors" not in message["payload"], message
             (value,) = message["payload"]["data"].values()
             yield value
+
+
+async def stream(place: str, key: str, query: str = WATCH, **variables: Any) -> AsyncGenerator[Any, None]:
+    """The same, over server-sent events."""
+    local = not place.startswith("http")
+    asked = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
+    async with (
+        httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=place if local else None), timeout=30
+        ) as client,
+        client.stream(
+            "POST",
+            "http://relata.test/graphql" if local else place,
+            json={"query": query, "variables": variables},
+            headers=asked,
+        ) as response,
+    ):
+        async for line in response.aiter_lines():
+            if line.startswith("data: {"):
+                answer = json.loads(line.removeprefix("data: "))
+                if "errors" in answer:
+                    raise Cut(answer["errors"])
+                (value,) = answer["data"].values()
+                yield value
+
+
+async def told_by(
+    how: str, place: str, key: str, after: str, query: str = WATCH
+) -> AsyncGenerator[Any, None]:
+    """What comes behind a cursor, over a "socket" or a "stream"."""
+    if how == "stream":
+        async with contextlib.aclosing(stream(place, key, query, after=after)) as told:
+            async for value in told:
+                yield value
+    else:
+        async with (
+            socket_to(place, key) as socket,
+            contextlib.aclosing(listen(socket, query, after=after)) as told,
+        ):
+            async for value in told:
+                yield value
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from storage.changes import Event, EventKind
 from storage.database import Actor, Database
 from storage.tallies import MovedRow
 from tests.face import T0, Client, clients, new_key, opened
-from tests.live import Cut, listen, socket_to
+from tests.live import Cut, listen, socket_to, stream
 from tests.served import served, talk
 
 WATCH = """subscription ($type: String, $record: ID, $where: FilterInput, $kinds: [ChangeEventKind!], $after: String) {
@@ -227,6 +227,35 @@ async def test_who_does_not_read_is_told_where_to_go_on_and_loses_nothing(
             while len(heard["slow"]) < 1_000:
                 heard["slow"].append((await anext(told))["cursor"])
         assert heard["slow"] == heard["quick"]
+
+
+async def test_a_stream_that_is_not_read_is_told_where_to_go_on_and_loses_nothing(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "HELD", 50)
+    account_id, key = await account_of(db)
+    start = cursors.encode(account_id, 0)
+    await tell(db, account_id, 1)
+    async with served(create_app(db)) as path, talk(path, key=key) as quick:
+        await quick.subscribe("w", PLAIN)
+        slow = stream(str(path), key, PLAIN, after=start)
+        heard = [(await anext(slow))["cursor"]]
+        await asyncio.sleep(0.3)
+        expected = list(heard)
+        for n in range(10, 1_010, 10):
+            await tell(db, account_id, 10, 20_000)
+            while len(expected) <= n:
+                expected.append((await quick.hear())["payload"]["data"]["changes"]["cursor"])
+        with pytest.raises(Cut) as cut:
+            async for value in slow:
+                heard.append(value["cursor"])
+        assert cut.value.errors[0]["extensions"]["code"] == "SLOW_CONSUMER"
+        assert cut.value.errors[0]["extensions"]["cursor"] == heard[-1]
+        assert len(heard) < len(expected)
+        async with aclosing(stream(str(path), key, PLAIN, after=heard[-1])) as told:
+            while len(heard) < len(expected):
+                heard.append((await anext(told))["cursor"])
+        assert heard == expected
 
 
 async def test_a_stopping_server_tells_the_last_cursor(db: Database) -> None:

@@ -6,23 +6,30 @@ import gc
 import os
 import random
 import re
+import shutil
+import signal
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine import accounts
+from engine import accounts, cursors
 from resolvers.streams import EventStream
 from server.app import create_app
 from server.live.groups import Group, Member
+from server.postgres import start
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database, connect
 from storage.faults import fault
+from storage.migrate import migrate
 from storage.wake import Notify
 from tests.crm import Crm
 from tests.face import T0, new_key
-from tests.live import Subscriber, logged
+from tests.live import Cut, Subscriber, logged, told_by
+from tests.processes import fastest_place, nobody_runs_in, until
 from tests.served import served
 
 # A client's library leaves sockets to the collector where the other side was killed in the middle of a greeting.
@@ -30,10 +37,34 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 WRITER = Actor("API")
 # The short form stands in the suite; longer ones are asked for by hand.
-SECONDS = float(os.environ.get("RELATA_LIVE_SECONDS", "4"))
+SECONDS = float(os.environ.get("RELATA_LIVE_SECONDS", "3"))
 
 # The record that everything happens to: the first that an account makes.
 RECORD = 1_000
+
+
+class Postgres:
+    """A PostgreSQL of one test's own, which is killed and comes back."""
+
+    def __init__(self, data_dir: Path, url: str) -> None:
+        self._data_dir = data_dir
+        self.url = url
+
+    def kill(self) -> None:
+        """Stop it at once, as a crash does: who watches over it starts it again, and it recovers."""
+        lines = (self._data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
+        os.kill(int(lines[0]), signal.SIGQUIT)
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """One whose commits outlive its crashes."""
+    place = Path(tempfile.mkdtemp(prefix="relata-pg-", dir=fastest_place()))
+    place.chmod(0o755)
+    with start(place / "data") as server:
+        yield Postgres(place / "data", server.url())
+    until(lambda: nobody_runs_in(place / "data"))
+    shutil.rmtree(place)
 
 
 class Nodes:
@@ -48,7 +79,14 @@ class Nodes:
         return list(self._running) or ["http://127.0.0.1:9/graphql"]
 
     async def begin(self) -> None:
-        """One more."""
+        """One more. While there is no database, none begins."""
+        for _ in range(20):
+            if await self._begun():
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError("it did not begin")
+
+    async def _begun(self) -> bool:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RELATA_")}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "server.cli", "serve"),
@@ -60,8 +98,15 @@ class Nodes:
         async for line in process.stdout:
             if found := re.search(r"ready: (http://\S+)", line.decode()):
                 self._running[found[1]] = process
-                return
-        raise AssertionError("it did not begin")
+                return True
+        await process.wait()
+        return False
+
+    async def tell_to_end(self, place: str) -> int:
+        """End one in order; its status."""
+        process = self._running.pop(place)
+        process.terminate()
+        return await process.wait()
 
     async def kill(self, place: str) -> None:
         """End one without a word."""
@@ -75,10 +120,10 @@ class Nodes:
             await self.kill(place)
 
 
-async def write(db: Database, account_id: int, until: float, chance: random.Random) -> None:
+async def write(db: Database, account_id: int, ends: float, chance: random.Random) -> None:
     """Commit events until then, some at once, some alone; what fails with the database is tried again."""
     loop = asyncio.get_running_loop()
-    while loop.time() < until:
+    while loop.time() < ends:
         try:
             async with db.transaction(account_id, now=T0, actor=WRITER) as tx:
                 for _ in range(chance.choice((1, 1, 1, 5, 12))):
@@ -107,38 +152,48 @@ async def notifying(url: str) -> AsyncIterator[Database]:
         yield db
 
 
-async def test_subscribers_hear_the_log_whatever_is_killed(database_url: str) -> None:
+async def test_subscribers_hear_the_log_whatever_is_killed(postgres: Postgres) -> None:
     seed = int(os.environ.get("RELATA_LIVE_SEED", "7"))
     chance = random.Random(seed)
-    nodes = Nodes(database_url)
-    async with notifying(database_url) as db:
+    nodes = Nodes(postgres.url)
+    await migrate(postgres.url)
+    async with notifying(postgres.url) as db:
         account_id, key = await with_record(db)
         try:
             await asyncio.gather(*(nodes.begin() for _ in range(2)))
-            await law(db, account_id, key, nodes, chance)
+            await law(db, account_id, key, nodes, postgres, chance)
         finally:
             await nodes.end()
             gc.collect()
 
 
-async def law(db: Database, account_id: int, key: str, nodes: Nodes, chance: random.Random) -> None:
+async def law(
+    db: Database, account_id: int, key: str, nodes: Nodes, postgres: Postgres, chance: random.Random
+) -> None:
     """Writers, subscribers and murderers, for a time; then everybody has heard everything."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + SECONDS
+    ends = loop.time() + SECONDS
     last: asyncio.Future[int] = loop.create_future()
     subscribers = [
         Subscriber(nodes.places, key, account_id, random.Random(chance.random())) for _ in range(12)
     ]
     running = [asyncio.create_task(one.run(last)) for one in subscribers]
-    writing = [asyncio.create_task(write(db, account_id, until, chance)) for _ in range(3)]
-    while loop.time() < until:
+    writing = [asyncio.create_task(write(db, account_id, ends, chance)) for _ in range(3)]
+    restarted = 0
+    while loop.time() < ends:
         await asyncio.sleep(SECONDS / 6)
-        if chance.random() < 0.5:
+        # Once in half a minute: who watches over PostgreSQL gives up on one that ends too often.
+        late = loop.time() > ends - SECONDS / 2
+        if restarted < 1 + SECONDS // 30 and (chance.random() < 0.4 or (late and not restarted)):
+            postgres.kill()
+            restarted += 1
+        elif chance.random() < 0.6:
             await nodes.kill(chance.choice(nodes.places()))
             await nodes.begin()
         else:
             await cut_connections(db)
     await asyncio.gather(*writing)
+    assert restarted
     expected = await logged(db, account_id)
     last.set_result(expected[-1])
     async with asyncio.timeout(60):
@@ -159,6 +214,51 @@ async def cut_connections(db: Database) -> None:
             )
 
 
+async def test_a_node_that_is_told_to_end_says_where_to_go_on(database_url: str) -> None:
+    nodes = Nodes(database_url)
+    async with notifying(database_url) as db:
+        account_id, key = await with_record(db)
+        await nodes.begin()
+        try:
+            (place,) = nodes.places()
+            writing = asyncio.create_task(
+                write(db, account_id, asyncio.get_running_loop().time() + 1.5, random.Random(7))
+            )
+            heard: dict[str, list[str]] = {"socket": [], "stream": []}
+            began = {how: asyncio.Event() for how in heard}
+            hearing = [
+                asyncio.create_task(until_cut(place, key, account_id, how, heard[how], began[how]))
+                for how in heard
+            ]
+            await asyncio.gather(*(one.wait() for one in began.values()))
+            assert await nodes.tell_to_end(place) == 0
+            going_on_behind = dict(zip(heard, await asyncio.gather(*hearing), strict=True))
+            await writing
+        finally:
+            await nodes.end()
+        expected = [cursors.encode(account_id, number) for number in await logged(db, account_id)]
+        async with served(create_app(db)) as path:
+            for how in heard:
+                async with contextlib.aclosing(
+                    told_by(how, str(path), key, going_on_behind[how])
+                ) as going_on:
+                    while heard[how][-1] != expected[-1]:
+                        heard[how].append((await anext(going_on))["cursor"])
+        assert heard == {"socket": expected, "stream": expected}
+
+
+async def until_cut(
+    place: str, key: str, account_id: int, how: str, heard: list[str], began: asyncio.Event
+) -> str:
+    """Hear an account's log from its beginning until the server goes away; where it says to go on."""
+    with pytest.raises(Cut) as cut:
+        async for event in told_by(how, place, key, cursors.encode(account_id, 0)):
+            heard.append(event["cursor"])
+            began.set()
+    assert cut.value.errors[0]["extensions"]["code"] == "GOING_AWAY"
+    return str(cut.value.errors[0]["extensions"]["cursor"])
+
+
 async def within_one_process(db: Database) -> list[tuple[list[int], list[int]]]:
     """What some subscribers heard among writers, beside what they should have heard."""
     account_id, key = await with_record(db)
@@ -170,9 +270,10 @@ async def within_one_process(db: Database) -> list[tuple[list[int], list[int]]]:
         await asyncio.gather(*(write(db, account_id, loop.time() + 0.7, random.Random(n)) for n in range(3)))
         expected = await logged(db, account_id)
         last.set_result(expected[-1])
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(20):
-                await asyncio.gather(*running, return_exceptions=True)
+        # Who has heard something else will never hear what is right.
+        left: set[asyncio.Task[None]] = set(running)
+        while left and all(one.heard == expected[: len(one.heard)] for one in subscribers):
+            _, left = await asyncio.wait(left, timeout=0.05)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
