@@ -34,6 +34,16 @@ ENROLLMENTS = frozenset(
 # Who comes and goes.
 SEGMENTS = frozenset({EventKind.SEGMENT_JOINED, EventKind.SEGMENT_LEFT})
 
+# How far files have been read.
+IMPORTS = frozenset(
+    {
+        EventKind.IMPORT_STARTED,
+        EventKind.IMPORT_PROGRESS,
+        EventKind.IMPORT_FINISHED,
+        EventKind.IMPORT_FAILED,
+    }
+)
+
 # What becomes of records.
 CHANGES = frozenset(
     {
@@ -69,6 +79,11 @@ def of_segments(
 ) -> Interest:
     """Interest in who joins and leaves a segment, or any; raises `MalformedId`."""
     return Interest(_kinds(SEGMENTS, kinds), _number("segment", segment), record_id=_number("record", record))
+
+
+def of_imports(run: str | None, kinds: Iterable[str] | None = None) -> Interest:
+    """Interest in an import, or in all; raises `MalformedId`."""
+    return Interest(_kinds(IMPORTS, kinds), _number("import", run))
 
 
 def of_changes(

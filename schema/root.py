@@ -15,6 +15,7 @@ from schema.event_mutations import EventMutation
 from schema.event_types import EventTypeQuery
 from schema.events import EventSubscription
 from schema.explanations import ExplanationQuery
+from schema.import_events import ImportEventSubscription
 from schema.keys import KeyMutation, KeyQuery
 from schema.label_removal import LabelRemovalMutation
 from schema.label_usage import LabelUsageQuery
@@ -92,7 +93,11 @@ class Mutation(
 
 @strawberry.type
 class Subscription(
-    ChangeSubscription, EventSubscription, SegmentEventSubscription, WorkflowStatusSubscription
+    ChangeSubscription,
+    EventSubscription,
+    ImportEventSubscription,
+    SegmentEventSubscription,
+    WorkflowStatusSubscription,
 ):
     """Everything that can be watched. Streams take the cursor of the last event that one has, and miss nothing."""
 

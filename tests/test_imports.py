@@ -80,7 +80,7 @@ async def contacts(db: Database, account: int) -> dict[str, dict[str, Any]]:
 
 
 async def everything(db: Database, account: int) -> dict[str, list[Any]]:
-    """All rows that an import could change."""
+    """All rows that an import could change. What the log tells of imports themselves is none of them."""
     found = {}
     async with db.read(account) as reader:
         for table in ("record", "unique_value", "property_value", "property_history", "association",
@@ -88,6 +88,7 @@ async def everything(db: Database, account: int) -> dict[str, list[Any]]:
             found[table] = await reader.fetch(
                 f"SELECT t.* FROM {table} AS t WHERE t.account_id = $1 ORDER BY t"
             )
+    found["event_log"] = [row for row in found["event_log"] if not row["kind"].startswith("IMPORT_")]
     return found
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -11,9 +11,13 @@ from engine.imports.problems import FileUnreadable
 from engine.problems import Problem
 from engine.values import tidy
 from storage import imports, passes
+from storage.changes import Event, EventKind
 from storage.database import Actor, Database, Transaction
 from storage.faults import Fault, fault
 from storage.imports import RowErrorRow
+
+# Told at each event of a run.
+Told = dict[str, Any]
 
 # How often a batch that met another writer is tried, and how long it waits before the next time (seconds).
 TRIES = 6
@@ -58,12 +62,38 @@ class Report:
     """What became of a file. `errors` are the first ones; the import keeps all."""
 
     import_id: int
+    started_at: datetime
     read: int = 0
     created: int = 0
     updated: int = 0
     unchanged: int = 0
     failed: int = 0
     errors: list[RowError] = field(default_factory=list)
+
+    def told(self, share: float, now: datetime) -> Told:
+        """The figures as watchers of the run are told them; `rate` in rows a second, None before there is one."""
+        seconds = (now - self.started_at).total_seconds()
+        return {
+            "read": self.read,
+            "created": self.created,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "failed": self.failed,
+            "share": share,
+            "rate": self.read / seconds if seconds > 0 else None,
+        }
+
+    def with_batch(self, tally: "Tally") -> "Report":
+        """The figures once the batch is in."""
+        return replace(
+            self,
+            read=self.read + tally.read,
+            created=self.created + tally.created,
+            updated=self.updated + tally.updated,
+            unchanged=self.unchanged + tally.unchanged,
+            failed=self.failed + tally.failed,
+            errors=self.errors + tally.errors[: ERRORS_TOLD - len(self.errors)],
+        )
 
 
 @dataclass(slots=True)
@@ -103,23 +133,27 @@ async def run(
     """Write all rows of `table`. What is committed stays, whatever comes later; a run that breaks is noted FAILED."""
     (number,) = await db.ids.take(account_id, 1)
     actor = Actor("IMPORT", str(number), user_id)
-    report = Report(number)
-    async with db.transaction(account_id, now=clock(), actor=actor) as tx:
+    report = Report(number, clock())
+    about: Told = {"name": name, "kind": kind}
+    async with db.transaction(account_id, now=report.started_at, actor=actor) as tx:
         await imports.start(tx, number, name, kind, mapping)
+        tx.happened(_event(EventKind.IMPORT_STARTED, number, about | report.told(0.0, tx.now)))
     status = "FAILED"
     try:
         for rows in table.batches(batch_size):
-            tally = await _batch(db, account_id, rows, write, actor, clock)
-            _add(report, tally)
+            report = await _batch(db, account_id, rows, write, actor, clock, report, about, table.share)
             if progress is not None:
                 progress(Progress(report.read, table.share))
         status = "DONE"
     except FileUnreadable as problem:
         told = f"{problem.details['reason']}; the {report.read} rows before that have been imported"
+        about["reason"] = told
         raise FileUnreadable(reason=told) from problem
     finally:
         async with db.transaction(account_id, now=clock(), actor=actor) as tx:
             await imports.end(tx, number, status)
+            ended = EventKind.IMPORT_FINISHED if status == "DONE" else EventKind.IMPORT_FAILED
+            tx.happened(_event(ended, number, about | report.told(table.share, tx.now)))
             if status == "DONE":
                 await passes.import_finished(tx, number)
     return report
@@ -132,20 +166,32 @@ async def _batch(
     write: Write,
     actor: Actor,
     clock: Callable[[], datetime],
-) -> Tally:
+    report: Report,
+    about: Told,
+    share: float,
+) -> Report:
+    """Write a batch, with how far the run has got by then: whoever sees its rows can know of that."""
     for attempt in range(TRIES):
         tally = Tally(len(rows))
         try:
             async with db.transaction(account_id, now=clock(), actor=actor) as tx:
                 await write(tx, _sound(rows, tally), tally)
-                await _note(tx, int(actor.source_id or 0), tally)
+                await _note(tx, report.import_id, tally)
+                so_far = report.with_batch(tally)
+                tx.happened(
+                    _event(EventKind.IMPORT_PROGRESS, report.import_id, about | so_far.told(share, tx.now))
+                )
         except Exception as error:
             if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
                 raise
             await asyncio.sleep(WAIT * 2**attempt)
         else:
             break
-    return tally
+    return so_far
+
+
+def _event(kind: EventKind, number: int, payload: Told) -> Event:
+    return Event(kind, subject_id=number, payload=payload)
 
 
 def _sound(rows: Iterable[Row], tally: Tally) -> list[Row]:
@@ -179,12 +225,3 @@ def _numbered(errors: Iterable[RowError]) -> Iterator[RowErrorRow]:
     for error in errors:
         row, n = error.row, n + 1 if error.row == row else 1
         yield RowErrorRow(row, n, error.column, error.value, error.code, error.message)
-
-
-def _add(report: Report, tally: Tally) -> None:
-    report.read += tally.read
-    report.created += tally.created
-    report.updated += tally.updated
-    report.unchanged += tally.unchanged
-    report.failed += tally.failed
-    report.errors += tally.errors[: ERRORS_TOLD - len(report.errors)]
