@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
-from storage.filters.compile import counted
 from storage.filters.times import settled
 from storage.filters.tree import Filter
+from storage.filters.ways import counted
 from storage.statements import Statement
 
 # Along the index of a step's rows. It is rolled back, as all of a dry run.

@@ -98,7 +98,7 @@ async def picked(
         given.append(value)
         return f"${len(given) + 1}::{cast}"
 
-    condition = "" if where is None else f" AND {compile(where, 'r', add, indexes=False)}"
+    condition = "" if where is None else f" AND {compile(where, 'r', add)}"
     statement = _PICK.format(only=_ONLY if reach.only else "", where=condition, order=ORDERS[order])
     rows = await reader.fetch(statement, *settled(given, now))
     return {ids[row[0] - 1]: row[1] for row in rows}

@@ -162,7 +162,7 @@ async def met(
         given.append(value)
         return f"${len(given) + 1}::{cast}"
 
-    condition = compile(filter_, "r", add, indexes=False)
+    condition = compile(filter_, "r", add)
     rows = await reader.fetch(f"SELECT r.id {_THESE}{condition} LIMIT 1) AS r", *settled(given, now))
     return {row[0] for row in rows}
 

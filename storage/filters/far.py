@@ -26,7 +26,7 @@ def ids(reach: Reach, where: Filter, alias: Alias, add: Add, condition: Conditio
         assert begin.where is not None
         found = ids(begin.reach, begin.where, alias, add, condition)
     else:
-        found = _shortest([_range(leaves, alias, add) for leaves in begin], alias)
+        found = _shortest([range_of(leaves, alias, add) for leaves in begin], alias)
     led, neighbour, edge, mine = alias("l"), alias("r"), alias("a"), alias("q")
     return (
         f"SELECT {edge}.to_id AS id FROM ({found} OFFSET 0) AS {led}"
@@ -43,7 +43,7 @@ def ids(reach: Reach, where: Filter, alias: Alias, add: Add, condition: Conditio
     )
 
 
-def _range(leaves: Sequence[PropertyLeaf], alias: Alias, add: Add) -> str:
+def range_of(leaves: Sequence[PropertyLeaf], alias: Alias, add: Add) -> str:
     """SELECT of the ids that an index has under any of some leaves."""
     found = []
     for leaf in leaves:

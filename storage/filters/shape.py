@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, assert_never, cast
 
 from storage.filters import events
-from storage.filters.indexes import all_selective, from_the_other_end, lead, lookup
+from storage.filters.indexes import from_the_other_end, lead, lookup
 from storage.filters.times import Edge, Form, Start, Timed, offsets
 from storage.filters.tree import (
     And,
@@ -107,27 +107,24 @@ def _edge_shape(edge: Edge) -> Edge:
 
 def values(filter_: Filter) -> list[Any]:
     """The parameters of the tree's SQL, in the order in which `storage.filters.compile` adds them."""
-    return list(_values(filter_, True))
+    return list(_values(filter_))
 
 
-def _values(filter_: Filter, indexes: bool) -> Iterator[Any]:
+def _values(filter_: Filter) -> Iterator[Any]:
     match filter_:
-        case And(parts):
+        case And(parts) | Or(parts):
             for part in parts:
-                yield from _values(part, indexes)
-        case Or(parts):
-            for part in parts:
-                yield from _values(part, indexes and all_selective(parts))
+                yield from _values(part)
         case Not(part):
-            yield from _values(part, False)
+            yield from _values(part)
         case PropertyLeaf():
-            yield from _leaf_values(filter_, indexes)
+            yield from _leaf_values(filter_)
         case AssociatedLeaf():
             yield from _associated_values(filter_)
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf():
             yield from _beside_values(filter_)
         case EventLeaf():
-            yield from events.values(filter_, lambda where: _values(where, False))
+            yield from events.values(filter_, _values)
         case _:
             assert_never(filter_)
 
@@ -136,7 +133,7 @@ def _associated_values(leaf: AssociatedLeaf) -> Iterator[Any]:
     if leaf.where is not None:
         if from_the_other_end(leaf):
             yield from _far_values(leaf.where)
-        yield from _values(leaf.where, False)
+        yield from _values(leaf.where)
     if leaf.quantifier is Quantifier.COUNT:
         yield leaf.count
 
@@ -150,7 +147,7 @@ def _far_values(where: Filter) -> Iterator[Any]:
         for leaf in chain.from_iterable(begin):
             wanted = lookup(leaf)
             yield from parameters(leaf.property, leaf.test) if wanted is None else (wanted,)
-    yield from _values(rest, False)
+    yield from _values(rest)
 
 
 def _beside_values(leaf: Beside) -> Iterator[Any]:
@@ -174,15 +171,11 @@ def _beside_values(leaf: Beside) -> Iterator[Any]:
             assert_never(leaf)
 
 
-def _leaf_values(leaf: PropertyLeaf, indexes: bool) -> Iterator[Any]:
-    wanted = lookup(leaf) if indexes else None
-    if wanted is not None:
-        yield wanted
-    if wanted is not None or not indexes or leaf.index is None:
-        if leaf.property.column is None:
-            yield leaf.property.name
-        if isinstance(leaf.test, ComparedWith):
-            yield leaf.test.other.name
+def _leaf_values(leaf: PropertyLeaf) -> Iterator[Any]:
+    if leaf.property.column is None:
+        yield leaf.property.name
+    if isinstance(leaf.test, ComparedWith):
+        yield leaf.test.other.name
     yield from parameters(leaf.property, leaf.test)
 
 

@@ -88,9 +88,10 @@ def _from(listing: Listing, params: Params, record: str, conditions: list[str], 
         f"{record}_v.position = 0",
         f"{_column(listing.page, record)} IS NOT NULL",
     )
+    # Fenced, as in `storage.filters.ways`.
     return (
-        f"FROM property_value AS {record}_v JOIN record AS {record} "
-        f"ON {record}.account_id = $1 AND {record}.id = {record}_v.record_id "
+        f"FROM property_value AS {record}_v CROSS JOIN LATERAL (SELECT {record}_q.* FROM record AS {record}_q "
+        f"WHERE {record}_q.account_id = $1 AND {record}_q.id = {record}_v.record_id LIMIT 1) AS {record} "
         f"WHERE {' AND '.join([*mine, *visible])}"
     )
 

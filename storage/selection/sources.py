@@ -6,13 +6,13 @@ Its shape decides the speed. A page of associations is read in the order of the 
 
 from collections.abc import Iterable
 
-from storage.filters.compile import both_ways
+from storage.filters import ways as begun
 from storage.filters.compile import compile as condition
-from storage.filters.compile import counted as counting
+from storage.filters.ways import Asked
 from storage.selection import ordered, past
 from storage.selection.orders import at_or_before, beyond, order_by
 from storage.selection.sql import Params
-from storage.selection.tree import Associated, Listing, Records, Source
+from storage.selection.tree import Associated, Listing, Page, Records, Source
 
 # So many associations from the far end of a filter are collected, in a millisecond or two; where there are more, a
 # page is full after some thousand records at most.
@@ -29,16 +29,12 @@ def limited(
     """
     page = listing.page
     indexed = ordered.follows_index(listing.source, page)
-    conditions = [
-        beyond(page.order, position, record, params, ident=_ident(listing.source, record), before=before)
-        for position, before in ((page.after, False), (page.before, True))
-        if position is not None
-    ]
-    either = _either_way(listing, params, record, columns, conditions, more, indexed)
+    either = _either_way(listing, params, record, columns, more, indexed)
     if either is not None:
         return either
     if indexed:
         return ordered.rows(listing, params, record, columns, more=more)
+    conditions = _between(page, params, record, _ident(listing.source, record))
     body = _body(listing.source, params, record, of, conditions, fenced=not page.order.terms)
     wanted = ", ".join(_column(listing.source, params, name, record, of) for name in dict.fromkeys(columns))
     return (
@@ -53,7 +49,6 @@ def _either_way(
     params: Params,
     record: str,
     columns: Iterable[str],
-    conditions: list[str],
     more: int,
     indexed: bool,
 ) -> str | None:
@@ -65,20 +60,28 @@ def _either_way(
     source, page, near = listing.source, listing.page, f"{record}_near"
     if not isinstance(source, Records) or source.where is None:
         return None
-    ways = both_ways(source.where, record, params.add, near)
+    # What is read in the order of ids follows the index of a value anyway.
+    ways = begun.both_ways(source.where, record, params.add, near, ordered=bool(page.order.terms))
     if ways is None:
         return None
     ordering = [term.name if term.column else "properties" for term in page.order.terms]
     names = list(dict.fromkeys([*columns, "id", *ordering]))
     wanted = ", ".join(f"{record}.{name}" for name in names)
-    order, size = order_by(page.order, record, backward=page.backward), page.size + more
+    size = page.size + more
     counted = f"(SELECT count(*) FROM {near} AS {record}_c)"
 
-    def rows(way: str) -> str:
-        body = _body(Records(source.object_type_id), params, record, "", [*conditions, way])
-        return f"SELECT {wanted} {body} ORDER BY {order} LIMIT {size}"
+    def rows(way: Asked) -> str:
+        living = _living(
+            source.object_type_id, params, record, way, _between(page, params, record, way.ident)
+        )
+        order = order_by(page.order, record, ident=way.ident, backward=page.backward)
+        return f"SELECT {wanted} {living} ORDER BY {order} LIMIT {size}"
 
-    asked = ordered.rows(listing, params, record, columns, more=more) if indexed else rows(ways.asked)
+    asked = (
+        ordered.rows(listing, params, record, columns, more=more)
+        if indexed
+        else rows(begun.asked(source.where, record, params.add, decided=ways.decided))
+    )
     # Only one of them is carried out: whether depends on no row.
     chosen = ", ".join(f"{record}_w.{name}" for name in names)
     parts = " UNION ALL ".join(
@@ -119,7 +122,7 @@ def total(source: Source, params: Params, record: str, *, of: str = "") -> str:
     if isinstance(source, Associated) and source.where is None and (type_id := _counted(source)) is not None:
         return f"coalesce({counter(params, of, type_id)}, 0)"
     if isinstance(source, Records) and source.where is not None:
-        return counting(source.where, params.big(source.object_type_id), record, params.add)
+        return begun.counted(source.where, params.big(source.object_type_id), record, params.add)
     return f"(SELECT count(*) {_body(source, params, record, of, [])})"
 
 
@@ -160,7 +163,22 @@ def _driving(source: Associated) -> int:
 
 def _ident(source: Source, record: str) -> str:
     """The id as the index knows it that is walked; PostgreSQL does not carry a range over an equality."""
-    return f"{record}_a.to_id" if isinstance(source, Associated) else f"{record}.id"
+    return f"{record}_a.to_id" if isinstance(source, Associated) else begun.ident(source.where, record)
+
+
+def _between(page: Page, params: Params, record: str, ident: str) -> list[str]:
+    """The conditions that a row stands where the page was told to begin and to stop."""
+    return [
+        beyond(page.order, position, record, params, ident=ident, before=before)
+        for position, before in ((page.after, False), (page.before, True))
+        if position is not None
+    ]
+
+
+def _living(object_type_id: int, params: Params, record: str, some: Asked, conditions: list[str]) -> str:
+    """FROM and WHERE of living records of a type."""
+    mine = f"{record}.object_type_id = {params.big(object_type_id)} AND {record}.archived_at IS NULL"
+    return f"FROM {some.tables} WHERE {' AND '.join([mine, some.condition, *conditions])}"
 
 
 def _column(source: Source, params: Params, name: str, record: str, of: str) -> str:
@@ -187,19 +205,16 @@ def _body(
     source: Source, params: Params, record: str, of: str, conditions: list[str], *, fenced: bool = False
 ) -> str:
     """FROM and WHERE of a source; `fenced` for associations that are to be walked in the order of ids."""
-    if source.where is not None:
-        conditions = [*conditions, condition(source.where, record, params.add)]
     match source:
-        case Records(object_type_id):
-            tables = f"record AS {record}"
-            conditions = [
-                f"{record}.account_id = $1",
-                f"{record}.object_type_id = {params.big(object_type_id)}",
-                f"{record}.archived_at IS NULL",
-                *conditions,
-            ]
+        case Records(object_type_id, where):
+            every = Asked(f"record AS {record}", f"{record}.id", f"{record}.account_id = $1")
+            some = every if where is None else begun.asked(where, record, params.add)
+            return _living(object_type_id, params, record, some, conditions)
         case Associated(object_type_id, unlabelled_id, labels):
             edge = f"{record}_a"
+            if source.where is not None:
+                asked = condition(source.where, record, params.add)
+                conditions = [*conditions, asked]
             # LIMIT 1 is a fence: left alone, the planner may walk all records by id beside the associations
             # instead of stopping after a page.
             table = past.associations(source, params)
