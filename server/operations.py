@@ -249,7 +249,9 @@ class Operations:
             raise Invalid(errors.outside(problem)) from None
         except Exception as error:
             raise Invalid([_entry_of(error)]) from error
-        teller = Teller(executor, lambda version: self.context(principal, version), extensions, self.limits.seconds)
+        teller = Teller(
+            executor, lambda version: self.context(principal, version), extensions, self.limits.seconds
+        )
         return Listening(self._groups, _alike(operation, variables, principal), source, teller)
 
 
