@@ -101,6 +101,17 @@ async def test_when(story: World) -> None:
     assert await story.met(event(after="2026-03-08")) == {"ann"}
 
 
+async def test_a_record_that_is_asked_of_itself_and_as_somebody_elses_colleague(story: World) -> None:
+    """Whose own values decide is not read for itself; as a neighbour it is, and there no event is looked into."""
+    await story.join(("ann", "bob", "colleague"))
+    await story.make(dan={"text": "x"})
+    await story.join(("dan", "ann", "colleague"))
+    prices = event(where=leaf("url", "CONTAINS", "pricing"))
+    beside = associated("contacts", event())
+    assert await story.met({"and": [prices, leaf("text", "EQUALS", "x"), beside]}) == set()
+    assert await story.met({"or": [prices, {"and": [leaf("text", "EQUALS", "x"), beside]}]}) == {"ann", "dan"}
+
+
 async def test_of_those_one_is_associated_with(story: World) -> None:
     await story.make("companies", acme={}, bolt={})
     await story.join(("ann", "acme", "billing"), ("bob", "bolt"))

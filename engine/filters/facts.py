@@ -78,6 +78,13 @@ class Needs:
         return {one for one in ids if any(says(one, facts) is None for says in own)}
 
 
+def _opened(asked: Needs) -> Iterator[int]:
+    """The event types of which the properties are looked at on any level."""
+    yield from (type_id for type_id, properties in asked.events.items() if properties)
+    for below in asked.below.values():
+        yield from _opened(below)
+
+
 def needs(filter_: Filter, *, now: datetime | None = None, shown: bool = False) -> Needs:
     """What `filter_` asks for. `shown`: and whom counters stand for, with all labels.
 
@@ -147,9 +154,11 @@ async def fetch(reader: Queryable, wanted: Sequence[tuple[Needs, Set[int]]]) -> 
     facts, types = Facts(), dict[int, int]()
     level = list(wanted)
     await _read_records(reader, facts, types, set[int]().union(*(ids for _, ids in level)))
+    # Whoever stands on several levels is asked of what was read on one of them, perhaps for a filter that is decided.
+    opened = {type_id for asked, _ in wanted for type_id in _opened(asked)}
     held = 0
     while level := [(asked, asked.wanting(ids & types.keys(), facts)) for asked, ids in level if asked.more]:
-        held += await _read_beside(reader, facts, level, FACTS_HELD - held)
+        held += await _read_beside(reader, facts, level, opened, FACTS_HELD - held)
         level = [(asked, ids) for asked, ids in level if asked.counts or asked.edges]
         await _read_counts(reader, facts, level)
         held += await _read_edges(reader, facts, level, FACTS_HELD - held)
@@ -179,7 +188,7 @@ async def _read_records(reader: Queryable, facts: Facts, types: dict[int, int], 
             types[record_id] = object_type_id
 
 
-async def _read_beside(reader: Queryable, facts: Facts, level: Level, limit: int) -> int:
+async def _read_beside(reader: Queryable, facts: Facts, level: Level, opened: Set[int], limit: int) -> int:
     """History, segments and workflows of one level's records; how many facts are held for them."""
     held = 0
     names = {name for asked, _ in level for name in asked.history}
@@ -203,18 +212,15 @@ async def _read_beside(reader: Queryable, facts: Facts, level: Level, limit: int
     if ids := {record_id for asked, some in level if asked.workflows for record_id in some}:
         for record_id, workflow_id, statuses in await stored.enrolled(reader, ids, workflows):
             facts.enrolled[record_id, workflow_id] = frozenset(statuses)
-    return held + await _read_events(reader, facts, level, limit - held)
+    return held + await _read_events(reader, facts, level, opened, limit - held)
 
 
-async def _read_events(reader: Queryable, facts: Facts, level: Level, limit: int) -> int:
+async def _read_events(reader: Queryable, facts: Facts, level: Level, opened: Set[int], limit: int) -> int:
     """What occurred to one level's records."""
     ids = {record_id for asked, some in level if asked.events for record_id in some}
     if not ids:
         return 0
-    wanted: dict[int, bool] = {}
-    for asked, _ in level:
-        for type_id, properties in asked.events.items():
-            wanted[type_id] = properties or wanted.get(type_id, False)
+    wanted = {type_id: type_id in opened for asked, _ in level for type_id in asked.events}
     rows = _held(await record_events.occurred(reader, ids, wanted, limit))
     facts.inside = facts.inside or Facts()
     # Anew: a record may stand on several levels.
