@@ -199,9 +199,13 @@ async def _transitions(
         results = await _decided(tx, workflow, group.revision, node, standing, definition.timing)
     parts = await _parts(tx, standing, results, plan.steps_limit)
     return [
-        advance(row, replace(plan, steps_limit=plan.steps_limit + parts.get(row.id, 0)), result, tx.now)
+        advance(row, _allowing(plan, parts[row.id]) if row.id in parts else plan, result, tx.now)
         for row, result in zip(standing, results, strict=True)
     ]
+
+
+def _allowing(plan: Plan, parts: int) -> Plan:
+    return replace(plan, steps_limit=plan.steps_limit + parts)
 
 
 async def _parts(
