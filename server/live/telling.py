@@ -18,6 +18,8 @@ CHUNK = 100
 PAUSE = 0.5
 # How often what is merely in the way of others, or slow, is tried again.
 TRIES = 3
+# How long executions that nobody waits for any more may take to end, in seconds.
+GRACE = 1.0
 
 
 class Teller:
@@ -73,7 +75,7 @@ class Teller:
             self._executor.build_per_event_executor(event).execute_operation(False) for event in events
         ]
         waiting = [result for result in made if not isinstance(result, ExecutionResult)]
-        done = iter(await asyncio.gather(*waiting))
+        done = iter(await _together(waiting))
         return [result if isinstance(result, ExecutionResult) else next(done) for result in made]
 
     def _body(self, result: ExecutionResult) -> bytes:
@@ -81,6 +83,26 @@ class Teller:
         if result.errors:
             answer = {"errors": formatted(result.errors), **answer}
         return orjson.dumps(answer)
+
+
+async def _together(waiting: Sequence[Awaitable[ExecutionResult]]) -> list[ExecutionResult]:
+    """The results of executions that have been made.
+
+    One that is broken off before it has begun leaves the coroutines within it unawaited, which Python complains of. So
+    where this is cancelled, they get a moment to come to their end.
+    """
+    if not waiting:
+        return []
+    tasks = [asyncio.ensure_future(one) for one in waiting]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        _, late = await asyncio.wait(tasks, timeout=GRACE)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    return [task.result() for task in tasks]
 
 
 def _failure(result: ExecutionResult) -> Fault | None:
