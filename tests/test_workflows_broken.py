@@ -31,7 +31,7 @@ Story = Callable[[Segments, str, int], Awaitable[None]]
 # Workers that do nothing else meet more often.
 ALONE = (evaluate.run_once, evaluate.run_once, steps.run_once)
 # So many times each may hide.
-SEEDS = range(12)
+SEEDS = range(40)
 
 
 def acts_outside(monkeypatch: pytest.MonkeyPatch) -> None:
