@@ -102,7 +102,10 @@ def excerpt(text: str) -> str:
 
 
 def _told(status_code: int | None, message_id: str | None, response: str | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"statusCode": status_code, "messageId": message_id}
+    told: dict[str, Any] = {
+        "statusCode": status_code,
+        "messageId": None if message_id is None else message_id.replace("\0", "\ufffd"),
+    }
     told["response"] = excerpt(response) if response else None
     return {name: value for name, value in told.items() if value is not None}
 
