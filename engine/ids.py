@@ -21,6 +21,14 @@ PREFIXES = {
     "webhook": "whk",
     "delivery": "dlv",
     "trouble": "trb",
+    "connection": "con",
+    "sync": "syn",
+    "mapping": "map",
+    "link": "lnk",
+    "conflict": "cfl",
+    "plan": "pln",
+    "plan item": "pli",
+    "attempt": "att",
 }
 KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 

@@ -11,6 +11,7 @@ from storage.tables import (
     outbox,
     records,
     segments,
+    sync,
     workflows,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "outbox",
     "records",
     "segments",
+    "sync",
     "workflows",
 ]

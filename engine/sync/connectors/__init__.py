@@ -1,0 +1,1 @@
+"""Connectors to other apps: one protocol, found by entry points."""
