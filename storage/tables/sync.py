@@ -298,7 +298,26 @@ class SyncPlanItem(SQLModel, table=True):
     """What a plan would do with one record, item or both."""
 
     __tablename__ = "sync_plan_item"
-    __table_args__ = (Index("sync_plan_item_kind", "account_id", "plan_id", "kind", "id"),)
+    __table_args__ = (
+        Index("sync_plan_item_kind", "account_id", "plan_id", "kind", "id"),
+        # A record and an item stand in a plan once.
+        Index(
+            "sync_plan_item_record",
+            "account_id",
+            "plan_id",
+            "record_id",
+            unique=True,
+            postgresql_where="record_id IS NOT NULL",
+        ),
+        Index(
+            "sync_plan_item_external",
+            "account_id",
+            "plan_id",
+            "external_id",
+            unique=True,
+            postgresql_where="external_id IS NOT NULL",
+        ),
+    )
 
     account_id: int = key()
     plan_id: int = key()

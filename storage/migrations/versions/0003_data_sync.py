@@ -179,7 +179,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "plan_id", "id"),
     )
     op.create_index(
+        "sync_plan_item_external",
+        "sync_plan_item",
+        ["account_id", "plan_id", "external_id"],
+        unique=True,
+        postgresql_where="external_id IS NOT NULL",
+    )
+    op.create_index(
         "sync_plan_item_kind", "sync_plan_item", ["account_id", "plan_id", "kind", "id"], unique=False
+    )
+    op.create_index(
+        "sync_plan_item_record",
+        "sync_plan_item",
+        ["account_id", "plan_id", "record_id"],
+        unique=True,
+        postgresql_where="record_id IS NOT NULL",
     )
     op.create_table(
         "sync_seen",

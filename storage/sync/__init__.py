@@ -1,0 +1,1 @@
+"""Data sync: what is kept of connections, syncs, links, plans and attempts."""

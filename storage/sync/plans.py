@@ -1,0 +1,304 @@
+"""Plans: previews of what a sync would do, made step by step, shown page by page, applied item by item."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.database import Queryable, Transaction
+from storage.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """A plan: see storage.tables.sync.SyncPlan. `cursors` is where making or applying it goes on."""
+
+    id: int
+    sync_id: int
+    revision: int
+    # WANTED, MAKING, READY, APPLYING, APPLIED or FAILED.
+    state: str
+    cursors: dict[str, Any]
+    # {kind: number of items}, and {outcome: number of items} once it is applied.
+    counts: dict[str, int]
+    then_start: bool
+    message: str | None
+    made_at: datetime
+    ready_at: datetime | None
+    applied_at: datetime | None
+    user_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItemRow:
+    """What a plan would do with one record, item or both: see storage.tables.sync.SyncPlanItem."""
+
+    id: int
+    kind: str
+    record_id: int | None
+    external_id: str | None
+    record_version: int | None
+    version: str | None
+    effect: dict[str, Any]
+    outcome: str | None = None
+    message: str | None = None
+
+
+_PLAN = """p.id, p.sync_id, p.revision, p.state, p.cursors, p.counts, p.then_start, p.message, p.made_at, p.ready_at,
+           p.applied_at, p.user_id"""
+_ITEM = (
+    "i.id, i.kind, i.record_id, i.external_id, i.record_version, i.version, i.effect, i.outcome, i.message"
+)
+
+INSERT = Statement(
+    "sync_plans.insert",
+    """
+    INSERT INTO sync_plan (account_id, id, sync_id, revision, state, cursors, counts, then_start, message, made_at,
+                           ready_at, applied_at, user_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    """,
+)
+
+BY_IDS = Statement(
+    "sync_plans.by_ids",
+    f"SELECT {_PLAN} FROM sync_plan AS p WHERE p.account_id = $1 AND p.id = ANY($2::bigint[])",
+)
+
+LOCK = Statement(
+    "sync_plans.lock",
+    f"SELECT {_PLAN} FROM sync_plan AS p WHERE p.account_id = $1 AND p.id = $2 FOR UPDATE",
+)
+
+# Newest first, along the index of a sync's plans; there are few of them.
+OF_SYNC = Statement(
+    "sync_plans.of_sync",
+    f"""
+    SELECT {_PLAN} FROM sync_plan AS p
+     WHERE p.account_id = $1 AND p.sync_id = $2 AND p.id < $3
+     ORDER BY p.id DESC LIMIT $4
+    """,
+)
+
+# What waits for the worker: oldest first.
+UNDONE = Statement(
+    "sync_plans.undone",
+    f"""
+    SELECT {_PLAN} FROM sync_plan AS p
+     WHERE p.account_id = $1 AND p.sync_id = $2 AND p.state = ANY($3::text[])
+     ORDER BY p.id LIMIT 1
+    """,
+)
+
+WRITE = Statement(
+    "sync_plans.write",
+    """
+    UPDATE sync_plan AS p
+       SET state = $3, cursors = $4, counts = $5, then_start = $6, message = $7, ready_at = $8, applied_at = $9
+     WHERE p.account_id = $1 AND p.id = $2
+    """,
+)
+
+# A record and an item stand in a plan once: reads tell of items several times.
+PUT_ITEMS = Statement(
+    "sync_plans.put_items",
+    """
+    INSERT INTO sync_plan_item (account_id, plan_id, id, kind, record_id, external_id, record_version, version, effect)
+    SELECT $1, $2, g.id, g.kind, g.record_id, g.external_id, g.record_version, g.version, g.effect
+      FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::jsonb[])
+           AS g(id, kind, record_id, external_id, record_version, version, effect)
+    ON CONFLICT DO NOTHING
+    RETURNING kind
+    """,
+)
+
+# In the order made. Of one kind: a range of its index; of any: a range of the key.
+ITEMS = Statement(
+    "sync_plans.items",
+    f"""
+    SELECT {_ITEM} FROM sync_plan_item AS i
+     WHERE i.account_id = $1 AND i.plan_id = $2 AND i.id > $3 AND ($5::text IS NULL OR i.outcome = $5)
+     ORDER BY i.id LIMIT $4
+    """,
+)
+
+ITEMS_OF_KIND = Statement(
+    "sync_plans.items_of_kind",
+    f"""
+    SELECT {_ITEM} FROM sync_plan_item AS i
+     WHERE i.account_id = $1 AND i.plan_id = $2 AND i.kind = $6 AND i.id > $3
+       AND ($5::text IS NULL OR i.outcome = $5)
+     ORDER BY i.id LIMIT $4
+    """,
+)
+
+# What a plan says already of these records and items, each by its own index.
+TAKEN = Statement(
+    "sync_plans.taken",
+    """
+    SELECT i.record_id, NULL::text AS external_id FROM sync_plan_item AS i
+     WHERE i.account_id = $1 AND i.plan_id = $2 AND i.record_id = ANY($3::bigint[])
+    UNION ALL
+    SELECT NULL, i.external_id FROM sync_plan_item AS i
+     WHERE i.account_id = $1 AND i.plan_id = $2 AND i.external_id = ANY($4::text[])
+    """,
+)
+
+OUTCOMES = Statement(
+    "sync_plans.outcomes",
+    """
+    UPDATE sync_plan_item AS i SET outcome = g.outcome, message = g.message
+      FROM unnest($3::bigint[], $4::text[], $5::text[]) AS g(id, outcome, message)
+     WHERE i.account_id = $1 AND i.plan_id = $2 AND i.id = g.id
+    """,
+)
+
+# Bit by bit: a plan of a big sync has a million items.
+FORGET_ITEMS = Statement(
+    "sync_plans.forget_items",
+    """
+    DELETE FROM sync_plan_item AS i
+     WHERE i.account_id = $1
+       AND (i.plan_id, i.id) IN (
+           SELECT o.plan_id, o.id FROM sync_plan_item AS o
+            WHERE o.account_id = $1
+              AND o.plan_id = ANY(ARRAY(SELECT p.id FROM sync_plan AS p
+                                         WHERE p.account_id = $1 AND p.sync_id = $2 AND p.id < $3))
+            LIMIT $4)
+    """,
+)
+
+FORGET_PLANS = Statement(
+    "sync_plans.forget_plans",
+    "DELETE FROM sync_plan AS p WHERE p.account_id = $1 AND p.sync_id = $2 AND p.id < $3",
+)
+
+# Unfinished plans of a sync end where another one is asked for.
+SUPERSEDE = Statement(
+    "sync_plans.supersede",
+    """
+    UPDATE sync_plan AS p SET state = 'FAILED', message = $3
+     WHERE p.account_id = $1 AND p.sync_id = $2 AND p.state = ANY($4::text[])
+    """,
+)
+
+
+async def insert(tx: Transaction, row: PlanRow) -> None:
+    """Write a new plan."""
+    await tx.execute(
+        INSERT,
+        row.id,
+        row.sync_id,
+        row.revision,
+        row.state,
+        row.cursors,
+        row.counts,
+        row.then_start,
+        row.message,
+        row.made_at,
+        row.ready_at,
+        row.applied_at,
+        row.user_id,
+    )
+
+
+async def by_ids(reader: Queryable, ids: Sequence[int]) -> list[PlanRow | None]:
+    """The plans with these ids, in the order asked."""
+    found = {row["id"]: PlanRow(*row) for row in await reader.fetch(BY_IDS, list(set(ids)))}
+    return [found.get(number) for number in ids]
+
+
+async def lock(tx: Transaction, plan_id: int) -> PlanRow | None:
+    """One plan, held until the commit."""
+    row = await tx.fetchrow(LOCK, plan_id)
+    return None if row is None else PlanRow(*row)
+
+
+async def of_sync(reader: Queryable, sync_id: int, *, before: int, limit: int) -> list[PlanRow]:
+    """Up to `limit` plans of a sync with ids below `before`, newest first."""
+    return [PlanRow(*row) for row in await reader.fetch(OF_SYNC, sync_id, before, limit)]
+
+
+async def undone(reader: Queryable, sync_id: int, states: Sequence[str]) -> PlanRow | None:
+    """The oldest plan of a sync in one of these states."""
+    row = await reader.fetchrow(UNDONE, sync_id, list(states))
+    return None if row is None else PlanRow(*row)
+
+
+async def write(tx: Transaction, row: PlanRow) -> None:
+    """Write what changes of a plan."""
+    await tx.execute(
+        WRITE,
+        row.id,
+        row.state,
+        row.cursors,
+        row.counts,
+        row.then_start,
+        row.message,
+        row.ready_at,
+        row.applied_at,
+    )
+
+
+async def put_items(tx: Transaction, plan_id: int, items: Sequence[PlanItemRow]) -> list[str]:
+    """Add items; those whose record or item is in the plan already are left out. The kinds of those added."""
+    if not items:
+        return []
+    rows = await tx.fetch(
+        PUT_ITEMS,
+        plan_id,
+        [item.id for item in items],
+        [item.kind for item in items],
+        [item.record_id for item in items],
+        [item.external_id for item in items],
+        [item.record_version for item in items],
+        [item.version for item in items],
+        [item.effect for item in items],
+    )
+    return [row["kind"] for row in rows]
+
+
+async def items(
+    reader: Queryable,
+    plan_id: int,
+    *,
+    kind: str | None = None,
+    outcome: str | None = None,
+    after: int,
+    limit: int,
+) -> list[PlanItemRow]:
+    """Up to `limit` items of a plan with ids above `after`, in the order made: all, or of one kind or outcome."""
+    if kind is None:
+        rows = await reader.fetch(ITEMS, plan_id, after, limit, outcome)
+    else:
+        rows = await reader.fetch(ITEMS_OF_KIND, plan_id, after, limit, outcome, kind)
+    return [PlanItemRow(*row) for row in rows]
+
+
+async def taken(
+    reader: Queryable, plan_id: int, record_ids: Sequence[int], external_ids: Sequence[str]
+) -> tuple[set[int], set[str]]:
+    """Which of these records and items a plan speaks of already."""
+    rows = await reader.fetch(TAKEN, plan_id, list(record_ids), list(external_ids))
+    return (
+        {row["record_id"] for row in rows if row["record_id"] is not None},
+        {row["external_id"] for row in rows if row["external_id"] is not None},
+    )
+
+
+async def outcomes(tx: Transaction, plan_id: int, became: Sequence[tuple[int, str, str | None]]) -> None:
+    """Note what became of items: (id, outcome, message)."""
+    ids, names, messages = zip(*became, strict=True) if became else ((), (), ())
+    await tx.execute(OUTCOMES, plan_id, list(ids), list(names), list(messages))
+
+
+async def forget(tx: Transaction, sync_id: int, before: int, limit: int) -> bool:
+    """Forget a part of a sync's plans with ids below `before`; whether there is more of them."""
+    if await tx.execute(FORGET_ITEMS, sync_id, before, limit) == limit:
+        return True
+    await tx.execute(FORGET_PLANS, sync_id, before)
+    return False
+
+
+async def supersede(tx: Transaction, sync_id: int, message: str, states: Sequence[str]) -> None:
+    """End the sync's plans in these states, as FAILED."""
+    await tx.execute(SUPERSEDE, sync_id, message, list(states))
