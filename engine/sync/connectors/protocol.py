@@ -78,6 +78,8 @@ class RemoteObject:
     creatable: bool = True
     writable: bool = True
     deletable: bool = True
+    # What can be done with this kind of item, where that is not what the app says of all; else None.
+    capabilities: "Capabilities | None" = None
 
 
 @dataclass(frozen=True, slots=True)
