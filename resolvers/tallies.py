@@ -31,7 +31,7 @@ async def stream(context: Context, workflow: str | None) -> AsyncGenerator[Stood
         tallies.watch(context.db, context.account_id, context.clock or (lambda: context.now))
     ) as states:
         async for state in states:
-            found = state.workflows if number is None else {number: state.workflows.get(number, Standing({}))}
+            found = state.value if number is None else {number: state.value.get(number, Standing({}))}
             if found != last:
                 last = found
                 yield Stood(cursors.encode(context.account_id, state.seq), state.at, found)
