@@ -25,6 +25,9 @@ from storage.statements import Statement
 from tests.processes import fastest_place
 from tests.statements import violations
 
+# Laws that test files inherit from: their failures show values, too.
+pytest.register_assert_rewrite("tests.connector_laws")
+
 T = TypeVar("T")
 
 # Set by the first process of a run, inherited by its workers: they share one server.
