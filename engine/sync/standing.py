@@ -1,0 +1,163 @@
+"""How syncs stand: counts by status, and how far initial syncs are; told anew as it changes, at any size.
+
+What a look reads each time is small. Links are counted along an index, of those syncs alone of which the log has told
+something since; and no more often than what that takes allows.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from engine import watching
+from engine.watching import Look, Looked, State
+from storage import changes
+from storage.changes import EventKind
+from storage.database import Database, Queryable
+from storage.sync import standing
+from storage.sync.standing import StandingRow
+
+# Counting takes no more than a tenth of the time, and less than a hundredth while nothing is told.
+BUSY, QUIET = 10, 100
+QUIET_SECONDS = 5.0
+# Rates are those of so many seconds.
+WINDOW = 15.0
+
+# Whatever is told of a sync or its records.
+KINDS = frozenset(kind for kind in EventKind if kind.value.startswith(("SYNC_", "RECORD_SYNC")))
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Links by state, and fields that wait for a person."""
+
+    by_state: Mapping[str, int] = field(default_factory=dict)
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an initial sync is: items looked at, of so many where that is known; a second, and until it is done."""
+
+    done: int
+    total: int | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    per_second: float | None
+    left: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one sync stands. `recently`: items looked at a second, lately."""
+
+    row: StandingRow
+    counts: Counts
+    recently: float | None = None
+
+
+def progress(told: Mapping[str, Any], now: datetime, recently: float | None = None) -> Progress | None:
+    """What a sync's row tells of its initial sync; None before it was started. `recently`: its rate, if known."""
+    started = _moment(told.get("startedAt"))
+    if started is None and "done" not in told:
+        return None
+    ended = _moment(told.get("endedAt"))
+    done, total = int(told.get("done") or 0), told.get("total")
+    seconds = 0.0 if started is None else ((ended or now) - started).total_seconds()
+    rate = recently if recently is not None else (done / seconds if seconds > 0 and done else None)
+    left = None
+    if ended is None and rate and total is not None:
+        left = timedelta(seconds=max(0, int(total) - done) / rate)
+    return Progress(done, total, started, ended, rate, left)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was counted of one sync, when, and at which number of the log; `moved`: something was told of it since.
+
+    `samples`: how many items it had done at which time.
+    """
+
+    counts: Counts
+    seq: int
+    counted: float
+    took: float
+    moved: bool = False
+    samples: list[tuple[float, int]] = field(default_factory=list)
+
+    def due(self, time: float) -> bool:
+        """Whether it is counted anew."""
+        if self.moved:
+            return time - self.counted >= self.took * BUSY
+        return time - self.counted >= max(QUIET_SECONDS, self.took * QUIET)
+
+    def rate(self, time: float, told: Mapping[str, Any]) -> float | None:
+        """Items a second while it goes on, once there is enough to tell it by."""
+        done = int(told.get("done") or 0)
+        if "endedAt" in told or (self.samples and done < self.samples[-1][1]):
+            self.samples.clear()
+        if not self.samples or done != self.samples[-1][1]:
+            self.samples = [*(one for one in self.samples if one[0] > time - WINDOW), (time, done)]
+        first, last = self.samples[0], self.samples[-1]
+        if "endedAt" in told or last[0] - first[0] < 1.0:
+            return None
+        return round((last[1] - first[1]) / (last[0] - first[0]), 1)
+
+
+def looking(db: Database, account_id: int, clock: Callable[[], datetime]) -> Look[dict[int, Standing]]:
+    """Looks at an account's syncs."""
+    kept: dict[int, _Kept] = {}
+    read = 0
+
+    async def look() -> Looked[dict[int, Standing]]:
+        nonlocal read
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with db.snapshot(account_id) as reader:
+            seq = await changes.last(reader)
+            rows = await standing.rows(reader)
+            moved = await standing.moved(reader, read, [kind.value for kind in KINDS]) if kept else set()
+            for sync_id in moved & kept.keys():
+                kept[sync_id].moved = True
+            read = seq
+            took = loop.time() - began
+            for row in rows:
+                if row.id not in kept or kept[row.id].due(loop.time()):
+                    await _count(reader, row.id, kept, seq)
+        for gone in kept.keys() - {row.id for row in rows}:
+            del kept[gone]
+        found = {
+            row.id: Standing(row, kept[row.id].counts, kept[row.id].rate(began, row.progress)) for row in rows
+        }
+        # What is told of those that were not counted anew comes behind the count that is shown.
+        seq = min([seq, *(one.seq for one in kept.values() if one.moved)])
+        return Looked(State(seq, clock(), found), took)
+
+    return look
+
+
+async def _count(reader: Queryable, sync_id: int, kept: dict[int, _Kept], seq: int) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    counts = await of(reader, [sync_id])
+    samples = kept[sync_id].samples if sync_id in kept else []
+    kept[sync_id] = _Kept(counts[sync_id], seq, loop.time(), loop.time() - began, samples=samples)
+
+
+async def of(reader: Queryable, sync_ids: list[int]) -> dict[int, Counts]:
+    """How the links of these syncs stand now."""
+    by_state = await standing.counts(reader, sync_ids)
+    conflicts = await standing.conflicts(reader, sync_ids)
+    return {sync_id: Counts(by_state[sync_id], conflicts.get(sync_id, 0)) for sync_id in sync_ids}
+
+
+def watch(
+    db: Database, account_id: int, clock: Callable[[], datetime]
+) -> AsyncGenerator[State[dict[int, Standing]], None]:
+    """How the account's syncs stand: now, and whenever that changes, at most a few times a second."""
+    return watching.watch(looking, db, account_id, clock)
