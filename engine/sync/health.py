@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
 
 from engine.sync.categories import TIPS, Again, Category, again
 from storage.database import Queryable
+from storage.sync import health, pages, standing
+from storage.sync.health import AttemptRow
+from storage.sync.links import LinkRow
+from storage.sync.pages import ALL, STATES, Narrow
 
-if TYPE_CHECKING:
-    from storage.sync.health import AttemptRow
-    from storage.sync.links import LinkRow
+# What lists are narrowed to and made of is part of what health speaks of.
+__all__ = ["NEWEST", "STATES", "Advice", "AttemptRow", "LinkRow", "Narrow", "Standing"]
 
 # Above every id.
 NEWEST = 2**63 - 1
@@ -32,19 +33,6 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Narrow:
-    """Which records of a list are meant; None: any. `since` and `until` are about when they last changed status."""
-
-    states: tuple[str, ...] | None = None
-    category: Category | None = None
-    # Where it was to be written when it failed: OURS or THEIRS.
-    side: str | None = None
-    record_id: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Advice:
     """What a category means for trying again, and what a person can do."""
 
@@ -52,40 +40,51 @@ class Advice:
     tip: str
 
 
-def advice(category: Category) -> Advice:
-    """What is to be done about a failure of this category."""
-    return Advice(again(category), TIPS[category])
+def advice(category: str | None) -> Advice | None:
+    """What is to be done about a failure of this category; None where it is none of `Category`."""
+    known = Category.__members__.get(category or "")
+    return None if known is None else Advice(again(known), TIPS[known])
 
 
 async def standings(reader: Queryable, sync_ids: Sequence[int]) -> list[Standing]:
     """How these syncs stand, in the order asked."""
-    raise NotImplementedError
+    found = {sync_id: Standing(dict.fromkeys(STATES, 0), {}) for sync_id in sync_ids}
+    for one in await health.counts(reader, list(found)):
+        states, categories = found[one.sync_id].by_state, found[one.sync_id].by_category
+        states[one.state] = states.get(one.state, 0) + one.n
+        if one.category is not None:
+            categories[one.category] = categories.get(one.category, 0) + one.n
+    open_ = await standing.conflicts(reader, list(found))
+    return [
+        Standing(found[sync_id].by_state, found[sync_id].by_category, open_.get(sync_id, 0))
+        for sync_id in sync_ids
+    ]
 
 
 async def page(
     reader: Queryable,
     sync_ids: Sequence[int],
-    narrow: Narrow | None = None,
+    narrow: Narrow = ALL,
     *,
     before: int = NEWEST,
     first: int = 50,
-) -> list["LinkRow"]:
+) -> list[LinkRow]:
     """Up to `first` links of these syncs with ids below `before`, newest first."""
-    raise NotImplementedError
+    return await pages.page(reader, sync_ids, narrow, before=before, limit=first)
 
 
-async def by_ids(reader: Queryable, link_ids: Sequence[int]) -> list["LinkRow | None"]:
+async def by_ids(reader: Queryable, link_ids: Sequence[int]) -> list[LinkRow | None]:
     """The links with these ids, in the order asked."""
-    raise NotImplementedError
+    return await pages.by_ids(reader, link_ids)
 
 
-async def of_records(reader: Queryable, record_ids: Sequence[int]) -> list[list["LinkRow"]]:
+async def of_records(reader: Queryable, record_ids: Sequence[int]) -> list[list[LinkRow]]:
     """All links of each of these records, in the order asked; a record's by id."""
-    raise NotImplementedError
+    return await pages.of_records(reader, record_ids)
 
 
 async def attempts(
     reader: Queryable, link_ids: Sequence[int], *, before: int = NEWEST, first: int = 50
-) -> list[list["AttemptRow"]]:
+) -> list[list[AttemptRow]]:
     """For each link up to `first` attempts with ids below `before`, newest first."""
-    raise NotImplementedError
+    return await health.attempts(reader, link_ids, before=before, limit=first)

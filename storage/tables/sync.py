@@ -147,10 +147,25 @@ class SyncLink(SQLModel, table=True):
             unique=True,
             postgresql_where="external_id IS NOT NULL",
         ),
-        # Pages of one status, newest first; and the counts.
-        Index("sync_link_state", "account_id", "sync_id", "state", "category", "id"),
+        # Pages of one status, newest first; and the counts, with those by category.
+        Index("sync_link_state", "account_id", "sync_id", "state", "id", postgresql_include=["category"]),
+        # Pages of one category. What is in sync has none.
+        Index(
+            "sync_link_category",
+            "account_id",
+            "sync_id",
+            "category",
+            "id",
+            postgresql_where="category IS NOT NULL",
+        ),
         # All that a record is linked with.
         Index("sync_link_of_record", "account_id", "record_id", postgresql_where="record_id IS NOT NULL"),
+        # Creations over there of which it is not known whether they were done.
+        Index(
+            "sync_link_creating", "account_id", "sync_id", "id", postgresql_where="create_key IS NOT NULL"
+        ),
+        # Deletions that wait to be carried out.
+        Index("sync_link_deleting", "account_id", "sync_id", "id", postgresql_where="deleting"),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -173,6 +188,8 @@ class SyncLink(SQLModel, table=True):
     planned: dict[str, Any] | None = document(nullable=True)
     # Which half was deleted: OURS, THEIRS or None.
     deleted: str | None = text(nullable=True)
+    # Whether the other half is to go, too, as soon as the brake has looked at all that are to go.
+    deleting: bool = Field(default=False)
     # Why it failed, is excluded or waits; `failed_side`: where it was to be written.
     category: str | None = text(nullable=True)
     message: str | None = text(nullable=True)
@@ -195,6 +212,23 @@ class SyncKey(SQLModel, table=True):
     account_id: int = key()
     sync_id: int = key()
     value: str = text(primary_key=True)
+    link_id: int = key()
+
+
+class SyncWait(SQLModel, table=True):
+    """A link that waits until the other end of an association is linked in the sync of that end.
+
+    `side` and `item` name that end as SyncDirty does.
+    """
+
+    __tablename__ = "sync_wait"
+
+    account_id: int = key()
+    # The sync of the other end.
+    other_sync_id: int = key()
+    side: str = text(primary_key=True)
+    item: str = text(primary_key=True)
+    sync_id: int = key()
     link_id: int = key()
 
 
@@ -267,6 +301,8 @@ class SyncConflict(SQLModel, table=True):
     # {"ours", "theirs", "agreed"}: values in our terms.
     held: dict[str, Any] = document()
     at: datetime = moment()
+    # The side that a person has chosen: OURS or THEIRS; the conflict goes when that is carried out.
+    winner: str | None = text(nullable=True)
 
 
 class SyncPlan(SQLModel, table=True):

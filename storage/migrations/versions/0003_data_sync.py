@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("mapping_id", sa.BigInteger(), nullable=False),
         sa.Column("held", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("winner", sa.Text(collation="C"), nullable=True),
         sa.PrimaryKeyConstraint("account_id", "id"),
         sa.UniqueConstraint("account_id", "link_id", "mapping_id"),
     )
@@ -108,6 +109,7 @@ def upgrade() -> None:
         sa.Column("create_key", sa.Text(collation="C"), nullable=True),
         sa.Column("planned", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("deleted", sa.Text(collation="C"), nullable=True),
+        sa.Column("deleting", sa.Boolean(), nullable=False),
         sa.Column("category", sa.Text(collation="C"), nullable=True),
         sa.Column("message", sa.Text(collation="C"), nullable=True),
         sa.Column("failed_side", sa.Text(collation="C"), nullable=True),
@@ -120,6 +122,27 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "id"),
         postgresql_with={"fillfactor": "80"},
+    )
+    op.create_index(
+        "sync_link_category",
+        "sync_link",
+        ["account_id", "sync_id", "category", "id"],
+        unique=False,
+        postgresql_where="category IS NOT NULL",
+    )
+    op.create_index(
+        "sync_link_creating",
+        "sync_link",
+        ["account_id", "sync_id", "id"],
+        unique=False,
+        postgresql_where="create_key IS NOT NULL",
+    )
+    op.create_index(
+        "sync_link_deleting",
+        "sync_link",
+        ["account_id", "sync_id", "id"],
+        unique=False,
+        postgresql_where="deleting",
     )
     op.create_index(
         "sync_link_external",
@@ -143,7 +166,11 @@ def upgrade() -> None:
         postgresql_where="record_id IS NOT NULL",
     )
     op.create_index(
-        "sync_link_state", "sync_link", ["account_id", "sync_id", "state", "category", "id"], unique=False
+        "sync_link_state",
+        "sync_link",
+        ["account_id", "sync_id", "state", "id"],
+        unique=False,
+        postgresql_include=["category"],
     )
     op.create_table(
         "sync_plan",
@@ -202,6 +229,16 @@ def upgrade() -> None:
         sa.Column("pass_number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("external_id", sa.Text(collation="C"), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "sync_id", "pass_number", "external_id"),
+    )
+    op.create_table(
+        "sync_wait",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("other_sync_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("side", sa.Text(collation="C"), nullable=False),
+        sa.Column("item", sa.Text(collation="C"), nullable=False),
+        sa.Column("sync_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("link_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "other_sync_id", "side", "item", "sync_id", "link_id"),
     )
     op.create_table(
         "sync",
