@@ -195,6 +195,12 @@ class Settings:
         _one_of("on", "off"),
         "Whether webhooks may be at private addresses, this machine's included.",
     )
+    sync_allow_private: str = _setting(
+        "on",
+        "RELATA_SYNC_ALLOW_PRIVATE",
+        _one_of("on", "off"),
+        "Whether connections may be to private addresses; off where not every account is trusted.",
+    )
     outbox_attempts: int = _setting(
         16,
         "RELATA_OUTBOX_ATTEMPTS",
