@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schema.errors import masked
 from schema.root import SCHEMA
-from server import clock, ingest
+from server import clock, exports, ingest
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator
 from server.dashboard import ROUTES as DASHBOARD
@@ -79,6 +79,7 @@ def create_app(
             *ingest.routes(
                 db, operations, authenticator, now=now, body_bytes=limits.body, seconds=limits.seconds
             ),
+            *exports.routes(operations, authenticator, seconds=limits.seconds),
         ],
         middleware=[Middleware(_cross_origin, origins)] if origins else [],
         lifespan=lifespan,

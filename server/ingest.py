@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from engine import ids
 from engine.access import MissingScope, Scope, Unauthenticated
-from engine.problems import Problem, Refused
+from engine.problems import NotFound, Problem, Refused
 from engine.webhooks.problems import (
     PayloadMalformed,
     SignatureExpired,
@@ -56,17 +57,17 @@ def routes(
     events = _Events(operations, authenticator, body_bytes)
     hooks = _Hooks(db, now, min(body_bytes, DELIVERY_BYTES))
     return [
-        Route("/events", _answering(events.answer, seconds), methods=["POST"]),
-        Route("/hooks/{secret}", _answering(hooks.answer, seconds), methods=["POST"]),
+        Route("/events", answering(events.answer, seconds), methods=["POST"]),
+        Route("/hooks/{secret}", answering(hooks.answer, seconds), methods=["POST"]),
     ]
 
 
-def _answering(
-    answer: Callable[[Request], Awaitable[Reply]], seconds: float
-) -> Callable[[Request], Awaitable[Reply]]:
+def answering(
+    answer: Callable[[Request], Awaitable[Reply | Response]], seconds: float
+) -> Callable[[Request], Awaitable[Reply | Response]]:
     """An endpoint whose every refusal is JSON, and comes in time."""
 
-    async def endpoint(request: Request) -> Reply:
+    async def endpoint(request: Request) -> Reply | Response:
         try:
             async with asyncio.timeout(seconds):
                 return await answer(request)
@@ -91,7 +92,7 @@ def _status(problem: Problem | Refused) -> int:
     match problem:
         case MissingScope():
             return 403
-        case WebhookUnknown():
+        case WebhookUnknown() | NotFound():
             return 404
         case _:
             return 422
