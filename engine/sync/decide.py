@@ -3,17 +3,22 @@
 Pure. Whoever asks has read the link, the record and the item as they are now, and carries it out.
 """
 
+import dataclasses
 import enum
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
-from engine.sync.merge import Merged
-from engine.sync.rules import Rules
+from engine.sync.merge import Half, Merged, merge
+from engine.sync.rules import Deletes, Rules, Side
+from engine.sync.translate import Untranslated, translation
 from storage.records import RecordRow
-from storage.sync.links import LinkRow
+from storage.sync.links import CONFLICT, EXCLUDED, FAILED, IN_SYNC, PENDING, LinkRow
+
+OURS, THEIRS = Side.OURS.value, Side.THEIRS.value
 
 
 class Kind(enum.StrEnum):
@@ -51,8 +56,8 @@ class Known:
     record: RecordRow | None = None
     item: Item | None = None
     candidates: tuple[tuple[int | str, ...], ...] = ()
-    # The candidate that is met, where there is exactly one of our records: merged with the item.
-    match: RecordRow | None = None
+    # The candidate that is met, where there is exactly one: the record, or the item, to be merged with.
+    match: RecordRow | Item | None = None
     # Whether the record meets `rules.filter_ours`; asked by whoever reads it.
     within: bool = True
     # Mappings on which a person is asked, and {mapping: winning side} of what one has decided.
@@ -60,7 +65,7 @@ class Known:
     resolved: Map[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """What is to be done, and how the link stands afterwards.
 
@@ -70,7 +75,7 @@ class Decision:
 
     kind: Kind
     state: str
-    merged: Merged = Merged()
+    merged: Merged = field(default_factory=Merged)
     base_ours: Map[str, Any] | None = None
     base_theirs: Map[str, Any] | None = None
     # The other half of a MATCH.
@@ -88,4 +93,273 @@ class Decision:
 
 def decide(rules: Rules, known: Known, now: datetime) -> Decision:
     """What becomes of what is known."""
-    raise NotImplementedError
+    link = known.link
+    if link is not None and link.record_id is not None and link.external_id is not None:
+        return _linked(rules, known, link)
+    if known.record is not None:
+        return _record(rules, known, known.record)
+    if known.item is not None:
+        return _item(rules, known, known.item)
+    return Decision(Kind.NONE, EXCLUDED)
+
+
+def best(
+    rules: Rules, candidates: tuple[tuple[int | str, ...], ...]
+) -> tuple[str | None, tuple[int | str, ...]]:
+    """The property by which something matches, by the first matcher that finds anything, and what it finds."""
+    for matcher, found in zip(rules.matchers, candidates, strict=False):
+        if found:
+            return matcher.property.name, tuple(dict.fromkeys(found))
+    return None, ()
+
+
+# --- one half ----------------------------------------------------------------------------------------------------
+
+
+def _item(rules: Rules, known: Known, item: Item) -> Decision:
+    if item.deleted:
+        return Decision(Kind.NONE, EXCLUDED)
+    why = _excludes_theirs(rules, item.fields)
+    if why is not None:
+        return _excluded(why)
+    matched_by, found = best(rules, known.candidates)
+    if len(found) > 1:
+        return _ambiguous(Side.OURS, matched_by, found)
+    if found:
+        record = known.match
+        assert isinstance(record, RecordRow)  # whoever gives one candidate gives its record
+        return _matched(rules, known, record, item, matched_by)
+    if not rules.goes(Side.OURS):
+        return _excluded("No record of ours matches, and this sync brings nothing in.")
+    merged = merge(rules, Half({}, None), Half(item.fields, None, item.modified_at))
+    return _settled(rules, Kind.CREATE_OURS, merged, Half({}, None), Half(item.fields, None), known)
+
+
+def _record(rules: Rules, known: Known, record: RecordRow) -> Decision:
+    if record.archived_at is not None:
+        return Decision(Kind.NONE, EXCLUDED)
+    matched_by, found = best(rules, known.candidates)
+    if len(found) > 1:
+        return _ambiguous(Side.THEIRS, matched_by, found)
+    if found:
+        if isinstance(known.match, Item):
+            return _matched(rules, known, record, known.match, matched_by)
+        return Decision(
+            Kind.MATCH, PENDING, record_id=record.id, external_id=str(found[0]), matched_by=matched_by
+        )
+    if not rules.goes(Side.THEIRS) or not known.within:
+        return Decision(Kind.NONE, EXCLUDED)
+    why = _excludes_ours(rules, record.properties)
+    if why is not None:
+        return _excluded(why)
+    if not rules.remote.creatable:
+        return _failed(Category.MISSING_PERMISSION, "Nothing can be created over there.", THEIRS)
+    ours = Half(record.properties, None, record.updated_at)
+    merged = merge(rules, ours, Half({}, None))
+    for lacking in rules.remote.fields:
+        if lacking.required and merged.theirs.get(lacking.name) is None:
+            return _failed(
+                Category.REQUIRED_FIELD_MISSING,
+                f'The field "{lacking.name}" must have a value over there.',
+                THEIRS,
+                {"field": lacking.name},
+            )
+    return _settled(rules, Kind.CREATE_THEIRS, merged, ours, Half({}, None), known)
+
+
+def _matched(rules: Rules, known: Known, record: RecordRow, item: Item, matched_by: str | None) -> Decision:
+    ours = Half(record.properties, None, record.updated_at)
+    theirs = Half(item.fields, None, item.modified_at)
+    merged = merge(rules, ours, theirs, known.resolved)
+    decision = _settled(rules, Kind.MATCH, merged, ours, theirs, known)
+    return dataclasses.replace(
+        decision, record_id=record.id, external_id=item.external_id, matched_by=matched_by
+    )
+
+
+# --- both halves -------------------------------------------------------------------------------------------------
+
+
+def _linked(rules: Rules, known: Known, link: LinkRow) -> Decision:
+    record, item = known.record, known.item
+    here = record is not None and record.archived_at is None
+    there = not item.deleted if item is not None else link.deleted != THEIRS
+    if not here and not there:
+        return _gone(EXCLUDED, "It was deleted on both sides.", link.deleted or OURS)
+    if not here:
+        return _gone_here(rules, link, item)
+    assert record is not None  # it is here
+    if not there:
+        return _gone_there(rules, link, record)
+    if rules.options.pause_outside_filter:
+        outside = not known.within or (item is not None and _excludes_theirs(rules, item.fields) is not None)
+        if outside:
+            return _excluded("It has left the filter, and is not kept in sync until it is back.", link)
+    if item is None and link.base_ours is None:
+        # They have not been merged yet: what the item holds is not known.
+        return Decision(Kind.NONE, PENDING)
+    ours = Half(record.properties, link.base_ours, record.updated_at)
+    theirs = (
+        Half(link.base_theirs or {}, link.base_theirs, link.modified_at)
+        if item is None
+        else Half(item.fields, link.base_theirs, item.modified_at)
+    )
+    merged = merge(rules, ours, theirs, known.resolved)
+    if item is None and known.open:
+        merged = _without(rules, merged, known.open, link)
+    kind = Kind.MATCH if link.base_ours is None else Kind.UPDATE
+    return _settled(rules, kind, merged, ours, theirs, known)
+
+
+def _without(rules: Rules, merged: Merged, open_: frozenset[int], link: LinkRow) -> Merged:
+    """As if fields about which a person is asked had not changed: what they hold over there is not what is known."""
+    theirs, ours = dict(merged.theirs), dict(merged.ours)
+    base_ours, base_theirs = dict(merged.base_ours), dict(merged.base_theirs)
+    for mapping in rules.mappings:
+        if mapping.id in open_:
+            theirs.pop(mapping.field.name, None)
+            ours.pop(mapping.property.name, None)
+            _restore(base_ours, link.base_ours or {}, mapping.property.name)
+            _restore(base_theirs, link.base_theirs or {}, mapping.field.name)
+    return Merged(ours, theirs, base_ours, base_theirs, merged.conflicts, merged.problems)
+
+
+def _restore(into: dict[str, Any], base: Map[str, Any], name: str) -> None:
+    if name in base:
+        into[name] = base[name]
+    else:
+        into.pop(name, None)
+
+
+def _gone_here(rules: Rules, link: LinkRow, item: Item | None) -> Decision:
+    told = "Our record was archived."
+    if rules.options.deletes in (Deletes.OUT, Deletes.BOTH) and rules.goes(Side.THEIRS):
+        if not rules.remote.deletable:
+            return _gone(FAILED, f"{told} Nothing can be deleted over there.", OURS)
+        if item is not None and _moved(rules, link, item):
+            return _gone(FAILED, f"{told} The item has changed since, and stays.", OURS)
+        return Decision(
+            Kind.DELETE_THEIRS, PENDING, deleted=OURS, category=Category.RECORD_DELETED, message=told
+        )
+    return _gone(FAILED, told, OURS)
+
+
+def _gone_there(rules: Rules, link: LinkRow, record: RecordRow) -> Decision:
+    told = "The item was deleted over there."
+    if rules.options.deletes in (Deletes.IN, Deletes.BOTH) and rules.goes(Side.OURS):
+        held = Half(record.properties, link.base_ours)
+        stale = Half(link.base_theirs or {}, link.base_theirs)
+        if link.base_ours is not None and merge(rules, held, stale).theirs:
+            return _gone(FAILED, f"{told} Our record has changed since, and stays.", THEIRS)
+        return Decision(
+            Kind.DELETE_OURS, PENDING, deleted=THEIRS, category=Category.RECORD_DELETED, message=told
+        )
+    return _gone(FAILED, told, THEIRS)
+
+
+def _moved(rules: Rules, link: LinkRow, item: Item) -> bool:
+    """Whether the item holds something that the link does not know."""
+    held = Half(link.base_ours or {}, link.base_ours)
+    found = merge(rules, held, Half(item.fields, link.base_theirs, item.modified_at))
+    return bool(found.ours)
+
+
+# --- how it stands then ------------------------------------------------------------------------------------------
+
+
+def _settled(rules: Rules, kind: Kind, merged: Merged, ours: Half, theirs: Half, known: Known) -> Decision:
+    """The decision about what was merged; what is not written over there yet shows as a change of ours alone."""
+    state, category, message, side, details = IN_SYNC, None, None, None, None
+    if merged.theirs:
+        state = PENDING
+    if merged.conflicts or known.open - known.resolved.keys():
+        state = CONFLICT
+    if merged.problems:
+        first = merged.problems[0]
+        state, category, message, side = FAILED, first.category, first.message, first.side
+        details = {"mapping": first.mapping_id}
+    if kind is Kind.UPDATE and not merged.ours and not merged.theirs:
+        kind = Kind.CONFLICT if merged.conflicts else Kind.FAIL if merged.problems else Kind.NONE
+    base_ours = pending(rules, merged, ours, theirs) if merged.theirs else merged.base_ours
+    base_theirs = dict(merged.base_theirs)
+    if merged.theirs:
+        for name in merged.theirs:
+            base_theirs[name] = theirs.values.get(name)
+    return Decision(
+        kind,
+        state,
+        merged,
+        base_ours,
+        base_theirs,
+        category=category,
+        message=message,
+        failed_side=side,
+        details=details,
+    )
+
+
+def pending(rules: Rules, merged: Merged, ours: Half, theirs: Half) -> dict[str, Any]:
+    """Our base as long as `merged.theirs` is not written: as if both had agreed on what they hold, and we had changed it.
+
+    So it is sent whenever it is looked at, and is nothing any more once we, too, hold what they do.
+    """
+    base = dict(merged.base_ours)
+    for mapping in rules.mappings:
+        name = mapping.property.name
+        if mapping.field.name not in merged.theirs:
+            continue
+        known = translation(mapping)
+        try:
+            agreed = known.to_ours(theirs.values.get(mapping.field.name))
+        except Untranslated:
+            agreed = (ours.base or {}).get(name)
+        if known.same_ours(agreed, ours.values.get(name)):
+            agreed = (ours.base or {}).get(name)
+        base[name] = agreed
+    return base
+
+
+def _excluded(why: str, link: LinkRow | None = None) -> Decision:
+    if link is None:
+        return Decision(Kind.EXCLUDE, EXCLUDED, message=why)
+    return Decision(
+        Kind.EXCLUDE, EXCLUDED, base_ours=link.base_ours, base_theirs=link.base_theirs, message=why
+    )
+
+
+def _failed(category: Category, why: str, side: str, details: Map[str, Any] | None = None) -> Decision:
+    return Decision(Kind.FAIL, FAILED, category=category, message=why, failed_side=side, details=details)
+
+
+def _ambiguous(side: Side, matched_by: str | None, found: tuple[int | str, ...]) -> Decision:
+    """Several of `side` match: nobody guesses."""
+    told = f"{len(found)} match by {matched_by}."
+    details = {"side": side.value, "ids": list(found), "property": matched_by}
+    return Decision(
+        Kind.FAIL,
+        FAILED,
+        category=Category.AMBIGUOUS_MATCH,
+        message=told,
+        failed_side=side.value,
+        details=details,
+        matched_by=matched_by,
+    )
+
+
+def _gone(state: str, why: str, side: str) -> Decision:
+    return Decision(
+        Kind.FAIL if state == FAILED else Kind.NONE,
+        state,
+        category=Category.RECORD_DELETED,
+        message=why,
+        failed_side=THEIRS if side == OURS else OURS,
+        deleted=side,
+    )
+
+
+def _excludes_theirs(rules: Rules, fields: Map[str, Any]) -> str | None:
+    return None
+
+
+def _excludes_ours(rules: Rules, properties: Map[str, Any]) -> str | None:
+    return None

@@ -1,0 +1,149 @@
+"""What is to be looked at: records of ours that changed, items that are to be read again; each when it is time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.database import Queryable, Transaction
+from storage.statements import Statement
+
+OURS, THEIRS = "OURS", "THEIRS"
+
+
+@dataclass(slots=True)
+class DirtyRow:
+    """A record (its id, as text) or an item (its id) to look at. `attempts` counts those that failed."""
+
+    item: str
+    token: int
+    attempts: int = 0
+
+
+# In the order of the key, so that two who tell of the same cannot wait for each other in a circle. Another token:
+# whoever looks at this moment has not seen what is told now. Earlier wins; what is told anew has not failed yet.
+ADD = Statement(
+    "sync_dirty.add",
+    """
+    INSERT INTO sync_dirty AS d (account_id, sync_id, side, item, token, due_at, attempts)
+    SELECT $1, n.sync_id, n.side, n.item, $2, n.due_at, n.attempts
+      FROM unnest($3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::int[])
+           AS n(sync_id, side, item, due_at, attempts)
+     ORDER BY n.sync_id, n.side, n.item
+        ON CONFLICT (account_id, sync_id, side, item)
+        DO UPDATE SET token = excluded.token, due_at = least(d.due_at, excluded.due_at),
+                      attempts = least(d.attempts, excluded.attempts)
+    """,
+)
+
+# The head of a range of the index of what is due; the few of the other side are passed over.
+DUE = Statement(
+    "sync_dirty.due",
+    """
+    SELECT d.item, d.token, d.attempts FROM sync_dirty AS d
+     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.due_at <= $4 AND d.side = $3
+     ORDER BY d.due_at, d.item LIMIT $5
+    """,
+)
+
+# Only where nobody has told of it since.
+DONE = Statement(
+    "sync_dirty.done",
+    """
+    DELETE FROM sync_dirty AS d
+     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3 AND d.item = ANY($4::text[])
+       AND d.token = ($5::jsonb ->> d.item)::bigint
+    """,
+)
+LATER = Statement(
+    "sync_dirty.later",
+    """
+    UPDATE sync_dirty AS d
+       SET due_at = ($5::jsonb -> d.item ->> 1)::timestamptz, attempts = d.attempts + 1
+     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3 AND d.item = ANY($4::text[])
+       AND d.token = ($5::jsonb -> d.item ->> 0)::bigint
+    """,
+)
+
+# The other end has come: who waited for it is looked at.
+ARRIVED = Statement(
+    "sync_dirty.arrived",
+    """
+    WITH gone AS (
+        DELETE FROM sync_wait AS w
+         WHERE w.account_id = $1 AND w.other_sync_id = $2 AND w.side = ANY($3::text[]) AND w.item = ANY($4::text[])
+        RETURNING w.sync_id, w.link_id
+    ), told AS (
+        SELECT DISTINCT l.sync_id, CASE WHEN l.external_id IS NULL THEN 'OURS' ELSE 'THEIRS' END AS side,
+               coalesce(l.external_id, l.record_id::text) AS item
+          FROM sync_link AS l
+         WHERE l.account_id = $1 AND l.id = ANY(ARRAY(SELECT g.link_id FROM gone AS g))
+    )
+    INSERT INTO sync_dirty AS d (account_id, sync_id, side, item, token, due_at, attempts)
+    SELECT $1, t.sync_id, t.side, t.item, $5, $6, 0 FROM told AS t
+     ORDER BY t.sync_id, t.side, t.item
+        ON CONFLICT (account_id, sync_id, side, item)
+        DO UPDATE SET token = excluded.token, due_at = least(d.due_at, excluded.due_at), attempts = 0
+    """,
+)
+
+WAIT = Statement(
+    "sync_dirty.wait",
+    """
+    INSERT INTO sync_wait (account_id, other_sync_id, side, item, sync_id, link_id)
+    SELECT $1, n.other_sync_id, n.side, n.item, $2, n.link_id
+      FROM unnest($3::bigint[], $4::text[], $5::text[], $6::bigint[]) AS n(other_sync_id, side, item, link_id)
+        ON CONFLICT DO NOTHING
+    """,
+)
+
+
+async def add(
+    tx: Transaction, sync_id: int, side: str, items: Iterable[str], due_at: datetime, *, attempts: int = 0
+) -> None:
+    """Let records (or items) be looked at from `due_at` on."""
+    await add_to_many(tx, [(sync_id, side, item, due_at, attempts) for item in items])
+
+
+async def add_to_many(tx: Transaction, rows: Iterable[tuple[int, str, str, datetime, int]]) -> None:
+    """The same for several syncs: (sync, side, item, due, attempts)."""
+    # The same twice in one statement is refused.
+    given = {row[:3]: row for row in rows}
+    if given:
+        columns = zip(*given.values(), strict=True)
+        await tx.execute(ADD, (await tx.new_ids(1))[0], *map(list, columns))
+
+
+async def due(reader: Queryable, sync_id: int, side: str, now: datetime, limit: int) -> list[DirtyRow]:
+    """What is due, longest first."""
+    return [DirtyRow(*row) for row in await reader.fetch(DUE, sync_id, side, now, limit)]
+
+
+async def done(tx: Transaction, sync_id: int, side: str, rows: Sequence[DirtyRow]) -> None:
+    """These were looked at; who was told of since stays."""
+    if rows:
+        await tx.execute(
+            DONE, sync_id, side, [row.item for row in rows], {row.item: row.token for row in rows}
+        )
+
+
+async def later(tx: Transaction, sync_id: int, side: str, rows: Sequence[tuple[DirtyRow, datetime]]) -> None:
+    """These are to be looked at again at their times; who was told of since is due anyway."""
+    if rows:
+        given = {row.item: [row.token, at] for row, at in rows}
+        await tx.execute(LATER, sync_id, side, list(given), given)
+
+
+async def wait(tx: Transaction, sync_id: int, ends: Sequence[tuple[int, str, str, int]]) -> None:
+    """Let links wait for ends that are not linked yet: (the sync of the end, its side, its id, the link that waits)."""
+    if ends:
+        await tx.execute(WAIT, sync_id, *map(list, zip(*ends, strict=True)))
+
+
+async def arrived(
+    tx: Transaction, sync_id: int, record_ids: Sequence[int], external_ids: Sequence[str]
+) -> None:
+    """These records and items of a sync are linked now: who waited for one of them is looked at."""
+    items = [*map(str, record_ids), *external_ids]
+    if items:
+        token = (await tx.new_ids(1))[0]
+        await tx.execute(ARRIVED, sync_id, [OURS, THEIRS], items, token, tx.now)
