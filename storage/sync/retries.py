@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
@@ -33,8 +34,10 @@ FAILED = Statement(
     f"""
     SELECT {_FAILURE} FROM sync_link AS l
      WHERE l.account_id = $1 AND l.sync_id = $2 AND l.state = 'FAILED' AND l.id > $3
-       AND ($4::text[] IS NULL OR l.category = ANY($4)) AND ($5::text[] IS NULL OR l.category <> ALL($5))
-     ORDER BY l.id LIMIT $6
+       AND ($4::text[] IS NULL OR l.category = ANY($4))
+       AND ($5::text[] IS NULL OR l.category IS NULL OR l.category <> ALL($5))
+       AND ($6::timestamptz IS NULL OR l.failed_at IS NULL OR l.failed_at < $6)
+     ORDER BY l.id LIMIT $7
     """,
 )
 
@@ -60,11 +63,15 @@ async def failed(
     *,
     categories: Sequence[str] | None,
     without: Sequence[str] | None,
+    before: datetime | None = None,
     after: int,
     limit: int,
 ) -> list[Failure]:
-    """Up to `limit` failures of a sync with ids above `after`: of some categories, or of all but some."""
-    rows = await reader.fetch(FAILED, sync_id, after, categories, without, limit)
+    """Up to `limit` failures of a sync with ids above `after`: of some categories, or of all but some.
+
+    `before`: those that failed last before this time.
+    """
+    rows = await reader.fetch(FAILED, sync_id, after, categories, without, before, limit)
     return [Failure(*row) for row in rows]
 
 

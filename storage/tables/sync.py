@@ -91,6 +91,8 @@ class Sync(SQLModel, table=True):
     held: dict[str, Any] | None = document(nullable=True)
     # Of the initial sync: {"total"?, "done", "startedAt", "endedAt"?}
     progress: dict[str, Any] = document()
+    # What failed before is tried again, bit by bit: its cause may have gone.
+    again_before: datetime | None = moment(nullable=True)
     created_at: datetime = moment()
     updated_at: datetime = moment()
     created_by: int | None = big(nullable=True)

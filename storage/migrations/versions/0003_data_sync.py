@@ -262,6 +262,7 @@ def upgrade() -> None:
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("held", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("progress", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("again_before", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.BigInteger(), nullable=True),
