@@ -1,20 +1,34 @@
-"""The conflict inbox: fields that both sides changed, and what a person has decided about them."""
+"""The conflict inbox: fields that both sides changed, and what a person has decided about them.
+
+A decision is about the values that the person saw. The runner carries it out where both sides still hold these; else
+the conflict stands anew, with the present ones, and is told again.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from engine.batches import Outcome
+from engine import ids, records
+from engine.batches import Mode, Outcome, failed
 from engine.problems import Problem
 from engine.sync.rules import Side
+from storage.catalogue import ObjectTypeRow
+from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
+from storage.sync import dirty, holding
+from storage.sync import inbox as stored
+from storage.sync.inbox import InboxRow
 
 NEWEST = 2**63 - 1
 
 
 class ConflictSettled(Problem):
-    """This conflict is not open any more."""
+    """The conflict "{conflict}" is not open any more."""
+
+
+class ConflictDecidedTwice(Problem):
+    """The conflict "{conflict}" is decided twice in this request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +59,116 @@ async def inbox(
     reader: Queryable, sync_ids: Sequence[int], *, before: int = NEWEST, first: int = 50
 ) -> list[OpenConflict]:
     """Up to `first` conflicts of these syncs with ids below `before`, newest first."""
-    raise NotImplementedError
+    return [_open(row) for row in await stored.page(reader, sync_ids, before=before, limit=first)]
 
 
 async def of_links(reader: Queryable, link_ids: Sequence[int]) -> list[list[OpenConflict]]:
     """The conflicts of each of these links, in the order asked."""
-    raise NotImplementedError
+    return [[_open(row) for row in rows] for rows in await stored.of_links(reader, link_ids)]
+
+
+def _open(row: InboxRow) -> OpenConflict:
+    held = row.held
+    return OpenConflict(
+        row.id,
+        row.sync_id,
+        row.link_id,
+        row.mapping_id,
+        held.get("ours"),
+        held.get("theirs"),
+        held.get("agreed"),
+        row.at,
+        None if row.winner is None else Side(row.winner),
+    )
 
 
 async def resolve(tx: Transaction, resolutions: Sequence[Resolution]) -> list[Outcome[OpenConflict]]:
     """Decide conflicts, in the order asked; the runner carries it out.
 
     Where either side has changed by then, nothing of it is: the conflict stands anew, with the present values.
-    Problems: `NotFound`, `ConflictSettled`, and those of a value that the property does not take.
+    Problems: `ConflictSettled`, and those of a value that the property does not take.
     """
-    raise NotImplementedError
+    asked = [one.conflict_id for one in resolutions]
+    found = await stored.by_ids(tx, asked)
+    held = await holding.hold(tx, [row.sync_id for row in found.values()])
+    types = {number: tx.catalogue.object_types[sync.object_type_id] for number, sync in held.items()}
+    # As they stand now that no runner changes them.
+    found = await stored.by_ids(tx, asked)
+    wrong: list[Problem | None] = []
+    for n, one in enumerate(resolutions):
+        told = ids.encode("conflict", one.conflict_id)
+        settled = one.conflict_id not in found or found[one.conflict_id].record_id is None
+        if settled:
+            wrong.append(ConflictSettled(conflict=told))
+        else:
+            wrong.append(ConflictDecidedTwice(conflict=told) if one.conflict_id in asked[:n] else None)
+    await _give(tx, types, resolutions, found, wrong)
+    chosen = {}
+    for one, problem in zip(resolutions, wrong, strict=True):
+        if problem is None:
+            row = found[one.conflict_id]
+            row.winner = (one.winner or Side.OURS).value
+            chosen[row.id] = row
+    await stored.decide(tx, {row.id: (str(row.winner), row.held) for row in chosen.values()})
+    for row in chosen.values():
+        _tell(tx, row)
+    await dirty.add_to_many(
+        tx,
+        (
+            (row.sync_id, Side.THEIRS.value, row.external_id, tx.now, 0)
+            for row in chosen.values()
+            if row.external_id is not None
+        ),
+    )
+    return [
+        failed([problem]) if problem is not None else Outcome(_open(found[one.conflict_id]))
+        for one, problem in zip(resolutions, wrong, strict=True)
+    ]
+
+
+async def _give(
+    tx: Transaction,
+    types: dict[int, ObjectTypeRow],
+    resolutions: Sequence[Resolution],
+    found: dict[int, InboxRow],
+    wrong: list[Problem | None],
+) -> None:
+    """Write the values that a person has given to our records, from where they go to the other side.
+
+    What our side held when it was decided is that value then.
+    """
+    given = [
+        (n, found[one.conflict_id], one.value)
+        for n, one in enumerate(resolutions)
+        if one.winner is None and wrong[n] is None
+    ]
+    changes = [
+        (row.record_id, {_property(types[row.sync_id], row.property_id): value})
+        for _, row, value in given
+        if row.record_id is not None
+    ]
+    if not changes:
+        return
+    outcomes = await records.update(tx, changes, Mode.PER_ITEM)
+    for (n, row, _), (_, change), outcome in zip(given, changes, outcomes, strict=True):
+        if outcome.value is None:
+            wrong[n] = outcome.problem
+        else:
+            (name,) = change
+            row.held = row.held | {"ours": outcome.value.properties.get(name)}
+
+
+def _property(of: ObjectTypeRow, property_id: int) -> str:
+    return next(name for name, one in of.properties.items() if one.id == property_id)
+
+
+def _tell(tx: Transaction, row: InboxRow) -> None:
+    tx.happened(
+        Event(
+            EventKind.SYNC_CONFLICT_RESOLVED,
+            None,
+            row.record_id,
+            row.sync_id,
+            {"link": row.link_id, "mapping": row.mapping_id, "winner": row.winner},
+        )
+    )
