@@ -1,4 +1,4 @@
-"""What goes out as files: `GET /exports/sync-records`, with a key; refusals are JSON with the codes that GraphQL has."""
+"""What goes out as files: `GET /exports/sync-records`, with a key; refusals are JSON with the codes of GraphQL."""
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
