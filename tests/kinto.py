@@ -89,10 +89,13 @@ class Kinto:
         """Nothing more is asked."""
         self._client.close()
 
+    def sign_up(self) -> None:
+        """The account that everything is done with."""
+        self._ask("PUT", f"accounts/{USER}", {"data": {"password": PASSWORD}}, signed_in=False)
+
     def empty(self, **collections: Mapping[str, Any] | None) -> None:
         """Nothing but one bucket with these collections, each with a schema or without."""
-        self._ask("POST", "__flush__", {})
-        self._ask("PUT", f"accounts/{USER}", {"data": {"password": PASSWORD}}, signed_in=False)
+        self._ask("DELETE", "buckets")
         self._ask("PUT", f"buckets/{BUCKET}", {"data": {}})
         for name, schema in collections.items():
             data = {} if schema is None else {"schema": schema}
@@ -163,6 +166,7 @@ def serving(folder: Path, **more: object) -> Iterator[Kinto]:
                 assert time.monotonic() < deadline, "Kinto does not answer"
                 time.sleep(0.05)
         server = Kinto(port)
+        server.sign_up()
         yield server
         server.close()
     finally:
