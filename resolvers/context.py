@@ -7,6 +7,8 @@ from typing import Any
 
 from engine.access import Principal
 from engine.batches import BATCH_LIMIT
+from engine.sync.connectors.protocol import Surroundings
+from engine.sync.credentials import Vault
 from storage.catalogue import Catalogue
 from storage.database import Database
 
@@ -33,6 +35,9 @@ class Context:
     clock: Callable[[], datetime] | None = None
     # How many inputs a batch may have.
     batch_limit: int = BATCH_LIMIT
+    # Keeps the credentials of connections; what their connectors may use of the house.
+    vault: Vault = field(default_factory=Vault)
+    surroundings: Surroundings = field(default_factory=Surroundings)
     # Called with account and key once a key is revoked, so that this process forgets it at once.
     forget_key: Callable[[int, int], None] = field(default=lambda _account, _key: None)
 

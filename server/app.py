@@ -15,6 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.sync.connectors.protocol import Surroundings
+from engine.sync.credentials import Vault
 from schema.errors import masked
 from schema.root import SCHEMA
 from server import clock, exports, ingest
@@ -45,12 +47,15 @@ def create_app(
     documents: Documents | None = None,
     origins: Sequence[str] = (),
     public_url: str = "",
+    vault: Vault | None = None,
+    surroundings: Surroundings = Surroundings(),  # noqa: B008 - it never changes
 ) -> Starlette:
     """The application over an open database.
 
     `stop` is set when the server is to end: open streams end then, instead of holding the shutdown up.
     `documents` knows those that are asked for by name. Pages of `origins` may ask from browsers; no others.
     `public_url`: where others reach this, without a slash at its end; addresses of webhooks begin with it.
+    `vault` keeps the credentials of connections, which may use of the house what `surroundings` say.
     """
     limits = limits or Limits()
     stop = stop or asyncio.Event()
@@ -63,6 +68,8 @@ def create_app(
         limits=limits,
         documents=documents,
         public_url=public_url,
+        vault=vault,
+        surroundings=surroundings,
     )
     events = Events(operations, authenticator, stop)
     endpoint = Endpoint(operations, authenticator, page=show, body_bytes=limits.body, events=events)

@@ -24,6 +24,8 @@ from graphql.execution import create_source_event_stream, execute
 
 from engine.access import Principal
 from engine.problems import Problem, Refused
+from engine.sync.connectors.protocol import Surroundings
+from engine.sync.credentials import Vault
 from resolvers.context import Context
 from resolvers.streams import EventStream, StateStream
 from schema import errors
@@ -63,12 +65,16 @@ class Operations:
         limits: Limits | None = None,
         documents: Documents | None = None,
         public_url: str = "",
+        vault: Vault | None = None,
+        surroundings: Surroundings = Surroundings(),  # noqa: B008 - it never changes
         kept: int = 1_000,
         kept_characters: int = 20_000,
     ) -> None:
         self.schema = schema
         self.db = db
         self.public_url = public_url
+        self.vault = vault or Vault()
+        self.surroundings = surroundings
         self.clock = clock
         self.forget_key = forget_key
         self.limits = limits or Limits()
@@ -157,6 +163,8 @@ class Operations:
             clock=self.clock,
             batch_limit=self.limits.batch,
             public_url=self.public_url,
+            vault=self.vault,
+            surroundings=self.surroundings,
         )
 
     async def run(self, operation: Operation, variables: dict[str, Any], principal: Principal) -> Answer:

@@ -15,6 +15,7 @@ from server.frames import WebSockets
 from server.persisted import Documents
 from server.processes import children, told_to_end, unless_told
 from server.settings import Settings
+from server.vault import surroundings, vault
 from storage.database import Database
 
 # An event stream never ends by itself: after this long, open requests are cut off.
@@ -87,6 +88,8 @@ def configuration(
             limits=settings.limits(),
             documents=Documents(settings.listed_documents()),
             public_url=public_url,
+            vault=vault(settings),
+            surroundings=surroundings(settings),
             origins=settings.cors_origins.split(",") if settings.cors_origins else (),
         ),
         http="httptools",

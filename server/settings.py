@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from engine.sync.credentials import check_key
 from server.limits.values import Limits
 from server.outbox import Options
 from server.outbox.mails import MailServer, sender
@@ -90,8 +91,23 @@ def _origins(value: str) -> str:
     return ",".join(origins)
 
 
-def _setting(default: Any, variable: str, parse: Callable[[str], Any], about: str) -> Any:
-    return field(default=default, metadata={"variable": variable, "parse": parse, "about": about})
+def _secret_keys(value: str) -> str:
+    try:
+        return ",".join(check_key(key) for key in value.split(","))
+    except ValueError:
+        raise ValueError(
+            "one or several keys divided by commas, each 32 bytes in base64, such as `openssl rand -base64 32` makes"
+        ) from None
+
+
+def _setting(
+    default: Any, variable: str, parse: Callable[[str], Any], about: str, *, shown: bool = True
+) -> Any:
+    return field(default=default, repr=shown, metadata={"variable": variable, "parse": parse, "about": about})
+
+
+# What is never shown, not even where it is wrong.
+SECRET = frozenset({"database_url", "smtp_url", "secret_key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +211,13 @@ class Settings:
         _one_of("on", "off"),
         "Whether webhooks may be at private addresses, this machine's included.",
     )
+    secret_key: str | None = _setting(
+        None,
+        "RELATA_SECRET_KEY",
+        _secret_keys,
+        "Seals the credentials of connections ([keys](#the-key-of-credentials)); else a file in RELATA_DATA_DIR.",
+        shown=False,
+    )
     sync_allow_private: str = _setting(
         "on",
         "RELATA_SYNC_ALLOW_PRIVATE",
@@ -282,7 +305,7 @@ class Settings:
                 try:
                     chosen[each.name] = each.metadata["parse"](given)
                 except ValueError as expected:
-                    shown = "the value" if each.name in ("database_url", "smtp_url") else f'"{given}"'
+                    shown = "the value" if each.name in SECRET else f'"{given}"'
                     raise BadSetting(f"{variable}: {shown} is not {expected}.") from None
         return cls(**chosen)
 
