@@ -210,6 +210,7 @@ class SyncKey(SQLModel, table=True):
     """What an item without a record can be matched by: see engine.sync.matching."""
 
     __tablename__ = "sync_key"
+    __table_args__ = (Index("sync_key_link", "account_id", "sync_id", "link_id"),)
 
     account_id: int = key()
     sync_id: int = key()

@@ -93,6 +93,7 @@ def upgrade() -> None:
         sa.Column("link_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("account_id", "sync_id", "value", "link_id"),
     )
+    op.create_index("sync_key_link", "sync_key", ["account_id", "sync_id", "link_id"], unique=False)
     op.create_table(
         "sync_link",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
