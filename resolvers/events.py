@@ -8,6 +8,7 @@ import orjson
 from engine import ids
 from engine.interests import Interest
 from engine.problems import Problem
+from engine.sync import standing
 from resolvers import listings
 from resolvers.context import Context
 from resolvers.listings import Asked
@@ -43,6 +44,9 @@ IMPORTS = frozenset(
         EventKind.IMPORT_FAILED,
     }
 )
+
+# What becomes of syncs, and of records in them.
+SYNCS = standing.KINDS
 
 # What becomes of records.
 CHANGES = frozenset(
@@ -84,6 +88,11 @@ def of_segments(
 def of_imports(run: str | None, kinds: Iterable[str] | None = None) -> Interest:
     """Interest in an import, or in all; raises `MalformedId`."""
     return Interest(_kinds(IMPORTS, kinds), _number("import", run))
+
+
+def of_syncs(sync: str | None, record: str | None = None, kinds: Iterable[str] | None = None) -> Interest:
+    """Interest in a sync, in what syncs do with a record, or in all; raises `MalformedId`."""
+    return Interest(_kinds(SYNCS, kinds), _number("sync", sync), record_id=_number("record", record))
 
 
 def of_changes(

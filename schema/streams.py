@@ -16,7 +16,20 @@ After = Annotated[
 CURSOR = "Pass it as `after` to go on behind this event."
 
 # What internal numbers in the details of events are numbers of.
-NUMBERED = {kind: kind for kind in ("record", "enrollment", "workflow", "segment", "event")}
+NUMBERED = {
+    kind: kind
+    for kind in (
+        "record",
+        "enrollment",
+        "workflow",
+        "segment",
+        "event",
+        "link",
+        "conflict",
+        "mapping",
+        "plan",
+    )
+}
 
 
 def shown(details: dict[str, Any]) -> dict[str, Any]:

@@ -247,6 +247,8 @@ class PlanKind(Enum):
     CREATE_THEIRS = "CREATE_THEIRS"
     UPDATE = "UPDATE"
     MATCH = "MATCH"
+    DELETE_OURS = "DELETE_OURS"
+    DELETE_THEIRS = "DELETE_THEIRS"
     CONFLICT = "CONFLICT"
     FAIL = "FAIL"
     EXCLUDE = "EXCLUDE"
@@ -262,6 +264,8 @@ enum(
         "CREATE_THEIRS": "An item would be created over there.",
         "UPDATE": "Values would be written on one side or both.",
         "MATCH": "They would be found to be the same; values may be written, too.",
+        "DELETE_OURS": "The record would be archived, since its other half was deleted.",
+        "DELETE_THEIRS": "The item would be deleted, since its other half was archived.",
         "CONFLICT": "Both sides have changed a field, and a person would be asked.",
         "FAIL": "It would fail.",
         "EXCLUDE": "It would be left out.",
