@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from engine.sync import conditions
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
 from engine.sync.merge import Half, Merged, merge
@@ -149,9 +150,8 @@ def _record(rules: Rules, known: Known, record: RecordRow) -> Decision:
         )
     if not rules.goes(Side.THEIRS) or not known.within:
         return Decision(Kind.NONE, EXCLUDED)
-    why = _excludes_ours(rules, record.properties)
-    if why is not None:
-        return _excluded(why)
+    if conditions.lacks_email(rules, Side.OURS, record.properties):
+        return _excluded("It has no valid e-mail address.")
     if not rules.remote.creatable:
         return _failed(Category.MISSING_PERMISSION, "Nothing can be created over there.", THEIRS)
     ours = Half(record.properties, None, record.updated_at)
@@ -192,7 +192,9 @@ def _linked(rules: Rules, known: Known, link: LinkRow) -> Decision:
     if not there:
         return _gone_there(rules, link, record)
     if rules.options.pause_outside_filter:
-        outside = not known.within or (item is not None and _excludes_theirs(rules, item.fields) is not None)
+        outside = not known.within or (
+            item is not None and not conditions.meets(rules.filter_theirs, item.fields)
+        )
         if outside:
             return _excluded("It has left the filter, and is not kept in sync until it is back.", link)
     if item is None and link.base_ours is None:
@@ -299,7 +301,7 @@ def _settled(rules: Rules, kind: Kind, merged: Merged, ours: Half, theirs: Half,
 
 
 def pending(rules: Rules, merged: Merged, ours: Half, theirs: Half) -> dict[str, Any]:
-    """Our base as long as `merged.theirs` is not written: as if both had agreed on what they hold, and we had changed it.
+    """Our base as long as `merged.theirs` is not written: as if both had held what they hold, and we had changed it.
 
     So it is sent whenever it is looked at, and is nothing any more once we, too, hold what they do.
     """
@@ -358,8 +360,9 @@ def _gone(state: str, why: str, side: str) -> Decision:
 
 
 def _excludes_theirs(rules: Rules, fields: Map[str, Any]) -> str | None:
-    return None
-
-
-def _excludes_ours(rules: Rules, properties: Map[str, Any]) -> str | None:
+    """Why an item is not synced; None where it is."""
+    if not conditions.meets(rules.filter_theirs, fields):
+        return "It does not meet the filter for what comes in."
+    if conditions.lacks_email(rules, Side.THEIRS, fields):
+        return "It has no valid e-mail address."
     return None

@@ -1,6 +1,6 @@
 """What items without a record can be matched by, so that records that come later find them without asking the app."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
@@ -30,10 +30,7 @@ FIND = Statement(
 
 REMOVE = Statement(
     "sync_keys.remove",
-    """
-    DELETE FROM sync_key AS k
-     WHERE k.account_id = $1 AND k.sync_id = $2 AND k.value = ANY($3::text[]) AND k.link_id = ANY($4::bigint[])
-    """,
+    "DELETE FROM sync_key AS k WHERE k.account_id = $1 AND k.sync_id = $2 AND k.link_id = ANY($3::bigint[])",
 )
 
 # More candidates than that are not told.
@@ -56,8 +53,7 @@ async def find(reader: Queryable, sync_id: int, values: Sequence[str]) -> dict[s
     return found
 
 
-async def remove(tx: Transaction, sync_id: int, keys: Mapping[int, Sequence[str]]) -> None:
-    """Let links no longer be found by these keys."""
-    values = sorted({value for some in keys.values() for value in some})
-    if values:
-        await tx.execute(REMOVE, sync_id, values, list(keys))
+async def remove(tx: Transaction, sync_id: int, link_ids: Collection[int]) -> None:
+    """Let links no longer be found by any keys."""
+    if link_ids:
+        await tx.execute(REMOVE, sync_id, list(link_ids))

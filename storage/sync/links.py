@@ -56,7 +56,7 @@ COLUMNS = ", ".join(f"l.{name}" for name in _NAMES)
 # The same, without documents of links that have the version already: most of a pass finds nothing new, and reading
 # what both sides held is what costs.
 _SPARING = ", ".join(
-    f"CASE WHEN l.version IS DISTINCT FROM l.asked THEN l.{name} END AS {name}"
+    f"CASE WHEN l.version = l.asked AND l.state <> 'FAILED' THEN NULL ELSE l.{name} END AS {name}"
     if name in _BASES
     else f"l.{name}"
     for name in _NAMES
@@ -177,7 +177,7 @@ DELETE = Statement(
     """
     WITH keys AS (
         DELETE FROM sync_key AS k
-         WHERE k.account_id = $1 AND k.sync_id = $2 AND k.link_id = ANY($3::bigint[]) AND k.value = ANY($4::text[])
+         WHERE k.account_id = $1 AND k.sync_id = $2 AND k.link_id = ANY($3::bigint[])
     )
     DELETE FROM sync_link AS l WHERE l.account_id = $1 AND l.id = ANY($3::bigint[])
     """,
@@ -271,10 +271,10 @@ async def update(tx: Transaction, rows: Sequence[LinkRow]) -> None:
     await tx.execute(UPDATE, [row.id for row in rows], {str(row.id): _written(row) for row in rows}, tx.now)
 
 
-async def delete(tx: Transaction, sync_id: int, rows: Sequence[LinkRow], keys: Sequence[str] = ()) -> None:
+async def delete(tx: Transaction, sync_id: int, rows: Sequence[LinkRow]) -> None:
     """Forget links, and by which keys they were found."""
     if rows:
-        await tx.execute(DELETE, sync_id, [row.id for row in rows], list(keys))
+        await tx.execute(DELETE, sync_id, [row.id for row in rows])
 
 
 async def unseen(

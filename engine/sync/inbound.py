@@ -1,0 +1,363 @@
+"""What comes in: items as they are now, merged with our records in one transaction, whatever their number.
+
+A page takes a handful of statements. What is to be sent out for it is made dirty, and sent by `outbound`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine import records
+from engine.batches import Mode
+from engine.problems import Problem
+from engine.sync import finding, matching, refusals, roles
+from engine.sync.book import OURS, THEIRS, Book
+from engine.sync.connectors.protocol import Item
+from engine.sync.decide import Decision, Kind, Known, best, decide
+from engine.sync.rules import Rules
+from storage.database import Transaction
+from storage.filters import facts
+from storage.records import RecordRow
+from storage.sync import conflicts, links
+from storage.sync.conflicts import ConflictRow
+from storage.sync.links import CONFLICT, EXCLUDED, FAILED, LinkRow
+
+
+@dataclass(slots=True)
+class Case:
+    """An item, with what is known of it, and what becomes of it."""
+
+    item: Item
+    link: LinkRow | None
+    record: RecordRow | None = None
+    found: tuple[tuple[str, frozenset[int]], ...] = ()
+    decision: Decision = field(default_factory=lambda: Decision(Kind.NONE, EXCLUDED))
+    conflicts: Sequence[ConflictRow] = ()
+    # A link of the record without an item, which the item's takes the place of.
+    half: LinkRow | None = None
+    # What our commands refused.
+    problem: Problem | None = None
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of a page: items that were news, and records of ours that something is to be sent out for."""
+
+    news: int = 0
+    pending: int = 0
+
+
+async def take_in(
+    tx: Transaction,
+    rules: Rules,
+    items: Sequence[Item],
+    *,
+    certain: bool,
+    anew: bool = False,
+    full: bool = False,
+) -> Taken:
+    """Merge items with our records. The sync is held by this transaction.
+
+    `certain`: they are as they are now, not as a feed tells; `anew`: looked at although their versions are known;
+    `full`: of a pass over all of them, which tries again what has failed.
+    """
+    given = _last(rules, items)
+    forced = certain or anew
+    known = await links.of_items(
+        tx, rules.sync_id, [(item.external_id, None if forced else item.version) for item in given]
+    )
+    book = Book(tx, rules)
+    cases: list[Case] = []
+    for item in given:
+        link = known.get(item.external_id)
+        if link is not None and not forced and _known(link, item, full):
+            continue
+        if link is not None and rules.capabilities.ordered_versions and _older(link, item):
+            continue
+        if (
+            link is not None
+            and not certain
+            and not rules.capabilities.ordered_versions
+            and _unsure(rules, link, item)
+        ):
+            book.look(link, THEIRS, tx.now)
+            continue
+        cases.append(Case(item, link))
+    if cases:
+        await _gather(tx, rules, cases)
+        await _carry_out(tx, rules, cases, book)
+    await book.write()
+    pending = sum(1 for one in book.dirty if one[1] == OURS)
+    if rules.roles and (ends := _ends(cases)):
+        # Behind the links: records of one page may be associated with each other.
+        book = Book(tx, rules)
+        await roles.come_in(tx, book, ends)
+        await book.write()
+        pending += sum(1 for one in book.dirty if one[1] == OURS)
+    return Taken(len(cases), pending)
+
+
+def _last(rules: Rules, items: Sequence[Item]) -> list[Item]:
+    """Each item once: the newest where that can be told, else the one that came last."""
+    found: dict[str, Item] = {}
+    for item in items:
+        other = found.get(item.external_id)
+        if (
+            other is not None
+            and rules.capabilities.ordered_versions
+            and (other.version or "") > (item.version or "")
+        ):
+            continue
+        found[item.external_id] = item
+    return list(found.values())
+
+
+def _known(link: LinkRow, item: Item, full: bool) -> bool:
+    """Whether nothing new can come of the item."""
+    if item.deleted and link.deleted == THEIRS:
+        return True
+    if item.version is None or item.deleted:
+        return False
+    if (
+        link.state == FAILED
+        and not full
+        and link.details is not None
+        and link.details.get("tried") == item.version
+    ):
+        return True
+    return link.version == item.version and not (full and link.state in (FAILED, EXCLUDED, CONFLICT))
+
+
+def _older(link: LinkRow, item: Item) -> bool:
+    return link.version is not None and item.version is not None and item.version < link.version
+
+
+def _unsure(rules: Rules, link: LinkRow, item: Item) -> bool:
+    """Whether the item may be as it was before, or gone and back: versions that do not compare say no more.
+
+    What holds what the link knows is no news, whenever it was read.
+    """
+    if link.record_id is None:
+        return item.deleted
+    if item.deleted:
+        return True
+    base = link.base_theirs
+    if base is None:
+        return True
+    same = all(item.fields.get(one.field.name) == base.get(one.field.name) for one in rules.mappings)
+    return not (same and _same_roles(rules, link, item))
+
+
+def _same_roles(rules: Rules, link: LinkRow, item: Item) -> bool:
+    return all(
+        set(item.associations[one.role.name]) == set(link.base_roles.get(one.role.name, ()))
+        for one in rules.roles
+        if one.role.name in item.associations
+    )
+
+
+# --- what is known -----------------------------------------------------------------------------------------------
+
+
+async def _gather(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> None:
+    """Read what the cases are decided on, and decide them one by one: each sees what the ones before it took."""
+    single = [case for case in cases if _alone(case) and not case.item.deleted]
+    found = await finding.holders(tx, rules, [case.item for case in single]) if single else []
+    for case, keys in zip(single, found, strict=True):
+        case.found = keys
+    wanted = {
+        case.link.record_id for case in cases if case.link is not None and case.link.record_id is not None
+    }
+    maybe = {record_id for case in single for _, ids in case.found for record_id in ids}
+    held = await finding.lock(tx, rules, sorted(wanted | maybe))
+    taken: set[int] = set()
+    if maybe:
+        ids = sorted({row.id for record_id in maybe if (row := held.get(record_id)) is not None})
+        known = await links.of_records(tx, rules.sync_id, ids)
+        taken = {record_id for record_id, link in known.items() if link.external_id is not None}
+        halves = {record_id: link for record_id, link in known.items() if link.external_id is None}
+    else:
+        halves = {}
+    asked = [case.link.id for case in cases if case.link is not None and case.link.state == CONFLICT]
+    open_ = await conflicts.of_links(tx, asked)
+    within = await _within(tx, rules, held)
+    for case in cases:
+        if case.link is not None:
+            case.conflicts = open_.get(case.link.id, ())
+        _decide(tx, rules, case, held, taken, within)
+        if case.decision.kind is Kind.MATCH and case.record is not None and _alone(case):
+            taken.add(case.record.id)
+            _join(case, halves.get(case.record.id))
+
+
+def _alone(case: Case) -> bool:
+    return case.link is None or case.link.record_id is None
+
+
+async def _within(tx: Transaction, rules: Rules, held: Mapping[int, RecordRow]) -> set[int] | None:
+    """Which records meet our filter; None where that is not asked."""
+    if rules.filter_ours is None or not rules.options.pause_outside_filter:
+        return None
+    ids = sorted({row.id for row in held.values()})
+    return await facts.met(tx, rules.filter_ours, rules.object_type.id, ids, now=tx.now)
+
+
+def _decide(
+    tx: Transaction,
+    rules: Rules,
+    case: Case,
+    held: Mapping[int, RecordRow],
+    taken: set[int],
+    within: set[int] | None,
+) -> None:
+    link, match = case.link, None
+    found: tuple[tuple[int, ...], ...] = ()
+    if link is not None and link.record_id is not None:
+        record = held.get(link.record_id)
+        # Merged away: who moves the link is told by the change itself.
+        case.record = record if record is not None and record.id == link.record_id else None
+    elif case.found and any(ids for _, ids in case.found):
+        found = finding.candidates(rules, case.found, held, taken)
+        _, fitting = best(rules, found)
+        if len(fitting) == 1:
+            match = held[int(fitting[0])]
+    known = Known(
+        link,
+        case.record,
+        case.item,
+        found,
+        match,
+        within is None or case.record is None or case.record.id in within,
+        frozenset(one.mapping_id for one in case.conflicts),
+        {one.mapping_id: one.winner for one in case.conflicts if one.winner is not None},
+    )
+    case.decision = decide(rules, known, tx.now)
+    if case.decision.kind is Kind.MATCH and match is not None:
+        case.record = match
+
+
+def _join(case: Case, half: LinkRow | None) -> None:
+    """The record has a link of its own, without an item: it becomes the item's, or the item's takes its place."""
+    if half is not None and case.link is None:
+        case.link = half
+        half.external_id = case.item.external_id
+    else:
+        case.half = half
+
+
+# --- carrying it out ---------------------------------------------------------------------------------------------
+
+
+async def _carry_out(tx: Transaction, rules: Rules, cases: Sequence[Case], book: Book) -> None:
+    creating = [case for case in cases if case.decision.kind is Kind.CREATE_OURS]
+    if creating:
+        made = await records.create(
+            tx, rules.object_type, [case.decision.merged.ours for case in creating], Mode.PER_ITEM
+        )
+        for case, outcome in zip(creating, made, strict=True):
+            case.record, case.problem = outcome.value, outcome.problem
+    changing = [
+        case
+        for case in cases
+        if case.decision.kind in (Kind.UPDATE, Kind.MATCH)
+        and case.decision.merged.ours
+        and case.record is not None
+    ]
+    if changing:
+        inputs = [(case.record.id, case.decision.merged.ours) for case in changing if case.record is not None]
+        for case, outcome in zip(changing, await records.update(tx, inputs, Mode.PER_ITEM), strict=True):
+            case.problem = outcome.problem
+    fresh = [case for case in cases if case.link is None and not _nothing(case)]
+    for case, number in zip(fresh, await tx.new_ids(len(fresh)) if fresh else (), strict=True):
+        case.link = LinkRow(number, rules.sync_id, external_id=case.item.external_id)
+        book.new.append(case.link)
+    for case in cases:
+        if case.link is not None:
+            _stand(rules, case, case.link, book)
+
+
+def _ends(cases: Sequence[Case]) -> list[roles.Ends]:
+    """Those of which both halves are there."""
+    return [
+        roles.Ends(case.link, case.record, case.item)
+        for case in cases
+        if case.link is not None and case.record is not None and _both(case)
+    ]
+
+
+def _both(case: Case) -> bool:
+    return (
+        case.link is not None
+        and case.record is not None
+        and case.link.record_id is not None
+        and case.link.state not in (EXCLUDED,)
+        and case.link.deleted is None
+        and not case.item.deleted
+    )
+
+
+def _nothing(case: Case) -> bool:
+    """Whether there is nothing to remember of an item."""
+    return case.item.deleted
+
+
+def _stand(rules: Rules, case: Case, link: LinkRow, book: Book) -> None:
+    """How the link stands now."""
+    item, decision = case.item, case.decision
+    alone = link.record_id is None
+    if item.deleted and alone:
+        book.forgotten[link.id] = link
+        return
+    if case.problem is not None:
+        _refused(rules, case, link, book, case.problem)
+        return
+    kind = decision.kind
+    if kind in (Kind.CREATE_OURS, Kind.MATCH) and case.record is not None:
+        link.record_id = case.record.id
+        link.create_key = link.planned = None
+        if case.half is not None:
+            book.forgotten[case.half.id] = case.half
+        if link.created_at is not None:
+            book.keys_gone.add(link.id)
+        book.linked.append(link)
+    if kind in (Kind.DELETE_OURS, Kind.DELETE_THEIRS):
+        link.deleting = True
+    elif decision.deleted is None:
+        link.deleting = False
+    if not item.deleted:
+        link.version, link.modified_at, link.url = item.version, item.modified_at, item.url or link.url
+    book.settle(link, decision)
+    if link.record_id is None:
+        _find_by(rules, case, link, book)
+    book.conflicts(link, decision, case.conflicts)
+    if decision.merged.theirs:
+        book.look(link, OURS, book.tx.now)
+    _note(case, link, book)
+
+
+def _note(case: Case, link: LinkRow, book: Book) -> None:
+    kind, row = case.decision.kind, case.record
+    if kind is Kind.CREATE_OURS:
+        book.synced(link, "CREATED", OURS)
+    elif kind is Kind.MATCH or (kind is Kind.UPDATE and case.decision.merged.ours):
+        before = row.properties if row is not None else {}
+        changed = {name: [before.get(name), new] for name, new in case.decision.merged.ours.items()}
+        book.synced(link, "LINKED" if kind is Kind.MATCH else "UPDATED", OURS, changed)
+
+
+def _refused(rules: Rules, case: Case, link: LinkRow, book: Book, problem: Problem) -> None:
+    """Our own commands refuse it: the link remembers what was tried, and stays as it was."""
+    category = refusals.category(problem)
+    if link.record_id is None:
+        _find_by(rules, case, link, book)
+    details: dict[str, Any] = {"tried": case.item.version, "code": problem.code}
+    if problem.path:
+        details["property"] = str(problem.path[-1])
+    book.fail(link, category, problem.message, OURS, details=details, look=THEIRS)
+
+
+def _find_by(rules: Rules, case: Case, link: LinkRow, book: Book) -> None:
+    """Let records that come later find the item by what it is now."""
+    if link.created_at is not None:
+        book.keys_gone.add(link.id)
+    book.keys[link.id] = [key for key in matching.keys_of_item(rules.matchers, case.item) if key]
