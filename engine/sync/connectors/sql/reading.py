@@ -1,0 +1,275 @@
+"""Pages of a table by keyset: all rows by primary key, changes by (updated at, primary key). No offset, no snapshot.
+
+A transaction may commit a row with an earlier moment than rows that were read already. So a look at changes begins a
+while (the overlap) before the latest moment that was seen. So that what stands in that while is not read at every
+look, its rows are counted first: as many as before, and none later, is nothing new.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from engine.sync.connectors.protocol import CursorLost, Item, Page, Phase
+from engine.sync.connectors.sql.tables import Bound, Join, compared
+from engine.sync.connectors.sql.values import instant
+
+# How far a moment may be ahead of the database's own clock and still be believed: time zones, and a margin. What is
+# further ahead would hide all that comes before it.
+_AHEAD = dt.timedelta(hours=26)
+# Keys in one statement.
+MANY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What was seen of a table's moments. `since`: up to here; `latest`, `count`: of those within the overlap."""
+
+    since: str | None
+    latest: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    """Where a pass stands. `at`: the last row's moment (of changes) and key; None: at its beginning.
+
+    `mark`: where the look before this one ended. `ahead`: where the next one begins, once this one is done.
+    """
+
+    phase: Phase
+    at: tuple[str | None, str] | None
+    mark: _Mark | None
+    ahead: _Mark | None
+    total: int | None = None
+
+    def text(self) -> str:
+        """As the runner keeps it."""
+        marks = [
+            None if mark is None else [mark.since, mark.latest, mark.count]
+            for mark in (self.mark, self.ahead)
+        ]
+        return orjson.dumps([self.phase.value, self.at, *marks, self.total]).decode()
+
+
+def _cursor(text: str) -> _Cursor:
+    try:
+        phase, at, mark, ahead, total = orjson.loads(text)
+        found = [None if each is None else _Mark(*each) for each in (mark, ahead)]
+        return _Cursor(Phase(phase), None if at is None else (at[0], at[1]), found[0], found[1], total)
+    except (ValueError, TypeError, IndexError):
+        raise CursorLost("The cursor is none of this connector's.") from None
+
+
+def page(
+    connection: sa.Connection,
+    bound: Bound,
+    phase: Phase,
+    cursor: str | None,
+    limit: int,
+    overlap: dt.timedelta,
+) -> Page:
+    """Some rows behind the cursor."""
+    stands = None if cursor is None else _cursor(cursor)
+    if stands is not None and stands.phase is not phase:
+        raise CursorLost("The cursor is one of another phase.")
+    if phase is Phase.FULL:
+        return _full(connection, bound, stands, limit, overlap)
+    if bound.updated_at is None:
+        raise CursorLost("The table has no moments of change any more.")
+    return _changes(connection, bound, stands, limit, overlap)
+
+
+def _full(
+    connection: sa.Connection, bound: Bound, stands: _Cursor | None, limit: int, overlap: dt.timedelta
+) -> Page:
+    there = _there(bound)
+    if stands is None:
+        # Before the pass begins: whatever changes while it goes on is a change behind this mark.
+        ahead = None if bound.updated_at is None else _look(connection, bound, overlap)
+        total = connection.scalar(sa.select(sa.func.count()).select_from(bound.table).where(*there))
+        stands = _Cursor(Phase.FULL, None, None, ahead, total)
+    asked = sa.select(*bound.selected).where(*there)
+    if stands.at is not None:
+        asked = asked.where(_behind(bound, bound.keys, _key(bound, stands.at[1])))
+    rows = connection.execute(asked.order_by(*bound.keys).limit(limit + 1)).all()
+    items = _items(connection, bound, rows[:limit])
+    if more := len(rows) > limit:
+        stands = _Cursor(Phase.FULL, (None, items[-1].external_id), None, stands.ahead, stands.total)
+    else:
+        # Tables without moments are compared as a whole: the next look is another pass.
+        stands = _Cursor(Phase.CHANGES, None, stands.ahead, None)
+    following = stands.text() if more or bound.updated_at is not None else None
+    return Page(tuple(items), following, more, stands.total)
+
+
+def _changes(
+    connection: sa.Connection, bound: Bound, stands: _Cursor | None, limit: int, overlap: dt.timedelta
+) -> Page:
+    updated_at = bound.updated_at
+    assert updated_at is not None
+    stands = stands or _Cursor(Phase.CHANGES, None, None, None)
+    mark = stands.mark
+    if stands.at is None:
+        if mark is not None and _seen(connection, bound, mark, overlap) == (mark.count, mark.latest):
+            return Page((), _Cursor(Phase.CHANGES, None, mark, None).text(), more=False)
+        stands = _Cursor(Phase.CHANGES, None, mark, _look(connection, bound, overlap))
+    asked = sa.select(*bound.selected)
+    if stands.at is not None:
+        moment = _bind(updated_at, stands.at[0])
+        keys = (updated_at, *bound.keys)
+        asked = asked.where(_behind(bound, keys, (moment, *_key(bound, stands.at[1]))))
+    else:
+        asked = asked.where(_since(bound, mark, overlap))
+    rows = connection.execute(asked.order_by(updated_at, *bound.keys).limit(limit + 1)).all()
+    items = _items(connection, bound, rows[:limit])
+    if more := len(rows) > limit:
+        place = len(bound.selected) - 1 - (bound.deleted_at is not None)
+        at = (str(rows[limit - 1][place]), items[-1].external_id)
+        stands = _Cursor(Phase.CHANGES, at, mark, stands.ahead)
+    else:
+        stands = _Cursor(Phase.CHANGES, None, stands.ahead, None)
+    return Page(tuple(items), stands.text(), more)
+
+
+def _look(connection: sa.Connection, bound: Bound, overlap: dt.timedelta) -> _Mark:
+    """The latest moment now, and how many rows stand within the overlap before it.
+
+    Counted after the latest was seen and before anything is read: whoever is counted is read.
+    """
+    assert bound.updated_at is not None
+    latest = connection.scalar(sa.select(_raw(sa.func.max(bound.updated_at))))
+    since = None if latest is None else str(latest)
+    now = instant(str(connection.scalar(sa.select(_raw(sa.func.current_timestamp())))))
+    found = None if since is None else instant(since)
+    if now is not None and found is not None and found > now + _AHEAD:
+        since = str((now + _AHEAD).replace(tzinfo=None))
+    mark = _Mark(since, None if latest is None else str(latest), 0)
+    count, last = _seen(connection, bound, mark, overlap)
+    return _Mark(since, mark.latest if last is None else last, count)
+
+
+def _seen(
+    connection: sa.Connection, bound: Bound, mark: _Mark, overlap: dt.timedelta
+) -> tuple[int, str | None]:
+    asked = sa.select(sa.func.count(), _raw(sa.func.max(bound.updated_at))).where(
+        _since(bound, mark, overlap)
+    )
+    count, latest = connection.execute(asked).one()
+    return count, None if latest is None else str(latest)
+
+
+def _since(bound: Bound, mark: _Mark | None, overlap: dt.timedelta) -> sa.ColumnElement[bool]:
+    assert bound.updated_at is not None
+    moment = None if mark is None or mark.since is None else instant(mark.since)
+    if mark is None or mark.since is None or moment is None:
+        return bound.updated_at.is_not(None)
+    text = str((moment - overlap).replace(tzinfo=None))
+    if "T" in mark.since:
+        text = text.replace(" ", "T")
+    found: sa.ColumnElement[bool] = bound.updated_at >= _bind(bound.updated_at, text)
+    return found
+
+
+def _bind(column: sa.Column[Any], text: str | None) -> Any:
+    """A moment as a parameter: as it stands where the database keeps texts, else as a moment."""
+    moment = instant(text or "")
+    if moment is None or isinstance(column.type, sa.types.NullType):
+        return sa.bindparam(None, text, type_=column.type)
+    zoned = bool(getattr(column.type, "timezone", False))
+    return sa.bindparam(None, moment if zoned else moment.replace(tzinfo=None), type_=column.type)
+
+
+def _raw(element: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.type_coerce(element, sa.types.NullType())
+
+
+def _there(bound: Bound) -> list[sa.ColumnElement[bool]]:
+    return [] if bound.deleted_at is None else [bound.deleted_at.is_(None)]
+
+
+def _key(bound: Bound, external_id: str) -> tuple[Any, ...]:
+    key = bound.key_of(external_id)
+    if key is None:
+        raise CursorLost("The primary key is of another type now.")
+    return tuple(
+        sa.bindparam(None, part, type_=compared(column)) for column, part in zip(bound.keys, key, strict=True)
+    )
+
+
+def _behind(bound: Bound, columns: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Whether a row comes behind another in the order of these columns."""
+    found: sa.ColumnElement[bool] = columns[-1] > values[-1]
+    if len(columns) == 1:
+        return found
+    # Spelt out, with the first column on its own: not every planner sees a range in a comparison of rows.
+    for column, value in reversed(list(zip(columns[:-1], values[:-1], strict=True))):
+        found = sa.or_(column > value, sa.and_(column == value, found))
+    return sa.and_(columns[0] >= values[0], found)
+
+
+# --- some rows ---------------------------------------------------------------------------------------------------
+
+
+def some(
+    connection: sa.Connection, bound: Bound, external_ids: Sequence[str], *, held: bool = False
+) -> dict[str, Item]:
+    """The rows with these ids, those that were marked as deleted included. `held`: until the transaction's end."""
+    keys = [key for key in map(bound.key_of, dict.fromkeys(external_ids)) if key is not None]
+    found: dict[str, Item] = {}
+    for start in range(0, len(keys), MANY):
+        asked = sa.select(*bound.selected).where(among(bound, keys[start : start + MANY]))
+        if held:
+            asked = asked.order_by(*bound.keys).with_for_update()
+        for item in _items(connection, bound, connection.execute(asked).all()):
+            found[item.external_id] = item
+    return found
+
+
+def having(
+    connection: sa.Connection, bound: Bound, column: sa.Column[Any], values: Sequence[Any], *, loosely: bool
+) -> list[Item]:
+    """The rows with one of these values in a column; `loosely`: without regard to case."""
+    found: list[Item] = []
+    compares: sa.ColumnElement[Any] = sa.func.lower(column) if loosely else column
+    for start in range(0, len(values), MANY):
+        asked = sa.select(*bound.selected).where(compares.in_(values[start : start + MANY]), *_there(bound))
+        found += _items(connection, bound, connection.execute(asked.order_by(*bound.keys)).all())
+    return found
+
+
+def among(bound: Bound, keys: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
+    """Whether a row's key is one of these."""
+    if len(bound.keys) == 1:
+        (column,) = bound.keys
+        return is_one_of(column, [key[0] for key in keys])
+    return sa.or_(
+        *(sa.and_(*(c == part for c, part in zip(bound.keys, key, strict=True))) for key in keys), sa.false()
+    )
+
+
+def is_one_of(column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Whether a column of a key holds one of these."""
+    return column.in_(sa.bindparam(None, list(values), expanding=True, type_=compared(column)))
+
+
+def _items(connection: sa.Connection, bound: Bound, rows: Sequence[Any]) -> list[Item]:
+    if not bound.joins or not rows:
+        return bound.items(rows)
+    own = [row[0] for row in rows]
+    joined = {join.role: _others(connection, join, own) for join in bound.joins}
+    return bound.items(rows, joined)
+
+
+def _others(connection: sa.Connection, join: Join, own: Sequence[Any]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    asked = sa.select(_raw(join.own), _raw(join.other))
+    for start in range(0, len(own), MANY):
+        for one, other in connection.execute(
+            asked.where(is_one_of(join.own, own[start : start + MANY]))
+        ).all():
+            found.setdefault(str(one), []).append(str(other))
+    return {one: tuple(sorted(others)) for one, others in found.items()}

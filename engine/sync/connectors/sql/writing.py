@@ -1,0 +1,367 @@
+"""Ops on a table in one transaction: rows held and compared first, then written many at once, then read again.
+
+Where a statement for many fails, each of them is done for itself behind a savepoint, so that one poor row spoils no
+other.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from engine.sync.categories import Category
+from engine.sync.connectors.protocol import (
+    ConnectorError,
+    Create,
+    Delete,
+    Exists,
+    Gone,
+    Item,
+    Links,
+    Op,
+    Outcome,
+    Rejected,
+    Retry,
+    Stale,
+    Update,
+    Written,
+)
+from engine.sync.connectors.sql.faults import fault
+from engine.sync.connectors.sql.reading import having, is_one_of, some
+from engine.sync.connectors.sql.tables import Bound, Join, compared, composite
+from engine.sync.connectors.sql.values import Unfit
+
+
+@dataclass(slots=True)
+class _Task:
+    """One op on its way. `values`: what is to be written, by column. `id`: of the row, once it is known."""
+
+    op: Op
+    values: dict[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    outcome: Outcome | None = None
+    # It stood there before: nothing is to be written.
+    found: bool = False
+
+
+def write(connection: sa.Connection, bound: Bound, ops: Sequence[Op]) -> list[Outcome]:
+    """Do each op, or say why not, in the order asked. The caller commits."""
+    tasks = [_Task(op) for op in ops]
+    _prepare(connection, bound, tasks)
+    _in_groups(connection, bound, _of(tasks, Delete), _delete)
+    _in_groups(connection, bound, _of(tasks, Update), _update)
+    _in_groups(connection, bound, _of(tasks, Create), _create)
+    for task in [task for task in tasks if task.outcome is None and bound.joins]:
+        _alone(connection, bound, task, _associate)
+    now = some(connection, bound, [task.id for task in tasks if task.id is not None])
+    return [task.outcome or _written(task, now) for task in tasks]
+
+
+def _of(tasks: Iterable[_Task], kind: type[Op]) -> list[_Task]:
+    return [task for task in tasks if isinstance(task.op, kind) and task.outcome is None and not task.found]
+
+
+def _written(task: _Task, now: dict[str, Item]) -> Outcome:
+    assert task.id is not None
+    item = now.get(task.id)
+    if item is None or isinstance(task.op, Delete):
+        return Written(task.id)
+    return Written(task.id, item.version, item.fields, item.modified_at)
+
+
+# --- before anything is written ----------------------------------------------------------------------------------
+
+
+def _prepare(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
+    """Hold the rows, and see which ops cannot be done."""
+    asked = [task.op.external_id for task in tasks if not isinstance(task.op, Create)]
+    held = some(connection, bound, asked, held=True)
+    seen: set[str] = set()
+    for task in tasks:
+        op = task.op
+        if not isinstance(op, Create):
+            item = held.get(op.external_id)
+            if item is None or item.deleted:
+                task.outcome = Gone(f"There is no row {op.external_id} in {bound.object.name}.")
+                continue
+            if op.version is not None and op.version != item.version:
+                task.outcome = Stale(f"Row {op.external_id} of {bound.object.name} has changed.")
+                continue
+            if op.external_id in seen:
+                task.outcome = Retry(f"Row {op.external_id} is written by this batch already.")
+                continue
+            seen.add(op.external_id)
+            task.id = op.external_id
+        if not isinstance(op, Delete):
+            try:
+                task.values = _values(bound, op)
+            except ConnectorError as error:
+                task.outcome = error
+    _find_created(connection, bound, _of(tasks, Create))
+
+
+def _values(bound: Bound, op: Create | Update) -> dict[str, Any]:
+    """What is to be written, by column. Raises Rejected."""
+    columns = {each.name: each for each in bound.columns}
+    fields = {each.name: each for each in bound.object.fields}
+    keys = {key.name for key in bound.keys}
+    found: dict[str, Any] = {}
+    for name, value in op.fields.items():
+        if name not in columns:
+            raise Rejected(f'There is no column "{name}".', Category.PROPERTY_NOT_FOUND, name)
+        if fields[name].read_only or (name in keys and isinstance(op, Update)):
+            raise Rejected(f'"{name}" cannot be changed.', Category.PROPERTY_READ_ONLY, name)
+        write = columns[name].kind.write
+        assert write is not None
+        try:
+            found[name] = None if value is None else write(value)
+        except Unfit as error:
+            raise error.rejected(name) from None
+        if value is None and fields[name].required:
+            raise Rejected(f'"{name}" needs a value.', Category.REQUIRED_FIELD_MISSING, name)
+    found |= _ends(bound, op.links)
+    if isinstance(op, Create):
+        for reference in bound.references:
+            if reference.required and found.get(reference.role) is None:
+                raise Rejected(
+                    f'"{reference.role}" needs an associated row of {reference.to}.',
+                    Category.REQUIRED_FIELD_MISSING,
+                    reference.role,
+                )
+        if bound.key is not None:
+            found[bound.key.name] = op.key
+        if bound.chooses and found.get(bound.keys[0].name) is None:
+            found[bound.keys[0].name] = bound.chosen(op.key)
+    return found
+
+
+def _ends(bound: Bound, links: Links) -> dict[str, Any]:
+    """References by column. What is only added stands in place of what was there."""
+    found: dict[str, Any] = {}
+    for reference in bound.references:
+        role = reference.role
+        if not (role in links.all or links.added.get(role) or links.removed.get(role)):
+            continue
+        ends = links.all[role] if role in links.all else links.added.get(role, ())
+        if len(ends) > 1:
+            raise Rejected(f'"{role}" leads to one row alone.', Category.VALIDATION_REJECTED, role)
+        if not ends and reference.required:
+            raise Rejected(
+                f'"{role}" cannot be without an associated row.', Category.REQUIRED_FIELD_MISSING, role
+            )
+        found[role] = _end(reference.column, ends[0]) if ends else None
+    return found
+
+
+def _end(column: sa.Column[Any], external_id: str) -> Any:
+    if not isinstance(column.type, sa.Integer):
+        return external_id
+    try:
+        return int(external_id)
+    except ValueError:
+        raise Rejected(f"There is no row {external_id}.", Category.RECORD_NOT_FOUND, column.name) from None
+
+
+def _find_created(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
+    """Creations that were done before, told by the keys that we chose then."""
+    if not tasks:
+        return
+    if bound.key is not None:
+        keys = {task.values[bound.key.name]: task for task in tasks}
+        asked = sa.select(bound.key, *bound.keys).where(bound.key.in_(list(keys)))
+        rows = connection.execute(asked).all()
+        ids = {row[0]: str(row[1]) if len(bound.keys) == 1 else composite(row[1:]) for row in rows}
+        found = {key: ids[key] for key in keys if key in ids}
+    elif bound.chooses:
+        own = bound.keys[0].name
+        chosen = {
+            task.op.key: str(bound.chosen(task.op.key)) for task in tasks if isinstance(task.op, Create)
+        }
+        ours = {key: id_ for key, id_ in chosen.items() if any(str(t.values[own]) == id_ for t in tasks)}
+        there = some(connection, bound, list(ours.values()))
+        found = {key: id_ for key, id_ in ours.items() if id_ in there}
+    else:
+        return
+    for task in tasks:
+        assert isinstance(task.op, Create)
+        if (external_id := found.get(task.op.key)) is not None:
+            task.id, task.found = external_id, True
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+_Step = Callable[[sa.Connection, Bound, Sequence[_Task]], None]
+
+
+def _in_groups(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task], step: _Step) -> None:
+    """Those that write the same columns at once; one by one where that fails."""
+    groups: dict[tuple[str, ...], list[_Task]] = {}
+    for task in tasks:
+        groups.setdefault(tuple(sorted(task.values)), []).append(task)
+    for group in groups.values():
+        if len(group) > 1:
+            try:
+                with connection.begin_nested():
+                    step(connection, bound, group)
+                continue
+            except exc.DBAPIError as error:
+                if fault(error).lost or isinstance(fault(error).error, Retry):
+                    raise
+            except exc.StatementError:
+                pass
+        for task in group:
+            _alone(connection, bound, task, step)
+
+
+def _alone(connection: sa.Connection, bound: Bound, task: _Task, step: _Step) -> None:
+    try:
+        with connection.begin_nested():
+            step(connection, bound, [task])
+    except exc.SQLAlchemyError as error:
+        found = fault(error)
+        if found.lost or isinstance(found.error, Retry):
+            raise
+        task.outcome = found.error
+        if isinstance(found.error, Exists):
+            task.outcome = _who(connection, bound, task, found.error)
+
+
+def _create(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
+    rows = [task.values for task in tasks]
+    names = [key.name for key in bound.keys]
+    insert = sa.insert(bound.table).values(_stamp(bound, connection))
+    if all(name in tasks[0].values for name in names):
+        connection.execute(insert, rows)
+        ids = [row[names[0]] if len(names) == 1 else composite([row[name] for name in names]) for row in rows]
+    elif connection.dialect.insert_executemany_returning_sort_by_parameter_order:
+        asked = insert.returning(*bound.keys, sort_by_parameter_order=True)
+        made = connection.execute(asked, rows).all()
+        ids = [row[0] if len(row) == 1 else composite(row) for row in made]
+    else:
+        ids = []
+        for row in rows:
+            key = connection.execute(insert, row).inserted_primary_key
+            assert key is not None
+            ids.append(key[0] if len(key) == 1 else composite(key))
+    for task, id_ in zip(tasks, ids, strict=True):
+        task.id = str(id_)
+
+
+def _update(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
+    names, stamp = list(tasks[0].values), _stamp(bound, connection)
+    if not names and not (stamp and _touches(tasks)):
+        return
+    values = {
+        name: sa.bindparam(f"v{place}", type_=bound.table.columns[name].type)
+        for place, name in enumerate(names)
+    }
+    asked = sa.update(bound.table).where(*_own(bound)).values({**values, **stamp})
+    rows = [
+        {**{f"v{place}": task.values[name] for place, name in enumerate(names)}, **_keys(bound, task)}
+        for task in tasks
+    ]
+    connection.execute(asked, rows if len(rows) > 1 else rows[0])
+
+
+def _touches(tasks: Sequence[_Task]) -> bool:
+    """Whether anything of the rows themselves changes, or of their join tables."""
+    return any(
+        isinstance(task.op, Update) and (task.op.links.added or task.op.links.removed or task.op.links.all)
+        for task in tasks
+    )
+
+
+def _delete(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
+    rows = [_keys(bound, task) for task in tasks]
+    if bound.deleted_at is not None:
+        marked = {bound.deleted_at.name: _now(connection, bound.deleted_at), **_stamp(bound, connection)}
+        connection.execute(sa.update(bound.table).where(*_own(bound)).values(marked), rows)
+        return
+    for join in bound.joins:
+        (own,) = (bound.key_of(task.id or "") for task in tasks[:1])
+        assert own is not None
+        ids = [key[0] for task in tasks if (key := bound.key_of(task.id or "")) is not None]
+        connection.execute(sa.delete(join.table).where(is_one_of(join.own, ids)))
+    connection.execute(sa.delete(bound.table).where(*_own(bound)), rows)
+
+
+def _own(bound: Bound) -> list[sa.ColumnElement[bool]]:
+    return [key == sa.bindparam(f"k{place}", type_=compared(key)) for place, key in enumerate(bound.keys)]
+
+
+def _keys(bound: Bound, task: _Task) -> dict[str, Any]:
+    key = bound.key_of(task.id or "")
+    assert key is not None
+    return {f"k{place}": part for place, part in enumerate(key)}
+
+
+def _stamp(bound: Bound, connection: sa.Connection) -> dict[str, Any]:
+    """The moment of the change, for all who look at it."""
+    column = bound.updated_at
+    return {} if column is None or column.computed is not None else {column.name: _now(connection, column)}
+
+
+def _now(connection: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The database's clock, as the column keeps moments; without a zone: in UTC, as the session has it."""
+    match connection.dialect.name:
+        case "sqlite":
+            return sa.func.strftime("%Y-%m-%d %H:%M:%f", "now")
+        case "postgresql":
+            # Not the transaction's beginning: who comes later has a later moment.
+            return sa.cast(sa.func.clock_timestamp(), column.type)
+    return sa.func.utc_timestamp(6)
+
+
+# --- join tables -------------------------------------------------------------------------------------------------
+
+
+def _associate(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
+    """Make the rows of join tables as the op says."""
+    (task,) = tasks
+    if isinstance(task.op, Delete) or task.found:
+        return
+    key = bound.key_of(task.id or "")
+    assert key is not None
+    for join in bound.joins:
+        _join(connection, join, key[0], task.op.links)
+
+
+def _join(connection: sa.Connection, join: Join, own: Any, links: Links) -> None:
+    added, removed = links.added.get(join.role, ()), links.removed.get(join.role, ())
+    if not added and not removed:
+        return
+    here = join.own == sa.bindparam(None, own, type_=compared(join.own))
+    if gone := [_end(join.other, each) for each in removed]:
+        connection.execute(sa.delete(join.table).where(here, is_one_of(join.other, gone)))
+    if wanted := [_end(join.other, each) for each in added]:
+        asked = sa.select(join.other).where(here, is_one_of(join.other, wanted))
+        there = {str(other) for other in connection.scalars(asked)}
+        rows = [
+            {join.own.name: own, join.other.name: each}
+            for each in dict.fromkeys(wanted)
+            if str(each) not in there
+        ]
+        if rows:
+            connection.execute(sa.insert(join.table), rows)
+
+
+# --- whose value it is -------------------------------------------------------------------------------------------
+
+
+def _who(connection: sa.Connection, bound: Bound, task: _Task, error: Exists) -> Exists:
+    """The row that has a unique value already: looked up, since constraints' messages name it differently."""
+    for remote in bound.object.fields:
+        value = task.values.get(remote.name)
+        if remote.unique and value is not None:
+            column = bound.table.columns[remote.name]
+            others = [
+                item
+                for item in having(connection, bound, column, [value], loosely=False)
+                if item.external_id != task.id
+            ]
+            if others:
+                message = f'Another row has this value of "{remote.name}" already.'
+                return Exists(message, error.category, others[0].external_id)
+    return error
