@@ -3,7 +3,7 @@
 A page takes a handful of statements. What is to be sent out for it is made dirty, and sent by `outbound`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,8 +84,8 @@ async def take_in(
             continue
         cases.append(Case(item, link))
     if cases:
-        await _gather(tx, rules, cases)
-        await _carry_out(tx, rules, cases, book)
+        await gather(tx, rules, cases)
+        await carry_out(tx, rules, cases, book)
     await book.write()
     pending = sum(1 for one in book.dirty if one[1] == OURS)
     if rules.roles and (ends := _ends(cases)):
@@ -159,8 +159,16 @@ def _same_roles(rules: Rules, link: LinkRow, item: Item) -> bool:
 # --- what is known -----------------------------------------------------------------------------------------------
 
 
-async def _gather(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> None:
-    """Read what the cases are decided on, and decide them one by one: each sees what the ones before it took."""
+async def gather(
+    tx: Transaction,
+    rules: Rules,
+    cases: Sequence[Case],
+    besides: Callable[[Sequence[int]], Awaitable[set[int]]] | None = None,
+) -> None:
+    """Read what the cases are decided on, and decide them one by one: each sees what the ones before it took.
+
+    `besides` says which records count as linked although they are not: for previews.
+    """
     single = [case for case in cases if _alone(case) and not case.item.deleted]
     found = await finding.holders(tx, rules, [case.item for case in single]) if single else []
     for case, keys in zip(single, found, strict=True):
@@ -176,6 +184,8 @@ async def _gather(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> None:
         known = await links.of_records(tx, rules.sync_id, ids)
         taken = {record_id for record_id, link in known.items() if link.external_id is not None}
         halves = {record_id: link for record_id, link in known.items() if link.external_id is None}
+        if besides is not None:
+            taken |= await besides(ids)
     else:
         halves = {}
     asked = [case.link.id for case in cases if case.link is not None and case.link.state == CONFLICT]
@@ -248,7 +258,8 @@ def _join(case: Case, half: LinkRow | None) -> None:
 # --- carrying it out ---------------------------------------------------------------------------------------------
 
 
-async def _carry_out(tx: Transaction, rules: Rules, cases: Sequence[Case], book: Book) -> None:
+async def carry_out(tx: Transaction, rules: Rules, cases: Sequence[Case], book: Book) -> None:
+    """Write what was decided about the cases to our side, and gather in `book` what is to be written of links."""
     creating = [case for case in cases if case.decision.kind is Kind.CREATE_OURS]
     if creating:
         made = await records.create(
