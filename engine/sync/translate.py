@@ -11,7 +11,8 @@ import orjson
 
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import FieldType, RemoteField
-from engine.sync.likeness import compare, empty, folded
+from engine.sync.likeness import compare, empty
+from engine.sync.options import option_maps
 from engine.sync.rules import Direction, Mapping
 from engine.values import PHONE_LIMIT, TEXT_LIMIT, InvalidValue, checker, shown
 from storage.catalogue import PropertyRow
@@ -93,7 +94,7 @@ class Translation:
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
         self._check = checker(mapping.property)
-        self._options_out, self._options_in = _options(mapping)
+        self._options_out, self._options_in = option_maps(mapping)
         self._out = self._going_out()
         self._in = self._coming_in()
         self._same = compare(mapping.field, mapping.property.type)
@@ -250,46 +251,7 @@ def alike(mapping: Mapping, ours: Any, theirs: Any) -> bool:
     return translation(mapping).alike(ours, theirs)
 
 
-# --- options -----------------------------------------------------------------------------------------------------
-
-
-def _options(mapping: Mapping) -> tuple[dict[str, str], dict[str, str]]:
-    """{our option: theirs} and {their option: ours}: as the mapping says, else those that are called alike."""
-    # What is archived may still be held, but is not given any more.
-    ours = {option["value"]: option.get("label") or option["value"] for option in mapping.property.options}
-    live = {option["value"] for option in mapping.property.options if not option.get("archived")}
-    theirs = dict(mapping.field.options) or {value: value for value in ours}
-    out: dict[str, str] = {}
-    back: dict[str, str] = {}
-    by_name = _by_name(theirs)
-    for value, label in ours.items():
-        chosen = mapping.options.get(value)
-        if chosen is None:
-            chosen = value if value in theirs else by_name.get(folded(value), by_name.get(folded(label)))
-        if chosen is not None:
-            out[value] = chosen
-    # Of several that stand for one, the first that the mapping names comes back.
-    for value in [*mapping.options, *ours]:
-        if value in out and value in live:
-            back.setdefault(out[value], value)
-    ours_by_name = _by_name({value: label for value, label in ours.items() if value in live})
-    for value, title in theirs.items():
-        if value not in back:
-            found = ours_by_name.get(folded(value), ours_by_name.get(folded(title)))
-            # What stands for another of theirs does not stand for this one, too.
-            if found is not None and found not in mapping.options:
-                back[value] = found
-    return out, back
-
-
-def _by_name(options: dict[str, str]) -> dict[str, str]:
-    """{what an option is called: its value}; values are names before titles are."""
-    named: dict[str, str] = {}
-    for value in options:
-        named.setdefault(folded(value), value)
-    for value, title in options.items():
-        named.setdefault(folded(title), value)
-    return named
+# --- single values ---------------------------------------------------------------------------------------------------
 
 
 def _fault(prop: PropertyRow, value: Any) -> Category:
@@ -303,9 +265,6 @@ def _fault(prop: PropertyRow, value: Any) -> Category:
     if longest is not None and isinstance(value, str) and len(value) > longest:
         return Category.VALUE_TOO_LONG
     return Category.INVALID_VALUE
-
-
-# --- single values -----------------------------------------------------------------------------------------------
 
 
 def _as_it_is(value: Any) -> Any:

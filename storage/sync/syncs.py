@@ -62,8 +62,8 @@ UPDATE = Statement(
     """
     UPDATE sync AS s
        SET direction = $3, policy = $4, definition = $5, revision = s.revision + 1, updated_at = $6,
-           swept_at = NULL, next_at = CASE WHEN s.enabled THEN $6 END,
-           again_before = CASE WHEN s.phase <> 'CONFIGURED' THEN $6 ELSE s.again_before END
+           swept_at = NULL, next_at = CASE WHEN s.enabled THEN $6::timestamptz END,
+           again_before = CASE WHEN s.phase <> 'CONFIGURED' THEN $6::timestamptz ELSE s.again_before END
      WHERE s.account_id = $1 AND s.id = $2
     """,
 )
@@ -91,7 +91,7 @@ SET_ENABLED = Statement(
     "syncs.set_enabled",
     """
     UPDATE sync AS s
-       SET enabled = $3, held = CASE WHEN $3 THEN NULL ELSE s.held END, next_at = CASE WHEN $3 THEN $4 END,
+       SET enabled = $3, held = CASE WHEN $3 THEN NULL ELSE s.held END, next_at = CASE WHEN $3 THEN $4::timestamptz END,
            updated_at = $4
      WHERE s.account_id = $1 AND s.id = $2
     """,
