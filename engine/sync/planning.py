@@ -1,17 +1,47 @@
-"""Previews: what a sync would do with every record and item, found step by step by the worker, written nowhere else."""
+"""Previews: what a sync would do with every record and item, found step by step by the worker, written nowhere else.
 
+What comes in is rehearsed by the runner's own way, in a part of a transaction that is undone: so it is known, too, what
+our own commands would refuse. Deletions are not looked for: a preview is about what is there.
+"""
+
+import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
-from engine.problems import Problem
-from storage.database import Database, Queryable, Transaction
+from engine import ids
+from engine.problems import NotFound, Problem
+from engine.sync import effects, finding, inbound, refusals
+from engine.sync.book import Book
+from engine.sync.connectors.protocol import CursorLost, Item, Phase, Rejected
+from engine.sync.decide import Decision, Kind, Known, best, decide
+from engine.sync.inbound import Case
+from engine.sync.rules import Rules, Side
+from engine.sync.turns import Turn
+from storage import records
+from storage.changes import Event, EventKind
+from storage.database import Queryable, Transaction
+from storage.filters import facts
+from storage.records import RecordRow
+from storage.sync import holding, links, plans
+from storage.sync.links import FAILED as FAILING
 from storage.sync.plans import PlanItemRow, PlanRow
 
-if TYPE_CHECKING:
-    from engine.sync.connectors.protocol import Connector
-
 NEWEST = 2**63 - 1
+
+# States of a plan.
+WANTED, MAKING, READY, APPLYING, APPLIED, FAILED = (
+    "WANTED",
+    "MAKING",
+    "READY",
+    "APPLYING",
+    "APPLIED",
+    "FAILED",
+)
+# Our records that are looked at in a step, and items of former plans that are forgotten in one.
+RECORDS = 500
+FORGOTTEN = 5_000
 
 
 class PlanNotReady(Problem):
@@ -24,17 +54,37 @@ class PlanOutdated(Problem):
 
 async def want(tx: Transaction, sync_id: int, *, then_start: bool = True) -> PlanRow:
     """Ask for a preview of a sync; the worker makes it. One that is being made is given up. Raises `NotFound`."""
-    raise NotImplementedError
+    held = (await holding.hold(tx, [sync_id])).get(sync_id)
+    if held is None:
+        raise NotFound(kind="sync", name=ids.encode("sync", sync_id))
+    await plans.supersede(tx, sync_id, "Another preview was asked for.", [WANTED, MAKING])
+    (number,) = await tx.new_ids(1)
+    row = PlanRow(
+        number,
+        sync_id,
+        held.revision,
+        WANTED,
+        {},
+        {},
+        then_start,
+        None,
+        tx.now,
+        None,
+        None,
+        tx.actor.user_id,
+    )
+    await plans.insert(tx, row)
+    return row
 
 
 async def get(reader: Queryable, plan_ids: Sequence[int]) -> list[PlanRow | None]:
     """These plans, in the order asked."""
-    raise NotImplementedError
+    return await plans.by_ids(reader, plan_ids)
 
 
 async def of_sync(reader: Queryable, sync_id: int, *, before: int = NEWEST, first: int = 50) -> list[PlanRow]:
     """A sync's plans with ids below `before`, newest first."""
-    raise NotImplementedError
+    return await plans.of_sync(reader, sync_id, before=before, limit=first)
 
 
 async def items(
@@ -47,12 +97,227 @@ async def items(
     first: int = 50,
 ) -> list[PlanItemRow]:
     """Up to `first` items of a plan with ids above `after`: all, or of one kind, or with one outcome."""
-    raise NotImplementedError
+    return await plans.items(reader, plan_id, kind=kind, outcome=outcome, after=after, limit=first)
 
 
-async def step(db: Database, account_id: int, sync_id: int, connector: "Connector", *, now: datetime) -> bool:
-    """Do a little of what a sync's plans need; False where they need nothing.
+async def make(turn: Turn, plan: PlanRow, now: datetime) -> None:
+    """Do a little of a preview that is wanted. Raises what the connector raises, unless that will not change by itself.
 
-    Raises what the connector raises.
+    In that case the plan has failed.
     """
-    raise NotImplementedError
+    rules = turn.rules
+    async with turn.hold(now) as (tx, _):
+        if await plans.forget(tx, turn.sync_id, plan.id, FORGOTTEN):
+            return
+    if plan.cursors.get("after") is not None:
+        await _ours(turn, plan, int(plan.cursors["after"]), now)
+        return
+    cursor = plan.cursors.get("theirs")
+    try:
+        page = await turn.connector.read(rules.remote, Phase.FULL, cursor, rules.capabilities.page)
+    except (CursorLost, Rejected) as problem:
+        async with turn.hold(now) as (tx, _):
+            if (held := await _held(tx, turn, plan)) is not None:
+                if isinstance(problem, CursorLost) and cursor is not None:
+                    # From the beginning: what the plan speaks of already is passed over.
+                    await _put(tx, held, [], {})
+                else:
+                    await plans.write(tx, replace(held, state=FAILED, message=str(problem)))
+                    _tell(tx, rules, held)
+        return
+    await _theirs(turn, plan, page.items, {"theirs": page.cursor} if page.more else {"after": 0}, now)
+
+
+async def _theirs(
+    turn: Turn, plan: PlanRow, given: Sequence[Item], cursors: dict[str, Any], now: datetime
+) -> None:
+    """Plan what becomes of a page of items."""
+    async with turn.hold(now) as (tx, _):
+        held = await _held(tx, turn, plan)
+        if held is None:
+            return
+        distinct = {item.external_id: item for item in given if not item.deleted}
+        _, known = await plans.taken(tx, plan.id, [], list(distinct))
+        cases = await cases_of(tx, turn.rules, [distinct[one] for one in distinct if one not in known])
+        await _put(tx, held, await rehearse(tx, turn.rules, cases, plan.id), cursors)
+
+
+async def _ours(turn: Turn, plan: PlanRow, after: int, now: datetime) -> None:
+    """Plan what becomes of records that no item is linked or matched with."""
+    rules = turn.rules
+    async with turn.db.snapshot(turn.account_id) as reader:
+        found, last = await plans.unplanned(
+            reader, plan.id, turn.sync_id, rules.object_type.id, after=after, limit=RECORDS
+        )
+        looked = await look(reader, rules, found, now)
+    rows = [row for row in await complete(turn, looked, now) if row.kind != Kind.NONE]
+    async with turn.hold(now) as (tx, _):
+        held = await _held(tx, turn, plan)
+        if held is None:
+            return
+        after_this = await _put(tx, held, rows, {"after": last} if last is not None else {})
+        if last is None:
+            await plans.write(tx, replace(after_this, state=READY, ready_at=tx.now))
+            _tell(tx, rules, after_this)
+
+
+async def _held(tx: Transaction, turn: Turn, plan: PlanRow) -> PlanRow | None:
+    """The plan, held until the commit as its sync is; None where it is no longer to be made."""
+    held = await plans.lock(tx, plan.id)
+    if held is None or held.state not in (WANTED, MAKING) or held.cursors != plan.cursors:
+        return None
+    if turn.revision != held.revision:
+        await plans.write(tx, replace(held, state=FAILED, message=PlanOutdated().message))
+        _tell(tx, turn.rules, held)
+        return None
+    return held
+
+
+async def _put(
+    tx: Transaction, plan: PlanRow, rows: Sequence[PlanItemRow], cursors: dict[str, Any]
+) -> PlanRow:
+    """Add items to a plan that is held, and note how far it is; the plan as it is then."""
+    kept = [row for row in rows if row.kind != Kind.NONE]
+    numbers = await tx.new_ids(len(kept)) if kept else ()
+    put = await plans.put_items(
+        tx, plan.id, [replace(row, id=number) for row, number in zip(kept, numbers, strict=True)]
+    )
+    counts = dict(plan.counts)
+    for kind in [*put, *(Kind.NONE.value for row in rows if row.kind == Kind.NONE)]:
+        counts[kind] = counts.get(kind, 0) + 1
+    written = replace(plan, state=MAKING, cursors=cursors, counts=counts)
+    await plans.write(tx, written)
+    return written
+
+
+def _tell(tx: Transaction, rules: Rules, plan: PlanRow) -> None:
+    told = {"plan": plan.id, "counts": plan.counts}
+    tx.happened(Event(EventKind.SYNC_PLANNED, rules.object_type.id, None, rules.sync_id, told))
+
+
+# --- what comes in -----------------------------------------------------------------------------------------------
+
+
+async def cases_of(tx: Transaction, rules: Rules, given: Sequence[Item]) -> list[Case]:
+    """Items with their links, each with all that is known."""
+    known = await links.of_items(tx, rules.sync_id, [(item.external_id, None) for item in given])
+    return [Case(item, known.get(item.external_id)) for item in given]
+
+
+class _Undone(Exception):
+    """Ends a rehearsal."""
+
+
+async def rehearse(
+    tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id: int | None = None
+) -> list[PlanItemRow]:
+    """What would be done with each case, in their order; all of it is undone.
+
+    Records that plan `plan_id` speaks of already count as linked.
+    """
+
+    async def besides(record_ids: Sequence[int]) -> set[int]:
+        return set() if plan_id is None else (await plans.taken(tx, plan_id, record_ids, []))[0]
+
+    rows: list[PlanItemRow] = []
+    with contextlib.suppress(_Undone):
+        async with tx.attempt():
+            await inbound.gather(tx, rules, cases, besides)
+            before = [(case.record, case.link) for case in cases]
+            links_before = [None if link is None else replace(link) for _, link in before]
+            await inbound.carry_out(tx, rules, cases, Book(tx, rules))
+            for case, (record, _), link in zip(cases, before, links_before, strict=True):
+                refused: dict[str, Any] | None = None
+                if case.problem is not None:
+                    refused = {
+                        "category": refusals.category(case.problem).value,
+                        "message": case.problem.message,
+                        "side": Side.OURS.value,
+                    }
+                elif case.link is not None and case.link.state == FAILING and case.decision.state != FAILING:
+                    # Its associations were refused.
+                    refused = {
+                        "category": case.link.category,
+                        "message": case.link.message,
+                        "side": case.link.failed_side,
+                    }
+                rows.append(_row(rules, case.decision, link, record, case.item, refused))
+            raise _Undone
+    return rows
+
+
+def _row(
+    rules: Rules,
+    decision: Decision,
+    link: links.LinkRow | None,
+    record: RecordRow | None,
+    item: Item | None,
+    refused: dict[str, Any] | None = None,
+) -> PlanItemRow:
+    return PlanItemRow(
+        0,
+        effects.kind_of(decision, refused).value,
+        None if record is None else record.id,
+        None if item is None else item.external_id,
+        None if record is None else record.version,
+        None if item is None else item.version,
+        effects.effect(rules, decision, link, record, item, refused),
+    )
+
+
+# --- what goes out -----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Looked:
+    """A record that nothing is linked with, as it stands."""
+
+    record: RecordRow
+    link: links.LinkRow | None
+    candidates: tuple[tuple[int | str, ...], ...]
+    within: bool
+
+    @property
+    def match(self) -> str | None:
+        """The one item that matches, if exactly one does."""
+        found = next((some for some in self.candidates if some), ())
+        return str(found[0]) if len(set(found)) == 1 else None
+
+
+async def look(reader: Queryable, rules: Rules, record_ids: Sequence[int], now: datetime) -> list[Looked]:
+    """What is known of records that no item is linked with; those that are gone are left out."""
+    rows = [row for row in await records.rows(reader, record_ids) if row is not None]
+    known = await links.of_records(reader, rules.sync_id, [row.id for row in rows])
+    candidates, _ = await finding.items_of(reader, rules, rows)
+    within = None
+    if rules.filter_ours is not None:
+        numbers = [row.id for row in rows]
+        within = await facts.met(reader, rules.filter_ours, rules.object_type.id, numbers, now=now)
+    return [
+        Looked(row, known.get(row.id), tuple(some), within is None or row.id in within)
+        for row, some in zip(rows, candidates, strict=True)
+    ]
+
+
+async def complete(turn: Turn, looked: Sequence[Looked], now: datetime) -> list[PlanItemRow]:
+    """What would be done with each of these records, with the items that match them as they are now."""
+    rules = turn.rules
+    wanted = sorted({one.match for one in looked if one.match is not None})
+    found = await turn.connector.get(rules.remote, wanted) if wanted else []
+    there = {item.external_id: item for item in found if not item.deleted}
+    rows = []
+    for one in looked:
+        match = there.get(one.match or "")
+        candidates = one.candidates if one.match is None or match is not None else ()
+        _, fitting = best(rules, candidates)
+        known = Known(
+            one.link,
+            one.record,
+            None,
+            candidates,
+            match if len(fitting) == 1 else None,
+            one.within,
+        )
+        row = _row(rules, decide(rules, known, now), one.link, one.record, match)
+        rows.append(replace(row, effect=row.effect | {"out": True}))
+    return rows

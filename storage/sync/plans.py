@@ -154,6 +154,33 @@ TAKEN = Statement(
     """,
 )
 
+# A page of an object type's records, with those of which neither a link nor the plan speaks yet. Probes, each along its
+# own index.
+UNPLANNED = Statement(
+    "sync_plans.unplanned",
+    """
+    WITH page AS MATERIALIZED (
+        SELECT r.id FROM record AS r
+         WHERE r.account_id = $1 AND r.object_type_id = $2 AND r.archived_at IS NULL AND r.id > $3
+         ORDER BY r.id LIMIT $4
+    )
+    SELECT page.id, linked.known IS NULL AND planned.known IS NULL AS news
+      FROM page
+      LEFT JOIN LATERAL (
+           SELECT true AS known FROM sync_link AS l
+            WHERE l.account_id = $1 AND l.sync_id = $5 AND l.external_id IS NOT NULL
+              AND l.record_id BETWEEN page.id AND page.id
+            ORDER BY l.record_id LIMIT 1
+           ) AS linked ON true
+      LEFT JOIN LATERAL (
+           SELECT true AS known FROM sync_plan_item AS i
+            WHERE i.account_id = $1 AND i.plan_id = $6 AND i.record_id BETWEEN page.id AND page.id
+            ORDER BY i.record_id LIMIT 1
+           ) AS planned ON true
+     ORDER BY page.id
+    """,
+)
+
 OUTCOMES = Statement(
     "sync_plans.outcomes",
     """
@@ -294,6 +321,14 @@ async def taken(
         {row["record_id"] for row in rows if row["record_id"] is not None},
         {row["external_id"] for row in rows if row["external_id"] is not None},
     )
+
+
+async def unplanned(
+    reader: Queryable, plan_id: int, sync_id: int, object_type_id: int, *, after: int, limit: int
+) -> tuple[list[int], int | None]:
+    """Records of a page that are neither linked nor planned, and the page's last one (None: there are no more)."""
+    rows = await reader.fetch(UNPLANNED, object_type_id, after, limit, sync_id, plan_id)
+    return [row["id"] for row in rows if row["news"]], rows[-1]["id"] if len(rows) == limit else None
 
 
 async def outcomes(tx: Transaction, plan_id: int, became: Sequence[tuple[int, str, str | None]]) -> None:

@@ -1,0 +1,94 @@
+"""What a decision would do, in words that can be kept, shown, and compared with what would be done later. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.sync.connectors.protocol import Item
+from engine.sync.decide import Decision, Kind
+from engine.sync.rules import Rules, Side
+from storage.records import RecordRow
+from storage.sync.links import FAILED, LinkRow
+from storage.sync.plans import PlanItemRow
+
+# Ids of candidates that are told, where several match.
+TOLD = 20
+
+
+def kind_of(decision: Decision, problem: Mapping[str, Any] | None) -> Kind:
+    """What would come of it: what our own commands refuse fails, whatever was decided."""
+    return Kind.FAIL if problem is not None else decision.kind
+
+
+def effect(
+    rules: Rules,
+    decision: Decision,
+    link: LinkRow | None,
+    record: RecordRow | None,
+    item: Item | None,
+    refused: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """{"ours": {property: [before, after]}, "theirs": {field: [before, after]}, …}, as SyncPlanItem keeps it.
+
+    `refused`: {"category", "message", "side"} where our own commands would refuse it.
+    """
+    held_theirs = item.fields if item is not None else (link.base_theirs if link is not None else None) or {}
+    told: dict[str, Any] = {
+        "ours": _differences(record.properties if record is not None else {}, decision.merged.ours),
+        "theirs": _differences(held_theirs, decision.merged.theirs),
+    }
+    if decision.matched_by is not None:
+        told["matchedBy"] = decision.matched_by
+    if decision.merged.conflicts:
+        names = {mapping.id: mapping.property.name for mapping in rules.mappings}
+        told["conflicts"] = [names[one.mapping_id] for one in decision.merged.conflicts]
+    problem = dict(refused) if refused is not None else _problem(decision)
+    if problem is not None:
+        told["problem"] = problem
+    return told
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What is written, unless it says the same again; nor does emptying what is empty say anything."""
+    return {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
+
+
+def _problem(decision: Decision) -> dict[str, Any] | None:
+    if decision.state != FAILED and decision.kind is not Kind.EXCLUDE:
+        return None
+    told: dict[str, Any] = {
+        "category": decision.category,
+        "message": decision.message,
+        "side": decision.failed_side,
+    }
+    ids = (decision.details or {}).get("ids")
+    if ids:
+        told["candidates"] = list(ids)[:TOLD]
+    return told
+
+
+def overtaken(kind: str, planned: Mapping[str, Any], kind_now: str, now: Mapping[str, Any]) -> str | None:
+    """What has changed between two effects, in words; None where the same would be done."""
+    if kind != kind_now:
+        return f"It was to be {kind}; as both sides are now, it would be {kind_now}."
+    if _category(planned) != _category(now):
+        return f"It was to fail with {_category(planned)}; as both sides are now, with {_category(now)}."
+    for side in (Side.OURS, Side.THEIRS):
+        name = side.value.lower()
+        before, after = planned.get(name) or {}, now.get(name) or {}
+        changed = sorted(field for field in {*before, *after} if before.get(field) != after.get(field))
+        if changed:
+            where = "our record" if side is Side.OURS else "their item"
+            return f"What would be written to {where} has changed: {', '.join(changed)}."
+    if sorted(planned.get("conflicts") or ()) != sorted(now.get("conflicts") or ()):
+        return "Other fields are in conflict now."
+    return None
+
+
+def _category(told: Mapping[str, Any]) -> str | None:
+    problem = told.get("problem")
+    return None if problem is None else problem.get("category")
+
+
+def goes_out(item: PlanItemRow) -> bool:
+    """Whether a plan's item was found from our side: it is carried out by sending the record."""
+    return bool(item.effect.get("out"))
