@@ -61,7 +61,7 @@ class Gate:
         try:
             beyond, back = await asyncio.open_connection("127.0.0.1", self._target)
             try:
-                await asyncio.gather(_pump(reader, back), _pump(beyond, writer))
+                await asyncio.gather(self._pump(reader, back), self._pump(beyond, writer))
             finally:
                 back.transport.abort()
         except (OSError, asyncio.CancelledError):
@@ -71,13 +71,16 @@ class Gate:
             self._passing.discard(task)
             writer.transport.abort()
 
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(PIECE):
+            writer.write(self.passed(piece))
+            await writer.drain()
+        with contextlib.suppress(OSError):
+            writer.write_eof()
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader.read(PIECE):
-        writer.write(piece)
-        await writer.drain()
-    with contextlib.suppress(OSError):
-        writer.write_eof()
+    def passed(self, piece: bytes) -> bytes:
+        """What becomes of a piece on its way, in either direction; of the same length."""
+        return piece
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import httpx
 import vobject  # type: ignore[import-untyped]
@@ -68,7 +69,7 @@ class Radicale:
 
     def make_book(self, name: str, title: str | None = None) -> None:
         """An address book."""
-        self.ask("MKCOL", f"{name}/", _MKCOL.format(name=title or name))
+        self.ask("MKCOL", f"{name}/", _MKCOL.format(name=escape(title or name)))
 
     def put(self, book: str, name: str, card: str) -> None:
         """A card as text."""

@@ -164,7 +164,7 @@ def show(card: Card, renamed: bool = False) -> None:
     shown = "" if line is None else line.text().strip()
     name = " ".join(part for at in (3, 1, 2, 0, 4) if (part := _part(parts, at).strip()))
     instead = [each for each in _instead(card) if each]
-    if not shown or (renamed and (name or shown not in instead)):
+    if not shown or (renamed and (name or shown == NAMELESS or shown not in instead)):
         _write_value(card, "FN", line, escape(name or next(iter(instead), NAMELESS)))
 
 
