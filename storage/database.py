@@ -130,7 +130,7 @@ class Database:
             # Only what was committed is remembered; after a change of definitions the next reader loads them.
             if tx.catalogue is held:
                 self._remember(held)
-        if tx.changes or tx.events:
+        if tx.changes or tx.events or tx.news:
             self.wake.send(account_id)
 
     async def ping(self) -> None:

@@ -104,7 +104,7 @@ class Transaction(_Session):
     What it did is noted with `changed` and `happened`, and written with its last statement.
     """
 
-    __slots__ = ("_database", "_held", "_pending", "actor", "catalogue", "changes", "events", "now")
+    __slots__ = ("_database", "_held", "_pending", "actor", "catalogue", "changes", "events", "news", "now")
 
     def __init__(
         self, database: "Database", connection: Any, account_id: int, now: datetime, actor: Actor
@@ -116,6 +116,8 @@ class Transaction(_Session):
         self.catalogue: Catalogue
         self.changes: list[Change | AssociationChanges] = []
         self.events: list[Event | AssociationEvents | EnrollmentEvents] = []
+        # Whether whoever waits is woken, though nothing was noted for them.
+        self.news = False
         self._pending: Pending | None = None
         self._held: tuple[frozenset[int], dict[int, Held]] | None = None
 

@@ -14,6 +14,7 @@ from engine.evaluation.listening import Candidates, Cause
 from engine.evaluation.trouble import Careful, Item, Kind, Look, Work
 from engine.segments import follow as segments
 from engine.segments import hand
+from engine.sync import follow as syncs
 from engine.workflows import awaiting, leaving
 from engine.workflows import enrolling as workflows
 from storage import changes, listeners, match_states, troubles, walks
@@ -90,10 +91,11 @@ def _clock(tx: Transaction, due: datetime) -> Cause:
 
 
 async def _pass_on(db: Database, tx: Transaction, claimed: Sequence[QueuedChange]) -> None:
-    """What changes do to members by hand and to enrollments, whoever listens."""
+    """What changes do to members by hand, to enrollments and to what is kept in sync, whoever listens."""
     await hand.lose_and_regain(tx, claimed)
     await leaving.gone(tx, claimed)
     await awaiting.call(db, tx, claimed)
+    await syncs.follow(tx, claimed)
 
 
 async def _listen(tx: Transaction, claimed: Sequence[QueuedChange]) -> tuple[Candidates, list[WalkRow]]:

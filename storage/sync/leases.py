@@ -40,6 +40,9 @@ class Work:
     theirs: datetime | None
     creating: bool
     deleting: bool
+    # Previews that are to be made or carried out; failures that are to be tried again.
+    plans: bool
+    again: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,11 @@ LOOK = Statement(
            EXISTS (SELECT FROM sync_link AS l
                     WHERE l.account_id = $1 AND l.sync_id = $2 AND l.create_key IS NOT NULL) AS creating,
            EXISTS (SELECT FROM sync_link AS l
-                    WHERE l.account_id = $1 AND l.sync_id = $2 AND l.deleting) AS deleting
+                    WHERE l.account_id = $1 AND l.sync_id = $2 AND l.deleting) AS deleting,
+           EXISTS (SELECT FROM sync_plan AS p
+                    WHERE p.account_id = $1 AND p.sync_id = $2
+                      AND p.state IN ('WANTED', 'MAKING', 'APPLYING')) AS plans,
+           s.again_before IS NOT NULL AS again
       FROM sync AS s
      WHERE s.account_id = $1 AND s.id = $2
     """,

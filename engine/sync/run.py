@@ -1,0 +1,138 @@
+"""The loop of one sync: what is due is done in steps, each at most one transaction before and one after each call."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from engine.sync import applying, backoff, deleting, outbound, passes, retrying, settling
+from engine.sync.turns import Overtaken, Turn
+from storage.sync import leases
+from storage.sync.leases import RunRow, Work
+
+AGAIN, SEND, PASS, CHANGES, DELETE = "AGAIN", "SEND", "PASS", "CHANGES", "DELETE"
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a runner remembers between steps; nothing is lost with it."""
+
+    last: str = DELETE
+    unsettled: int = 0
+    settle_at: datetime | None = None
+    # Whether a step has gone well since the connector was opened.
+    fine: bool = field(default=False)
+
+
+async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
+    """Do one thing that is due. When the next is: `now` where something was done; None: nothing is, or it is off.
+
+    Raises `Overtaken`, what the connector raises, and the database's troubles.
+    """
+    async with turn.db.read(turn.account_id) as reader:
+        found = await leases.look(reader, turn.sync_id)
+    if found is None:
+        raise Overtaken
+    row, work = found
+    if row.revision != turn.revision:
+        raise Overtaken
+    if work.plans and await applying.step(turn, now):
+        return now
+    if not row.enabled or row.held is not None or row.phase == "CONFIGURED":
+        return None
+    if work.creating:
+        return await _settle(turn, memory, now)
+    if work.again and await retrying.step(turn.db, turn.account_id, turn.sync_id, now=now):
+        return now
+    due, later = _due(turn, row, work, now)
+    if not due:
+        return later
+    # Each kind of work in its turn, so that none holds up another.
+    order = (AGAIN, SEND, CHANGES, PASS, DELETE)
+    start = order.index(memory.last) + 1
+    chosen = next(kind for kind in order[start:] + order[:start] if kind in due)
+    memory.last = chosen
+    await _do(turn, row, work, chosen, now)
+    return now
+
+
+async def _settle(turn: Turn, memory: Memory, now: datetime) -> datetime:
+    """Nothing else happens before it is known what was created: what comes in could be that."""
+    if memory.settle_at is not None and now < memory.settle_at:
+        return memory.settle_at
+    if await settling.settle(turn, now):
+        memory.unsettled, memory.settle_at = 0, None
+        return now
+    memory.unsettled += 1
+    memory.settle_at = now + backoff.pause(memory.unsettled, turn.token)
+    return memory.settle_at
+
+
+def _due(turn: Turn, row: RunRow, work: Work, now: datetime) -> tuple[set[str], datetime | None]:
+    """What is due, and when the first of the rest is."""
+    stage = row.cursors.get("stage")
+    reading = row.phase == passes.INITIAL and stage in (None, passes.FULL, passes.MISSING, passes.RECORDS)
+    times: dict[str, datetime | None] = {AGAIN: work.theirs}
+    # Before all of theirs is known, nothing of ours is sent: it might be there already.
+    times[SEND] = None if reading else work.ours
+    if stage == passes.SEND:
+        # Done as soon as nothing of it is due.
+        times[PASS] = None if work.ours is not None and work.ours <= now else now
+    elif stage is not None or row.phase == passes.INITIAL or row.swept_at is None:
+        times[PASS] = now
+    else:
+        times[PASS] = row.swept_at + passes.sweep(turn.rules)
+        if not turn.rules.capabilities.changes:
+            times[PASS] = min(times[PASS] or now, row.next_at or now)
+    if row.phase == passes.LIVE and turn.rules.capabilities.changes and "changes" in row.cursors:
+        times[CHANGES] = row.next_at or now
+    due = {kind for kind, at in times.items() if at is not None and at <= now}
+    if work.deleting and not due and stage is None:
+        due.add(DELETE)
+    rest = [at for at in times.values() if at is not None and at > now]
+    return due, min(rest, default=None)
+
+
+async def _do(turn: Turn, row: RunRow, work: Work, kind: str, now: datetime) -> None:
+    match kind:
+        case "AGAIN":
+            await passes.again(turn, now)
+        case "SEND":
+            await outbound.send(turn, now)
+        case "CHANGES":
+            await passes.changes(turn, row, now)
+        case "DELETE":
+            await deleting.delete(turn, now)
+        case _:
+            await _pass(turn, row, work, now)
+
+
+async def _pass(turn: Turn, row: RunRow, work: Work, now: datetime) -> None:
+    match row.cursors.get("stage"):
+        case passes.FULL:
+            await passes.full(turn, row, now)
+        case passes.MISSING:
+            await passes.missing(turn, now)
+        case passes.RECORDS:
+            await passes.ours(turn, now)
+        case passes.SEND:
+            await passes.finish(turn, now)
+        case _:
+            async with turn.hold(now) as (tx, held):
+                if held.cursors.get("stage") is None:
+                    passes.begin(held, _why(turn, held, now))
+                    await leases.write(tx, held)
+
+
+def _why(turn: Turn, row: RunRow, now: datetime) -> str:
+    if row.phase == passes.INITIAL:
+        return passes.FIRST
+    swept = row.swept_at is not None and now < row.swept_at + passes.sweep(turn.rules)
+    return passes.POLL if swept and not turn.rules.capabilities.changes else passes.SWEEP
+
+
+async def until_rest(turn: Turn, memory: Memory, now: datetime, limit: int = 100_000) -> datetime | None:
+    """Step until nothing is due; when the next thing is."""
+    for _ in range(limit):
+        at = await step(turn, memory, now)
+        if at is None or at > now:
+            return at
+    raise RuntimeError("this sync does not come to rest")
