@@ -115,12 +115,44 @@ LOCK = Statement(
     "syncs.lock", f"SELECT {COLUMNS} FROM sync AS s WHERE s.account_id = $1 AND s.id = $2 FOR UPDATE"
 )
 
+LOCK_OF = Statement(
+    "syncs.lock_of",
+    "SELECT s.id FROM sync AS s WHERE s.account_id = $1 AND s.connection_id = $2 ORDER BY s.id FOR UPDATE",
+)
+
+# A connection works again: what waited for it goes on at once, and what failed is tried again.
+TRY_AGAIN = Statement(
+    "syncs.try_again",
+    f"""
+    UPDATE sync AS s SET next_at = $3, again_before = $3
+     WHERE s.account_id = $1 AND s.connection_id = $2 AND s.enabled
+    RETURNING {COLUMNS}
+    """,
+)
+
+# Which sync has the other end of a role is part of the rules: those that have any are decided by anew.
+TELL_SIBLINGS = Statement(
+    "syncs.tell_siblings",
+    """
+    UPDATE sync AS s SET revision = s.revision + 1
+     WHERE s.account_id = $1 AND s.connection_id = $2 AND s.id <> $3
+       AND jsonb_array_length(coalesce(s.definition -> 'roles', '[]')) > 0
+    """,
+)
+
+# The app has told of other fields or roles: whoever has bound its rules binds them anew.
+REBIND = Statement(
+    "syncs.rebind",
+    "UPDATE sync AS s SET revision = s.revision + 1 WHERE s.account_id = $1 AND s.connection_id = $2",
+)
+
 # Syncs are few, and their roles are: all of them are read.
 WITH_ROLES = Statement(
     "syncs.with_roles",
     f"""
     SELECT {COLUMNS} FROM sync AS s
-     WHERE s.account_id = $1 AND s.definition -> 'roles' <> '[]' ORDER BY s.id
+     WHERE s.account_id = $1 AND jsonb_array_length(coalesce(s.definition -> 'roles', '[]')) > 0
+     ORDER BY s.id
     """,
 )
 
@@ -226,6 +258,26 @@ async def lock(tx: Transaction, number: int) -> SyncRow | None:
     """The sync, held until the transaction ends: its runner does nothing meanwhile."""
     row = await tx.fetchrow(LOCK, number)
     return None if row is None else SyncRow(*row)
+
+
+async def lock_of(tx: Transaction, connection_id: int) -> None:
+    """Hold all syncs of a connection until the transaction ends; before the connection, as their runners do."""
+    await tx.fetch(LOCK_OF, connection_id)
+
+
+async def try_again(tx: Transaction, connection_id: int) -> list[SyncRow]:
+    """Let the syncs of a connection that are on go on at once; which they are."""
+    return [SyncRow(*row) for row in await tx.fetch(TRY_AGAIN, connection_id, tx.now)]
+
+
+async def tell_siblings(tx: Transaction, connection_id: int, sync_id: int) -> None:
+    """A sync has come to a connection, or goes: the others that are held find its records, or no longer do."""
+    await tx.execute(TELL_SIBLINGS, connection_id, sync_id)
+
+
+async def rebind(tx: Transaction, connection_id: int) -> None:
+    """What a connection has changed under its syncs, which are held."""
+    await tx.execute(REBIND, connection_id)
 
 
 async def with_roles(reader: Queryable) -> list[SyncRow]:
