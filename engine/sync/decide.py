@@ -235,7 +235,7 @@ def _restore(into: dict[str, Any], base: Map[str, Any], name: str) -> None:
 
 def _gone_here(rules: Rules, link: LinkRow, item: Item | None) -> Decision:
     told = "Our record was archived."
-    if rules.options.deletes in (Deletes.OUT, Deletes.BOTH) and rules.goes(Side.THEIRS):
+    if rules.options.deletes in (Deletes.OUT, Deletes.BOTH) and rules.goes(Side.THEIRS) and not _kept(link):
         if not rules.remote.deletable:
             return _gone(FAILED, f"{told} Nothing can be deleted over there.", OURS)
         if item is not None and _moved(rules, link, item):
@@ -243,12 +243,12 @@ def _gone_here(rules: Rules, link: LinkRow, item: Item | None) -> Decision:
         return Decision(
             Kind.DELETE_THEIRS, PENDING, deleted=OURS, category=Category.RECORD_DELETED, message=told
         )
-    return _gone(FAILED, told, OURS)
+    return _gone(FAILED, told, OURS, kept=_kept(link))
 
 
 def _gone_there(rules: Rules, link: LinkRow, record: RecordRow) -> Decision:
     told = "The item was deleted over there."
-    if rules.options.deletes in (Deletes.IN, Deletes.BOTH) and rules.goes(Side.OURS):
+    if rules.options.deletes in (Deletes.IN, Deletes.BOTH) and rules.goes(Side.OURS) and not _kept(link):
         held = Half(record.properties, link.base_ours)
         stale = Half(link.base_theirs or {}, link.base_theirs)
         if link.base_ours is not None and merge(rules, held, stale).theirs:
@@ -256,7 +256,12 @@ def _gone_there(rules: Rules, link: LinkRow, record: RecordRow) -> Decision:
         return Decision(
             Kind.DELETE_OURS, PENDING, deleted=THEIRS, category=Category.RECORD_DELETED, message=told
         )
-    return _gone(FAILED, told, THEIRS)
+    return _gone(FAILED, told, THEIRS, kept=_kept(link))
+
+
+def _kept(link: LinkRow) -> bool:
+    """Whether somebody has decided that the other half stays."""
+    return bool((link.details or {}).get("kept"))
 
 
 def _moved(rules: Rules, link: LinkRow, item: Item) -> bool:
@@ -348,13 +353,14 @@ def _ambiguous(side: Side, matched_by: str | None, found: tuple[int | str, ...])
     )
 
 
-def _gone(state: str, why: str, side: str) -> Decision:
+def _gone(state: str, why: str, side: str, *, kept: bool = False) -> Decision:
     return Decision(
         Kind.FAIL if state == FAILED else Kind.NONE,
         state,
         category=Category.RECORD_DELETED,
         message=why,
         failed_side=THEIRS if side == OURS else OURS,
+        details={"kept": True} if kept else None,
         deleted=side,
     )
 

@@ -10,6 +10,7 @@ from engine.records import problems as of_records
 from engine.sync.categories import Category
 from engine.sync.rules import Direction, Side
 from storage import records as stored
+from storage.changes import Event, EventKind
 from storage.database import Transaction
 from storage.records import RecordRow
 from storage.sync import attempts, dirty, holding, links, retries
@@ -18,6 +19,9 @@ from storage.sync.holding import HeldSync
 from storage.sync.links import PENDING, LinkRow
 
 BATCH = 500
+# Why a sync waits for a person: see `deleting`.
+HELD = "DELETES_HELD"
+KEPT = "It was deleted on one side; somebody has decided to keep it on the other."
 
 
 class LinkNotDeleted(Problem):
@@ -171,6 +175,18 @@ def _goes(sync: HeldSync, side: Side) -> bool:
 async def settle_deletes(tx: Transaction, sync_id: int, *, confirm: bool) -> int:
     """Let deletions that the brake holds be carried out, or keep their other halves; how many there are.
 
-    What is kept shows as RECORD_DELETED. Raises `NotFound` and `NoDeletesHeld`.
+    What is kept shows as RECORD_DELETED, and is not asked about again. Raises `NotFound` and `NoDeletesHeld`.
     """
-    raise NotImplementedError
+    sync = (await holding.hold(tx, [sync_id])).get(sync_id)
+    if sync is None:
+        raise NotFound(kind="sync", name=ids.encode("sync", sync_id))
+    if sync.held is None or sync.held.get("category") != HELD:
+        raise NoDeletesHeld
+    if confirm:
+        count, _ = await links.to_delete(tx, sync_id)
+        await holding.confirm_deletes(tx, sync_id, count)
+    else:
+        count = await holding.keep_deletes(tx, sync_id, KEPT)
+    told = {"deletes": count, "confirmed": confirm}
+    tx.happened(Event(EventKind.SYNC_RESUMED, sync.object_type_id, None, sync_id, told))
+    return count

@@ -40,8 +40,30 @@ HURRY = Statement(
     "UPDATE sync AS s SET next_at = least(s.next_at, $3) WHERE s.account_id = $1 AND s.id = ANY($2::bigint[])",
 )
 
-RELEASE = Statement(
-    "sync_holding.release", "UPDATE sync AS s SET held = $3 WHERE s.account_id = $1 AND s.id = $2"
+# Confirmed: however many there are, they go.
+CONFIRM_DELETES = Statement(
+    "sync_holding.confirm_deletes",
+    """
+    UPDATE sync AS s
+       SET held = NULL, cursors = s.cursors || jsonb_build_object('confirmed', $3::bigint), next_at = $4
+     WHERE s.account_id = $1 AND s.id = $2
+    """,
+)
+
+# Refused: their other halves stay, and are shown. Along the index of those that are to go.
+KEEP_DELETES = Statement(
+    "sync_holding.keep_deletes",
+    """
+    UPDATE sync_link AS l
+       SET deleting = false, state = 'FAILED', category = 'RECORD_DELETED', message = $3,
+           failed_side = CASE l.deleted WHEN 'OURS' THEN 'THEIRS' ELSE 'OURS' END, details = '{"kept": true}', failed_at = $4, updated_at = $4
+     WHERE l.account_id = $1 AND l.sync_id = $2 AND l.deleting
+    """,
+)
+
+GO_ON = Statement(
+    "sync_holding.go_on",
+    "UPDATE sync AS s SET held = NULL, next_at = $3 WHERE s.account_id = $1 AND s.id = $2",
 )
 
 AGAIN = Statement(
@@ -69,9 +91,16 @@ async def hurry(tx: Transaction, sync_ids: Sequence[int]) -> None:
     await tx.execute(HURRY, sorted(set(sync_ids)), tx.now)
 
 
-async def set_held(tx: Transaction, sync_id: int, held: dict[str, Any] | None) -> None:
-    """Say why a sync that is held by its caller has stopped by itself; None: it goes on."""
-    await tx.execute(RELEASE, sync_id, held)
+async def confirm_deletes(tx: Transaction, sync_id: int, count: int) -> None:
+    """Let all deletions of a sync that wait be carried out."""
+    await tx.execute(CONFIRM_DELETES, sync_id, count, tx.now)
+
+
+async def keep_deletes(tx: Transaction, sync_id: int, message: str) -> int:
+    """Let none of them be; how many there were."""
+    kept = await tx.execute(KEEP_DELETES, sync_id, message, tx.now)
+    await tx.execute(GO_ON, sync_id, tx.now)
+    return kept
 
 
 async def again(tx: Transaction, sync_id: int, before: datetime | None) -> None:
