@@ -62,6 +62,29 @@ class Stage:
         """
         return [(row[0], row[1]) for row in await self.crm.table(sql)]
 
+    async def free(self) -> None:
+        """The runner is gone, and its lease with it."""
+        await self._change("lease_token = NULL, leased_until = NULL")
+
+    async def set_phase(self, phase: str) -> None:
+        """How far the sync is in its life."""
+        await self._change(f"phase = '{phase}', enabled = {'false' if phase == 'CONFIGURED' else 'true'}")
+
+    async def redefine(self) -> None:
+        """Somebody changes the sync's definition."""
+        await self._change("revision = s.revision + 1")
+
+    async def phase(self) -> str:
+        """How far the sync is."""
+        sql = "SELECT s.phase, s.id FROM sync AS s WHERE s.account_id = $1"
+        return str({number: phase for phase, number in await self.crm.table(sql)}[self.sync])
+
+    async def _change(self, what: str) -> None:
+        async with self.db.single(self.account) as single:
+            await single.execute(
+                f"UPDATE sync AS s SET {what} WHERE s.account_id = $1 AND s.id = $2", self.sync
+            )
+
 
 async def stage(db: Database) -> Stage:
     """A new account with one sync of contacts, live."""
