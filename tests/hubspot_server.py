@@ -27,6 +27,8 @@ SEARCH_WINDOW = 10_000
 BATCH = 100
 PAIRS_READ = 1_000
 PAIRS_WRITTEN = 2_000
+# Characters of an address that are let in.
+ADDRESS = 8_000
 # Ends that one page of associations has.
 ENDS = 3
 TOKEN = "pat-eu1-stand-in"
@@ -600,6 +602,8 @@ def _package(request: Request) -> str:
 def _let_in(portal: Portal, request: Request) -> None:
     if request.headers.get("authorization") != f"Bearer {TOKEN}":
         raise Refusal(401, "INVALID_AUTHENTICATION", "Authentication credentials not found or wrong.")
+    if len(str(request.url)) > ADDRESS:
+        raise Refusal(414, "VALIDATION_ERROR", "The request's address is too long.")
     if portal.expired:
         raise Refusal(401, "EXPIRED_AUTHENTICATION", "The OAuth token used to make this call expired.")
     if request.method != "GET" and not request.headers.get("content-type", "").startswith("application/json"):

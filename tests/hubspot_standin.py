@@ -1,8 +1,8 @@
 """A stand-in for HubSpot: its API as the official client's models and the public documentation have it, and as strict.
 
-No HubSpot is reachable in tests. What its people define and do is here, what it answers in tests/hubspot_server.py. What
-the models do not say (limits, what 207s hold, how labels replace each other, what search does not know yet) follows the
-documentation.
+No HubSpot is reachable in tests. What its people define and do is here, what it answers in tests/hubspot_server.py.
+What the models do not say (limits, what 207s hold, how labels replace each other, what search does not know yet)
+follows the documentation.
 """
 
 import json
