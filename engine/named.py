@@ -1,4 +1,4 @@
-"""Who names a thing of the account in a definition: segments in their filters, workflows in drafts and revisions.
+"""Who names a thing of the account in a definition: filters of segments, drafts and revisions of workflows, syncs.
 
 Whoever deletes or archives something asks here first. Labels have `engine.uses.uses`, since they are replaced, too.
 """
@@ -14,6 +14,7 @@ from engine.workflows.labels import DATA, NAMES
 from storage import segment_labels, workflow_labels
 from storage.catalogue import Catalogue
 from storage.database import Queryable
+from storage.sync import mappings, syncs
 
 Path = tuple[PathPart, ...]
 
@@ -29,7 +30,7 @@ class Named(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamedUse:
-    """A place in the definition of a segment or a workflow (`kind`) that names something.
+    """A place in the definition of a segment, a workflow or a sync (`kind`) that names something.
 
     `revision`: the published definition of a workflow, or one on which enrollments are under way (None: its draft).
     """
@@ -63,7 +64,7 @@ class _Text:
 async def of(
     reader: Queryable, catalogue: Catalogue, kind: Named, wanted: Collection[int]
 ) -> dict[int, list[NamedUse]]:
-    """Every place that names each of these, segments' first; two statements, however many are asked for.
+    """Every place that names each of these, segments' first; a few statements, however many are asked for.
 
     What names itself does not count. Placeholders of properties in the texts of mails are no places.
     """
@@ -80,6 +81,10 @@ async def of(
                 for text in texts
                 if text.text == word and (about is None or about in text.about)
             ]
+    if kind is Named.PROPERTY:
+        for use in await mappings.uses(reader, found):
+            path = ("mappings", use.place, "property")
+            found[use.property_id].append(NamedUse("sync", use.sync_id, use.name, None, path))
     return found
 
 
@@ -108,6 +113,9 @@ async def _naming(reader: Queryable, names: Collection[str]) -> AsyncIterator[_D
         yield _Definition(
             "workflow", row.workflow_id, row.name, row.revision, row.object_type_id, row.definition
         )
+    for sync in await syncs.definitions(reader):
+        where = {"filterOurs": sync.definition.get("filterOurs")}
+        yield _Definition("sync", sync.id, sync.name, None, sync.object_type_id, where)
 
 
 def _texts(value: Any, near: str | None, catalogue: Catalogue, path: Path) -> Iterator[_Text]:

@@ -28,6 +28,7 @@ enum(
         "SEGMENT": "The filter of a segment.",
         "WORKFLOW_TRIGGER": "A trigger of a workflow, or a filter in it.",
         "WORKFLOW_ACTION": "An action of a workflow, or a filter in it.",
+        "SYNC": "A role of a data sync, or its filter.",
     },
 )
 
@@ -42,7 +43,7 @@ class LabelUse:
         description="How many pairs of records hold it, archived records included; 1 for a place in a definition."
     )
     name: str | None = strawberry.field(
-        description="The name of the segment or workflow; null for associations."
+        description="The name of the segment, workflow or sync; null for associations."
     )
     revision: int | None = strawberry.field(
         description="Which published definition of the workflow names it, published now or still under way; "
@@ -51,7 +52,7 @@ class LabelUse:
 
     @strawberry.field
     def id(self) -> strawberry.ID | None:
-        """The id of the segment or workflow; null for associations."""
+        """The id of the segment, workflow or sync; null for associations."""
         kind, number = self.use.subject, self.use.subject_id
         return None if kind is None or number is None else strawberry.ID(ids.encode(kind, number))
 
@@ -86,6 +87,11 @@ class LabelUsage:
     def segment_count(self) -> int:
         """How many segments name it."""
         return self._subjects("segment")
+
+    @strawberry.field
+    def sync_count(self) -> int:
+        """How many data syncs name it."""
+        return self._subjects("sync")
 
     @strawberry.field
     def in_use(self) -> bool:

@@ -17,23 +17,30 @@ class DefinitionUseKind(Enum):
 
     SEGMENT = "segment"
     WORKFLOW = "workflow"
+    SYNC = "sync"
 
 
 enum(
     DefinitionUseKind,
     "DefinitionUseKind",
     "What names something.",
-    {"SEGMENT": "The filter of a segment.", "WORKFLOW": "A trigger, a condition or an action of a workflow."},
+    {
+        "SEGMENT": "The filter of a segment.",
+        "WORKFLOW": "A trigger, a condition or an action of a workflow.",
+        "SYNC": "A mapping or the filter of a data sync.",
+    },
 )
 
 
 @strawberry.type
 class DefinitionUse:
-    """A place in the definition of a segment or a workflow that names something."""
+    """A place in the definition of a segment, a workflow or a data sync that names something."""
 
     kind: DefinitionUseKind = strawberry.field(description="What names it.")
-    id: strawberry.ID = strawberry.field(description="The id of the segment or workflow.")
-    name: str = strawberry.field(description="The name of the segment or workflow.")
+    id: strawberry.ID = strawberry.field(description="The id of the segment, workflow or sync.")
+    name: str = strawberry.field(
+        description="The name of the segment or workflow; of a sync, those of its connection and object."
+    )
     revision: int | None = strawberry.field(
         description="Which published definition of the workflow names it, published now or still under way; "
         "null: the draft, or no workflow."

@@ -18,13 +18,17 @@ class UseKind(enum.StrEnum):
     SEGMENT = "SEGMENT"
     WORKFLOW_TRIGGER = "WORKFLOW_TRIGGER"
     WORKFLOW_ACTION = "WORKFLOW_ACTION"
+    SYNC = "SYNC"
+
+
+_SUBJECTS = {UseKind.SEGMENT: "segment", UseKind.SYNC: "sync"}
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
     """A use of the label `pair_id`: a number of associations, or a place in a definition.
 
-    `subject_id` is the segment's or workflow's, `path` the place in its definition, `revision` the published
+    `subject_id` is the segment's, workflow's or sync's, `path` the place in its definition, `revision` the published
     definition of a workflow that names the label (None: its draft).
     """
 
@@ -41,7 +45,7 @@ class Use:
         """What kind of thing it is that names the label; None for associations."""
         if self.subject_id is None:
             return None
-        return "segment" if self.kind is UseKind.SEGMENT else "workflow"
+        return _SUBJECTS.get(self.kind, "workflow")
 
 
 @dataclass(frozen=True, slots=True)

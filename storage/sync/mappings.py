@@ -35,6 +35,11 @@ class MappingUse:
     # Where it stands among the sync's mappings, as they are told.
     place: int
 
+    @property
+    def name(self) -> str:
+        """What people call the sync: its connection, and the object there."""
+        return f"{self.connection}: {self.remote_object}"
+
 
 # The fields of MappingRow, in its order.
 COLUMNS = "m.id, m.sync_id, m.property_id, m.field, m.direction, m.policy, m.options, m.enabled, m.custom"

@@ -15,6 +15,22 @@ CONFIGURED, INITIAL, LIVE = "CONFIGURED", "INITIAL", "LIVE"
 
 
 @dataclass(frozen=True, slots=True)
+class SyncNamed:
+    """A sync as those see it who look for names in its definition."""
+
+    id: int
+    connection: str
+    remote_object: str
+    object_type_id: int
+    definition: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What people call it: its connection, and the object there."""
+        return f"{self.connection}: {self.remote_object}"
+
+
+@dataclass(frozen=True, slots=True)
 class SyncRow:
     """A sync: see `storage.tables.sync.Sync`."""
 
@@ -146,21 +162,22 @@ REBIND = Statement(
     "UPDATE sync AS s SET revision = s.revision + 1 WHERE s.account_id = $1 AND s.connection_id = $2",
 )
 
-# Syncs are few, and their roles are: all of them are read.
-WITH_ROLES = Statement(
-    "syncs.with_roles",
-    f"""
-    SELECT {COLUMNS} FROM sync AS s
-     WHERE s.account_id = $1 AND jsonb_array_length(coalesce(s.definition -> 'roles', '[]')) > 0
-     ORDER BY s.id
-    """,
-)
-
 REDEFINE = Statement(
     "syncs.redefine",
     """
     UPDATE sync AS s SET definition = $3, revision = s.revision + 1, updated_at = $4
      WHERE s.account_id = $1 AND s.id = $2
+    """,
+)
+
+# Syncs are few: whoever looks for a name in their definitions reads all of them.
+DEFINITIONS = Statement(
+    "syncs.definitions",
+    """
+    SELECT s.id, c.name AS connection, s.remote_object, s.object_type_id, s.definition
+      FROM sync AS s
+      JOIN connection AS c ON c.account_id = $1 AND c.id = s.connection_id
+     WHERE s.account_id = $1 ORDER BY s.id
     """,
 )
 
@@ -280,9 +297,9 @@ async def rebind(tx: Transaction, connection_id: int) -> None:
     await tx.execute(REBIND, connection_id)
 
 
-async def with_roles(reader: Queryable) -> list[SyncRow]:
-    """Syncs that map association types."""
-    return [SyncRow(*row) for row in await reader.fetch(WITH_ROLES)]
+async def definitions(reader: Queryable) -> list[SyncNamed]:
+    """The definitions of all syncs, oldest first."""
+    return [SyncNamed(*row) for row in await reader.fetch(DEFINITIONS)]
 
 
 async def redefine(tx: Transaction, number: int, definition: dict[str, Any]) -> None:
