@@ -13,6 +13,22 @@ from engine.sync.connectors.protocol import (
     RemoteRole,
     Setting,
 )
+from schema.documentation import enum
+
+enum(
+    FieldType,
+    "RemoteFieldType",
+    "What a field of the other app holds.",
+    {
+        "STRING": "Text.",
+        "NUMBER": "A number.",
+        "BOOLEAN": "Yes or no.",
+        "DATE": "A day.",
+        "DATETIME": "A moment.",
+        "CHOICE": "One of its options, or several.",
+        "PHONE": "A phone number.",
+    },
+)
 
 
 @strawberry.type

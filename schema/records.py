@@ -21,6 +21,7 @@ from schema.edge_labels import EdgeLabel
 from schema.enrolled import Enrolled
 from schema.filters import FilterInput, OrderInput, asked
 from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
+from schema.linked import Linked
 from schema.memberships import InSegments
 from schema.nodes import PageInfo, page_info
 from schema.occurred import Occurred
@@ -66,7 +67,7 @@ ObjectTypeName = Annotated[
 
 
 @strawberry.type
-class Record(Enrolled, InSegments, Occurred):
+class Record(Enrolled, InSegments, Linked, Occurred):
     """A record of some object type: a contact, a company, a deal, or one of a kind of the account's own."""
 
     found: strawberry.Private[Found]

@@ -6,7 +6,9 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.accounts import AccountMutation, AccountQuery
 from schema.associations import AssociationMutation
+from schema.change_pages import ChangePageQuery
 from schema.changes import ChangeSubscription
+from schema.connections import ConnectionMutation, ConnectionQuery
 from schema.documentation import document
 from schema.dry_runs import DryRunQuery
 from schema.enrollment_mutations import EnrollmentMutation
@@ -29,6 +31,13 @@ from schema.scalars import SCALARS
 from schema.segment_events import SegmentEventSubscription
 from schema.segment_mutations import SegmentMutation
 from schema.segments import SegmentQuery
+from schema.sync_events import SyncEventSubscription
+from schema.sync_healing import SyncHealingMutation
+from schema.sync_mutations import SyncMutation
+from schema.sync_plans import SyncPlanMutation, SyncPlanQuery
+from schema.sync_records import SyncRecordQuery
+from schema.sync_status import SyncStatusSubscription
+from schema.syncs import SyncQuery
 from schema.troubles import TroubleMutation, TroubleQuery
 from schema.undoing import UndoMutation
 from schema.users import UserMutation, UserQuery
@@ -45,6 +54,8 @@ from schema.workflows import WorkflowMutation, WorkflowQuery
 @strawberry.type
 class Query(
     AccountQuery,
+    ConnectionQuery,
+    ChangePageQuery,
     DryRunQuery,
     EnrollmentQuery,
     EventTypeQuery,
@@ -56,6 +67,9 @@ class Query(
     ObjectTypeQuery,
     RecordQuery,
     SegmentQuery,
+    SyncPlanQuery,
+    SyncQuery,
+    SyncRecordQuery,
     TroubleQuery,
     UserQuery,
     WebhookQuery,
@@ -71,6 +85,7 @@ class Query(
 class Mutation(
     AccountMutation,
     AssociationMutation,
+    ConnectionMutation,
     EnrollingMutation,
     EnrollmentMutation,
     EventMutation,
@@ -81,6 +96,9 @@ class Mutation(
     PropertyMutation,
     RecordMutation,
     SegmentMutation,
+    SyncHealingMutation,
+    SyncMutation,
+    SyncPlanMutation,
     TroubleMutation,
     UndoMutation,
     UserMutation,
@@ -97,6 +115,8 @@ class Subscription(
     EventSubscription,
     ImportEventSubscription,
     SegmentEventSubscription,
+    SyncEventSubscription,
+    SyncStatusSubscription,
     WorkflowStatusSubscription,
 ):
     """Everything that can be watched. Streams take the cursor of the last event that one has, and miss nothing."""

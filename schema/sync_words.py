@@ -3,7 +3,6 @@
 from enum import Enum
 
 from engine.sync.categories import Again, Category
-from engine.sync.connectors.protocol import FieldType
 from engine.sync.rules import Deletes, Direction, Policy, Side, Test
 from schema.documentation import enum
 
@@ -64,21 +63,6 @@ enum(
         "ENDS_WITH": "Its text ends with one of these.",
         "AT_LEAST": "Its number, date or moment is not before this one.",
         "AT_MOST": "Its number, date or moment is not after this one.",
-    },
-)
-
-enum(
-    FieldType,
-    "RemoteFieldType",
-    "What a field of the other app holds.",
-    {
-        "STRING": "Text.",
-        "NUMBER": "A number.",
-        "BOOLEAN": "Yes or no.",
-        "DATE": "A day.",
-        "DATETIME": "A moment.",
-        "CHOICE": "One of its options, or several.",
-        "PHONE": "A phone number.",
     },
 )
 

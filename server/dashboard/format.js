@@ -36,6 +36,14 @@ export const minute = (at) => formats.minute.format(new Date(at));
 export const full = (at) => formats.full.format(new Date(at));
 export const plural = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
 
+/** A number of seconds as words: "40 s", "3 min", "2 h 5 min". */
+export function duration(seconds) {
+  if (seconds < 90) return `${whole.format(Math.ceil(seconds))} s`;
+  const minutes = Math.ceil(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  return `${whole.format(Math.floor(minutes / 60))} h ${minutes % 60} min`;
+}
+
 /** A moment as short as it can be told: the time today, else the date. */
 export function moment(at, now = Date.now()) {
   const then = new Date(at);

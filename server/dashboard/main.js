@@ -7,13 +7,14 @@ import * as graph from "./graph.js";
 import * as line from "./line.js";
 import * as segments from "./segments.js";
 import { begin, end, on, store } from "./store.js";
+import * as syncs from "./syncs.js";
 import "./theme.js";
 import * as throughput from "./throughput.js";
 import * as ticker from "./ticker.js";
 import * as workflows from "./workflows.js";
 
 const UNKNOWN_KEY = "This key opens nothing here: it is not whole, or was revoked.";
-const panels = [line, throughput, ticker, workflows, segments, failures, graph];
+const panels = [line, throughput, ticker, workflows, segments, failures, syncs, graph];
 const dialog = byId("ask");
 const form = byId("key-form");
 let open = false;

@@ -14,13 +14,20 @@ const QUERIES = {
     cursor at kind enrollmentId workflow { id name } ${RECORD} details } }`,
   segmentEvents: `subscription Segments($after: String) { segmentEvents(after: $after) {
     cursor at joined segmentId segment { name } ${RECORD} } }`,
+  syncEvents: `subscription Syncs($after: String) { syncEvents(after: $after) {
+    cursor at kind syncId category tip message sync { objectType connection { name } } ${RECORD} details } }`,
 };
 const STATUS = `subscription Status { workflowStatus { cursor at enrolled active due waiting completed failed goalMet
   unenrolled outboxPending outboxFailed workflows { workflowId enrolled active due waiting completed failed goalMet
   unenrolled workflow { name objectType enabled backfill { enrolled } } } } }`;
 
+const SYNC_STATUS = `subscription SyncStatus { syncStatus { cursor at records inSync pending failed excluded conflicted
+  openConflicts syncs { syncId phase enabled records inSync pending failed excluded conflicted openConflicts
+  progress { done total perSecond secondsLeft } held { message } connectionStatus connectionCategory pausedUntil
+  sync { objectType direction connection { name } } } } }`;
+
 const listeners = new Map();
-/** Hear of "events" (the new ones), "status", "connection", "checked", "begun". */
+/** Hear of "events" (the new ones), "status", "syncs", "connection", "checked", "begun". */
 export function on(name, hear) {
   if (!listeners.has(name)) listeners.set(name, new Set());
   listeners.get(name).add(hear);
@@ -35,6 +42,8 @@ export const store = {
   events: [],
   status: null,
   statusDenied: "",
+  syncs: null,
+  syncsDenied: "",
   connection: { state: "closed" },
   check: null,
   streams: [],
@@ -72,7 +81,7 @@ export function logPosition() {
 /** Connect with a key, from nothing. */
 export function begin(key) {
   end();
-  Object.assign(store, { events: [], status: null, statusDenied: "", check: null });
+  Object.assign(store, { events: [], status: null, statusDenied: "", syncs: null, syncsDenied: "", check: null });
   const changed = () => tell("connection");
   store.streams = Object.entries(QUERIES).map(
     ([field, query]) => new Stream(field, query, (event) => arrive(field, event), changed),
@@ -110,6 +119,28 @@ export function begin(key) {
       },
     });
   watch();
+  watchSyncs(mine);
+}
+
+/** How syncs stand: told anew as it changes. */
+function watchSyncs(mine) {
+  mine.run(SYNC_STATUS, () => ({}), {
+    next: ({ syncStatus }) => {
+      store.syncs = syncStatus;
+      tell("syncs");
+    },
+    error: ([problem]) => {
+      const { code } = problem?.extensions ?? {};
+      if (code === "MISSING_SCOPE") {
+        store.syncsDenied = problem.message;
+        tell("syncs");
+      } else if (RESUMABLE.has(code)) {
+        watchSyncs(mine);
+      } else {
+        setTimeout(() => mine === socket && watchSyncs(mine), 3_000);
+      }
+    },
+  });
 }
 
 /** Let go of the line. */

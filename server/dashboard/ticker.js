@@ -4,6 +4,7 @@ import { clock, full, number, plural, value, words } from "./format.js";
 import { named as link } from "./graph.js";
 import * as names from "./names.js";
 import { LISTED, on, store } from "./store.js";
+import { title as syncTitle } from "./syncs.js";
 
 const SUMMARY_EVERY = 20_000;
 const FILTERS = {
@@ -11,6 +12,7 @@ const FILTERS = {
   changes: "Records",
   enrollmentEvents: "Enrollments",
   segmentEvents: "Segments",
+  syncEvents: "Syncs",
 };
 const list = el("ol", { class: "events" });
 // There are events without a record: a mail that belonged to none.
@@ -72,7 +74,30 @@ const ENROLLMENT = {
   OUTBOX_DELIVERED: "reached the outside for",
   OUTBOX_FAILED: "did not reach the outside for",
 };
+const SYNC = {
+  RECORD_SYNCED: " is in sync: ",
+  RECORD_SYNC_FAILED: " failed to sync: ",
+  RECORD_SYNC_EXCLUDED: " is left out of ",
+  SYNC_CONFLICTED: " is in conflict: ",
+  SYNC_CONFLICT_RESOLVED: ", a conflict was decided: ",
+};
+const SYNC_LIFE = {
+  SYNC_CREATED: "was made",
+  SYNC_UPDATED: "was changed",
+  SYNC_DELETED: "was deleted",
+  SYNC_TURNED_ON: "was turned on",
+  SYNC_TURNED_OFF: "was turned off",
+  SYNC_STARTED: "begins its first sync",
+  SYNC_LIVE: "is live",
+  SYNC_HELD: "waits",
+  SYNC_RESUMED: "goes on",
+  SYNC_PLANNED: "has a preview",
+};
 const TONES = {
+  RECORD_SYNC_FAILED: "bad",
+  SYNC_HELD: "bad",
+  SYNC_LIVE: "good",
+  SYNC_CONFLICTED: "wait",
   ENROLLED: "new",
   ENROLLMENT_COMPLETED: "good",
   ENROLLMENT_FAILED: "bad",
@@ -81,7 +106,17 @@ const TONES = {
   RECORD_CREATED: "new",
 };
 
+function syncText({ kind, record, sync, details, message, tip }) {
+  const which = el("b", {}, syncTitle(sync));
+  const why = message ? el("small", { class: "why" }, message) : "";
+  if (SYNC[kind]) return [record ? named(record) : "An item", SYNC[kind], which, why, tip ? el("small", {}, tip) : ""];
+  if (kind !== "SYNC_PROGRESS") return [which, ` ${SYNC_LIFE[kind] ?? words(kind)}`, why];
+  const { done, total } = details;
+  return [which, total ? `: ${number(done)} of ${number(total)} read` : `: ${number(done)} read`];
+}
+
 function tell(event) {
+  if (event.stream === "syncEvents") return { tone: TONES[event.kind] ?? "", parts: syncText(event) };
   if (event.stream === "segmentEvents") {
     const where = el("b", {}, event.segment?.name ?? "a segment");
     return { tone: event.joined ? "new" : "", parts: [named(event.record), event.joined ? " joined " : " left ", where] };
