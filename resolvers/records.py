@@ -9,8 +9,10 @@ from typing import Any
 import orjson
 
 from engine import ids, values
+from engine.batches import check_size
 from engine.problems import Problem
 from resolvers import listings, loaders
+from resolvers.batches import malformed
 from resolvers.context import Context
 from resolvers.listings import Asked, MalformedCursor
 from storage import unique_values
@@ -78,6 +80,14 @@ async def record(
     if row is None or (of is not None and row.object_type_id != of.id):
         return None
     return found(context, row)
+
+
+async def by_ids(context: Context, record_ids: Sequence[str]) -> list[Found | None]:
+    """Records in the order asked, archived or not; merged ones are their survivors; None: nobody's id."""
+    check_size(record_ids, context.batch_limit)
+    numbers = {each: ids.decode("record", each) for each in record_ids if not malformed("record", each)}
+    rows = dict(zip(numbers, await loaders.record(context).load_many(list(numbers.values())), strict=True))
+    return [None if (row := rows.get(each)) is None else found(context, row) for each in record_ids]
 
 
 async def _holder(context: Context, of: ObjectTypeRow, name: str, value: Any) -> int | None:

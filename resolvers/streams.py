@@ -25,6 +25,19 @@ class Batch(Generic[T]):
     version: int | None = None
 
 
+# So much of the log is looked through for one page, whatever of it is wanted.
+LOOKED_THROUGH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Events behind a cursor, and the cursor behind them. `more`: the log goes on behind it."""
+
+    events: list[T]
+    cursor: str
+    more: bool
+
+
 class EventStream(Generic[T]):
     """The events of an interest behind a cursor, as the schema tells them; each once, in commit order.
 
@@ -47,6 +60,22 @@ class EventStream(Generic[T]):
     async def newest(self) -> int:
         """The number of the newest event."""
         return await feed.beginning(self._context.db, self._context.account_id, None)
+
+    async def page(self, size: int) -> Page[T]:
+        """What stands behind the cursor by now, at most `size` events; nothing, where it begins now."""
+        begin, until = await self.beginning(), await self.newest()
+        position, found = begin, list[T]()
+        async with contextlib.aclosing(self.replay(begin, until)) as batches:
+            async for batch in batches:
+                for seq, event in batch.events:
+                    if len(found) == size:
+                        return Page(found, self.cursor(position), more=True)
+                    found.append(event)
+                    position = seq
+                position = batch.position
+                if position - begin >= LOOKED_THROUGH:
+                    break
+        return Page(found, self.cursor(position), position < until)
 
     def follow(self, after: int) -> AsyncGenerator[Batch[T], None]:
         """What comes behind `after`, without an end."""

@@ -30,7 +30,7 @@ from server.limits.values import Limits
 
 # Arguments on which a cost depends.
 PAGE_SIZES = ("first", "last")
-SIZED_BY = frozenset({*PAGE_SIZES, "if", "where", "orderBy", "labels", "names", "input"})
+SIZED_BY = frozenset({*PAGE_SIZES, "if", "where", "orderBy", "labels", "names", "ids", "input"})
 
 # Tenths of a unit.
 LEAF = 1
@@ -161,7 +161,9 @@ class Weighing:
         if "first" in declared.args:
             return self._connection(parent, declared, nodes, arguments, place)
         if is_list_type(get_nullable_type(declared.type)):
-            below = Place(place.times * self._length(parent, name, place))
+            asked = arguments.get("ids")
+            length = asked.items if isinstance(asked, Size) else self._length(parent, name, place)
+            below = Place(place.times * length)
             # An edge is weighed with its node.
             own = 0 if name == "edges" and place.page is not None else _object(named)
         else:

@@ -10,7 +10,7 @@ A path is taken below the address that was given; none: that address itself. `re
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -174,6 +174,33 @@ class Http:
                 return answer
             url = target
         raise Disconnected(f"{self.base.host} redirects without end.")
+
+    async def lines(
+        self, path: str = "", *, headers: Mapping[str, str], json: Any, silence: float
+    ) -> AsyncIterator[str]:
+        """The lines of an answer that goes on, such as a stream of events, until it ends or is silent so long (seconds).
+
+        Raises Disconnected where it breaks, and what `failure` says of another status than 200.
+        """
+        url = self.base.join(path) if path else self._given
+        request = self._client.build_request(
+            "POST",
+            url,
+            headers={**self._headers, "Content-Type": "application/json", **headers},
+            content=orjson.dumps(json),
+            timeout=httpx.Timeout(silence, connect=CONNECT),
+        )
+        try:
+            response = await self._client.send(request, auth=self._auth or httpx.Auth(), stream=True)
+            try:
+                if response.status_code != 200:
+                    raise failure(Answer(response.status_code, response.headers, b"", str(url)))
+                async for line in response.aiter_lines():
+                    yield line
+            finally:
+                await response.aclose()
+        except httpx.HTTPError as error:
+            raise Disconnected(f"{url.host} has ended the stream: {_told(error)}") from None
 
     async def _patiently(
         self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None, safe: bool
