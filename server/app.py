@@ -19,7 +19,7 @@ from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from schema.errors import masked
 from schema.root import SCHEMA
-from server import clock, exports, ingest
+from server import clock, exports, hints, ingest
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator
 from server.dashboard import ROUTES as DASHBOARD
@@ -86,6 +86,7 @@ def create_app(
             *ingest.routes(
                 db, operations, authenticator, now=now, body_bytes=limits.body, seconds=limits.seconds
             ),
+            *hints.routes(db, operations, now=now, body_bytes=limits.body, seconds=limits.seconds),
             *exports.routes(operations, authenticator, seconds=limits.seconds),
         ],
         middleware=[Middleware(_cross_origin, origins)] if origins else [],

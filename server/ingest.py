@@ -16,6 +16,7 @@ from starlette.routing import Route
 from engine import ids
 from engine.access import MissingScope, Scope, Unauthenticated
 from engine.problems import NotFound, Problem, Refused
+from engine.sync.hints import HintNotGenuine, HintUnknown
 from engine.webhooks.problems import (
     PayloadMalformed,
     SignatureExpired,
@@ -26,6 +27,7 @@ from engine.webhooks.problems import (
 from engine.webhooks.receiving import Posted, Received
 from resolvers import event_types, webhooks
 from resolvers.batches import Item, Told
+from resolvers.sync_hints import HintUnreadable
 from schema.errors import masked, outside
 from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
 from server.auth import Authenticator, bearer
@@ -92,8 +94,12 @@ def _status(problem: Problem | Refused) -> int:
     match problem:
         case MissingScope():
             return 403
-        case WebhookUnknown() | NotFound():
+        case WebhookUnknown() | HintUnknown() | NotFound():
             return 404
+        case HintNotGenuine():
+            return 401
+        case HintUnreadable():
+            return 503
         case _:
             return 422
 

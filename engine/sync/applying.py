@@ -60,6 +60,7 @@ async def apply(tx: Transaction, plan_id: int, *, then_start: bool | None = None
     start = row.then_start if then_start is None else then_start
     applying = replace(row, state=APPLYING, cursors={"after": 0, "batch": []}, then_start=start)
     await plans.write(tx, applying)
+    tx.news = True
     return applying
 
 

@@ -74,6 +74,7 @@ async def want(tx: Transaction, sync_id: int, *, then_start: bool = True) -> Pla
         tx.actor.user_id,
     )
     await plans.insert(tx, row)
+    tx.news = True
     return row
 
 

@@ -109,6 +109,7 @@ async def _carry_out(
         _pend(row)
     await links.update(tx, back)
     await dirty.add_to_many(tx, [(row.sync_id, *_place(row), tx.now, 0) for row in back])
+    tx.news = True
     for sync_id, several in by_sync.items():
         told = [
             Attempt(row.id, "RESOLVED", side.value, Category.RECORD_DELETED.value, "It is to come back.")

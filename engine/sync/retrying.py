@@ -1,4 +1,8 @@
-"""Failures tried again: one, some, those of a category, all; by a person, or because their cause may have gone."""
+"""Failures tried again: one, some, those of a category, all; by a person, or because their cause may have gone.
+
+Whoever changes a sync's definition or mends its connection notes the time on the sync (`again_before`): `step` takes up
+what has failed before it.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -66,16 +70,6 @@ async def retry_failed(
     return Retried(len(found), found[-1].id if len(found) == BATCH else None)
 
 
-async def after_redefinition(tx: Transaction, sync_id: int) -> None:
-    """The sync's definition, or what it is made of, has changed: what has failed is tried again, bit by bit."""
-    await holding.again(tx, sync_id, tx.now)
-
-
-async def after_mending(tx: Transaction, connection_id: int) -> None:
-    """The connection has new credentials or settings: what has failed is tried again, bit by bit."""
-    await holding.again_of_connection(tx, connection_id)
-
-
 async def step(db: Database, account_id: int, sync_id: int, *, now: datetime) -> bool:
     """Try again some of what has failed before its cause may have gone; False where there is nothing of it."""
     async with db.read(account_id) as reader:
@@ -91,7 +85,7 @@ async def step(db: Database, account_id: int, sync_id: int, *, now: datetime) ->
         )
         await _again(tx, found)
         if len(found) < BATCH:
-            await holding.again(tx, sync_id, None)
+            await holding.tried_again(tx, sync_id)
     return True
 
 
@@ -101,6 +95,7 @@ async def _again(tx: Transaction, failures: Sequence[Failure]) -> None:
         return
     await retries.retried(tx, [one.id for one in failures])
     await dirty.add_to_many(tx, [(one.sync_id, *_place(one), tx.now, 0) for one in failures])
+    tx.news = True
 
 
 def _place(one: Failure) -> tuple[str, str]:

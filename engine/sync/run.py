@@ -34,12 +34,13 @@ async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
     row, work = found
     if row.revision != turn.revision:
         raise Overtaken
+    runs = row.enabled and row.held is None and row.phase != "CONFIGURED"
+    if work.creating and (runs or work.plans):
+        return await _settle(turn, memory, now)
     if work.plans and await applying.step(turn, now):
         return now
-    if not row.enabled or row.held is not None or row.phase == "CONFIGURED":
+    if not runs:
         return None
-    if work.creating:
-        return await _settle(turn, memory, now)
     if work.again and await retrying.step(turn.db, turn.account_id, turn.sync_id, now=now):
         return now
     due, later = _due(turn, row, work, now)

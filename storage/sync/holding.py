@@ -56,7 +56,8 @@ KEEP_DELETES = Statement(
     """
     UPDATE sync_link AS l
        SET deleting = false, state = 'FAILED', category = 'RECORD_DELETED', message = $3,
-           failed_side = CASE l.deleted WHEN 'OURS' THEN 'THEIRS' ELSE 'OURS' END, details = '{"kept": true}', failed_at = $4, updated_at = $4
+           failed_side = CASE l.deleted WHEN 'OURS' THEN 'THEIRS' ELSE 'OURS' END,
+           details = '{"kept": true}', failed_at = $4, updated_at = $4
      WHERE l.account_id = $1 AND l.sync_id = $2 AND l.deleting
     """,
 )
@@ -66,14 +67,9 @@ GO_ON = Statement(
     "UPDATE sync AS s SET held = NULL, next_at = $3 WHERE s.account_id = $1 AND s.id = $2",
 )
 
-AGAIN = Statement(
-    "sync_holding.again",
-    "UPDATE sync AS s SET again_before = $3, next_at = $4 WHERE s.account_id = $1 AND s.id = $2",
-)
-
-AGAIN_OF_CONNECTION = Statement(
-    "sync_holding.again_of_connection",
-    "UPDATE sync AS s SET again_before = $3, next_at = $3 WHERE s.account_id = $1 AND s.connection_id = $2",
+TRIED_AGAIN = Statement(
+    "sync_holding.tried_again",
+    "UPDATE sync AS s SET again_before = NULL WHERE s.account_id = $1 AND s.id = $2",
 )
 
 AGAIN_BEFORE = Statement(
@@ -103,14 +99,9 @@ async def keep_deletes(tx: Transaction, sync_id: int, message: str) -> int:
     return kept
 
 
-async def again(tx: Transaction, sync_id: int, before: datetime | None) -> None:
-    """Let what failed before this time be tried again, bit by bit; None: all of it is."""
-    await tx.execute(AGAIN, sync_id, before, tx.now)
-
-
-async def again_of_connection(tx: Transaction, connection_id: int) -> None:
-    """Let what has failed until now in a connection's syncs be tried again, bit by bit."""
-    await tx.execute(AGAIN_OF_CONNECTION, connection_id, tx.now)
+async def tried_again(tx: Transaction, sync_id: int) -> None:
+    """All that failed before is tried again now."""
+    await tx.execute(TRIED_AGAIN, sync_id)
 
 
 async def again_before(reader: Queryable, sync_id: int) -> datetime | None:

@@ -62,7 +62,10 @@ DUE = Statement(
     """
     SELECT s.account_id, s.id AS sync_id, s.connection_id,
            least(s.next_at, (SELECT min(d.due_at) FROM sync_dirty AS d
-                              WHERE d.account_id = s.account_id AND d.sync_id = s.id)) AS due_at
+                              WHERE d.account_id = s.account_id AND d.sync_id = s.id),
+                 (SELECT min(p.made_at) FROM sync_plan AS p
+                   WHERE p.account_id = s.account_id AND p.sync_id = s.id
+                     AND p.state IN ('WANTED', 'MAKING', 'APPLYING'))) AS due_at
       FROM sync AS s
       JOIN connection AS c ON c.account_id = s.account_id AND c.id = s.connection_id
      WHERE ((s.enabled AND s.phase <> 'CONFIGURED' AND s.held IS NULL)
