@@ -146,7 +146,7 @@ def test_what_is_written_is_counted_wherever_it_stands() -> None:
 
 
 def test_introspection_has_its_price() -> None:
-    assert cost(get_introspection_query(input_value_deprecation=True)) < Limits().cost / 4
+    assert cost(get_introspection_query(input_value_deprecation=True)) < Limits().cost / 3
     few, more = (
         cost("{ __schema { types { " + "fields { type { " * n + "name" + " } }" * n + " } } }")
         for n in (1, 2)
