@@ -4,12 +4,15 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
 
 from engine.sync.connectors.protocol import App
 from engine.sync.problems import UnknownApp
 
 GROUP = "relata.connectors"
 _PARTS = ("name", "title", "about", "settings", "capabilities", "open")
+
+AnyApp = TypeVar("AnyApp", bound=App)
 
 log = logging.getLogger("relata.connectors")
 
@@ -38,7 +41,7 @@ def get(name: str) -> App:
 
 
 @contextlib.contextmanager
-def registered(app: App) -> Iterator[App]:
+def registered(app: AnyApp) -> Iterator[AnyApp]:
     """Let there be an app for the time of the block."""
     former = _registered.get(app.name)
     _registered[app.name] = app

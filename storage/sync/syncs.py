@@ -72,13 +72,14 @@ INSERT = Statement(
 )
 
 # Whoever has decided by the rules before decides anew. What failed by them may not fail now, and what was passed
-# over as known is looked at again: by a pass over everything, which begins at once.
+# over as known is looked at again: by a pass over everything, which begins at once; one that is under way begins anew.
 UPDATE = Statement(
     "syncs.update",
     """
     UPDATE sync AS s
        SET direction = $3, policy = $4, definition = $5, revision = s.revision + 1, updated_at = $6,
            swept_at = NULL, next_at = CASE WHEN s.enabled THEN $6::timestamptz END,
+           cursors = s.cursors - '{stage,why,full,after}'::text[],
            again_before = CASE WHEN s.phase <> 'CONFIGURED' THEN $6::timestamptz ELSE s.again_before END
      WHERE s.account_id = $1 AND s.id = $2
     """,
