@@ -7,6 +7,7 @@ from server.clock import now
 from server.database import opened
 from server.processes import end_with_parent, told_to_end, unless_told
 from server.settings import Settings
+from server.vault import surroundings, vault
 
 
 async def work(settings: Settings, *, with_parent: bool) -> None:
@@ -19,4 +20,11 @@ async def work(settings: Settings, *, with_parent: bool) -> None:
             end_with_parent(told)
         async with contextlib.AsyncExitStack() as stack:
             db = await unless_told(told, stack.enter_async_context(opened(settings)))
-            await worker.run(db, clock=now, stop=told, sending=settings.sending())
+            await worker.run(
+                db,
+                clock=now,
+                stop=told,
+                sending=settings.sending(),
+                vault=vault(settings),
+                surroundings=surroundings(settings),
+            )

@@ -1,4 +1,4 @@
-"""The worker: evaluates changes, enrolls, and moves enrollments, for all accounts, until it is told to stop.
+"""The worker: evaluates changes, enrolls, moves enrollments and runs syncs, for all accounts, until it is told to stop.
 
 Any number of workers share the work: what one holds, the others pass over.
 """
@@ -15,8 +15,11 @@ from engine import indexing, retention
 from engine.evaluation import run as evaluate
 from engine.evaluation import trouble
 from engine.segments import fill
+from engine.sync.connectors.protocol import Surroundings
+from engine.sync.credentials import Vault
 from engine.workflows import backfill, passing, steps
 from server.outbox import Options, Sender
+from server.sync import Keeper
 from storage.database import Database
 from storage.faults import Fault, fault
 from storage.troubles import TroubleRow
@@ -30,6 +33,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 KEEPING = timedelta(hours=1)
 # Webhooks, but no mail: that takes a server.
 SENDING = Options()
+# No credentials, and nobody's own network: enough for syncs that need neither.
+NO_KEYS, ALONE = Vault(), Surroundings()
 
 log = structlog.get_logger("relata.worker")
 
@@ -64,8 +69,17 @@ class Duty:
         self.news.set()
 
 
-async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Options = SENDING) -> None:
+async def run(
+    db: Database,
+    *,
+    clock: Clock,
+    stop: asyncio.Event,
+    sending: Options = SENDING,
+    vault: Vault = NO_KEYS,
+    surroundings: Surroundings = ALONE,
+) -> None:
     """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database."""
+    keeper = Keeper(db, clock, vault, surroundings)
     sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
     send = Duty(
         "send",
@@ -105,12 +119,13 @@ async def run(db: Database, *, clock: Clock, stop: asyncio.Event, sending: Optio
         for duty in duties:
             if duty.heeds_news:
                 duty.woken(account_id)
+        keeper.woken(account_id)
 
     unlisten = db.wake.listen(woken)
     trouble.on_trouble.append(_tell_trouble)
     try:
         async with sender:
-            await asyncio.gather(*(_serve(db, duty, clock, stop) for duty in duties))
+            await asyncio.gather(keeper.run(stop), *(_serve(db, duty, clock, stop) for duty in duties))
     finally:
         unlisten()
         trouble.on_trouble.remove(_tell_trouble)

@@ -1,0 +1,279 @@
+"""One runner: a sync's lease, its connector, and its steps, until there is nothing to do for a while."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from engine.problems import Problem, Refused
+from engine.sync import backoff, connections, loading, run
+from engine.sync.categories import Category
+from engine.sync.connections import FOR_PEOPLE
+from engine.sync.connectors.protocol import (
+    Connector,
+    ConnectorError,
+    Disconnected,
+    Hint,
+    Rejected,
+    Retry,
+    Surroundings,
+)
+from engine.sync.credentials import Vault
+from engine.sync.run import Memory
+from engine.sync.turns import LEASE, Overtaken, Turn
+from server.sync.calls import Calls, Clock
+from storage.changes import Event, EventKind
+from storage.database import Actor, Database
+from storage.faults import fault
+from storage.sync import dirty, holding, leases
+from storage.sync.leases import Due
+
+# How often a lease is renewed while a call goes on.
+RENEW_SECONDS = LEASE.total_seconds() / 3
+# A connector is kept open as long as something is due within this time.
+KEPT_SECONDS = 60.0
+# Looks that commits ask for come no closer than this.
+LOOK_SECONDS = 0.01
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=15)
+
+log = structlog.get_logger("relata.sync")
+
+
+@dataclass(slots=True)
+class Runner:
+    """A sync that this process runs. `news` wakes it; it ends by itself."""
+
+    db: Database
+    due: Due
+    clock: Clock
+    vault: Vault
+    surroundings: Surroundings
+    # Whether others wait for its place.
+    crowded: Callable[[], bool]
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    hints: list[Hint] = field(default_factory=list)
+    # Until when the sync rests after this runner, if it does.
+    rests_until: datetime | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Who writes."""
+        return Actor("SYNC", str(self.due.sync_id))
+
+    async def run(self, failures: int) -> None:
+        """Take the lease and work until there is nothing to do; `failures` in a row went before."""
+        now = self.clock()
+        async with self.db.single(self.due.account_id) as single:
+            if not await leases.take(single, self.due.sync_id, self.token, now, now + LEASE):
+                return
+        try:
+            await self._while_ours(self._work())
+        except Overtaken:
+            # Somebody else's, or its rules are new: whoever finds it due goes on.
+            pass
+        except Exception as error:
+            if fault(error) is not None:
+                raise
+            await self._failed(error, failures)
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(1.0), self.db.single(self.due.account_id) as single:
+                await leases.release(single, self.due.sync_id, self.token)
+
+    async def _while_ours(self, work: Awaitable[None]) -> None:
+        """Work, and keep the lease; whoever loses it stops in the middle."""
+        working = asyncio.ensure_future(work)
+        keeping = asyncio.ensure_future(self._keep())
+        try:
+            await asyncio.wait((working, keeping), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                keeping.result()
+                raise Overtaken
+            working.result()
+        finally:
+            for task in (working, keeping):
+                task.cancel()
+            await asyncio.gather(working, keeping, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            now = self.clock()
+            async with self.db.single(self.due.account_id) as single:
+                if not await leases.take(single, self.due.sync_id, self.token, now, now + LEASE):
+                    return
+
+    async def _work(self) -> None:
+        catalogue = await self.db.catalogue(self.due.account_id)
+        async with self.db.read(self.due.account_id) as reader:
+            found = await loading.load(reader, catalogue, self.due.sync_id)
+            if found is None:
+                return
+            _, made_of = await connections.read(reader, self.vault, found.connection.id)
+        rules = found.binding.rules
+        opening = connections.opening(made_of, self.due.account_id, found.connection.id, self.surroundings)
+        async with contextlib.AsyncExitStack() as stack:
+            inner = await self._open(stack, opening)
+            rate = made_of.app.capabilities.rate
+            calls = Calls(inner, self.db, self.due.account_id, found.connection.id, rate, self.clock)
+            turn = Turn(
+                self.db,
+                self.due.account_id,
+                self.due.sync_id,
+                self.token,
+                found.sync.revision,
+                rules,
+                calls,
+            )
+            if rules.capabilities.push:
+                await stack.enter_async_context(_beside(self._watch(turn)))
+            await self._steps(turn, calls, paused=found.connection.category is not None)
+
+    async def _open(
+        self, stack: contextlib.AsyncExitStack, opening: contextlib.AbstractAsyncContextManager[Connector]
+    ) -> Connector:
+        try:
+            async with asyncio.timeout(30.0):
+                return await stack.enter_async_context(opening)
+        except ConnectorError as error:
+            raise Disconnected(error.message, error.category) from None
+        except TimeoutError:
+            raise Disconnected("It did not answer in time.") from None
+
+    async def _steps(self, turn: Turn, calls: Calls, *, paused: bool) -> None:
+        memory = Memory()
+        loop = asyncio.get_running_loop()
+        idle_since = loop.time()
+        while True:
+            self.news.clear()
+            await self._take_hints()
+            now = self.clock()
+            at = await run.step(turn, memory, now)
+            if paused and calls.answered:
+                paused = False
+                await self._resumed(turn)
+            if at is not None and at <= now:
+                idle_since = loop.time()
+                continue
+            idle = loop.time() - idle_since
+            wait = KEPT_SECONDS if at is None else (at - self.clock()).total_seconds()
+            if not turn.rules.capabilities.push and (
+                wait > KEPT_SECONDS or at is None or (idle > 1.0 and self.crowded())
+            ):
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(min(wait, KEPT_SECONDS), LOOK_SECONDS)):
+                    await self.news.wait()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    # --- hints ---------------------------------------------------------------------------------------------------
+
+    async def _watch(self, turn: Turn) -> None:
+        """What the app tells at once; whatever it misses is found by asking."""
+        failures = 0
+        while True:
+            try:
+                async for hint in turn.connector.watch([turn.rules.remote.name]):
+                    failures = 0
+                    if hint.object in (None, turn.rules.remote.name):
+                        self.hints.append(hint)
+                        self.news.set()
+            except ConnectorError as error:
+                log.info("an app no longer tells of changes", sync=turn.sync_id, error=error.message)
+            except Exception as error:
+                log.warning("an app no longer tells of changes", sync=turn.sync_id, exc_info=error)
+            failures += 1
+            # What was missed meanwhile is asked for.
+            self.hints.append(Hint(turn.rules.remote.name))
+            self.news.set()
+            await asyncio.sleep(backoff.pause(failures, self.token).total_seconds())
+
+    async def _take_hints(self) -> None:
+        if not self.hints:
+            return
+        hints, self.hints = self.hints, []
+        now = self.clock()
+        single = {hint.external_id for hint in hints if hint.external_id is not None}
+        async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+            await holding.hold(tx, [self.due.sync_id])
+            if any(hint.external_id is None for hint in hints):
+                await holding.hurry(tx, [self.due.sync_id])
+            await dirty.add(tx, self.due.sync_id, dirty.THEIRS, sorted(single), now)
+
+    # --- trouble -------------------------------------------------------------------------------------------------
+
+    async def _resumed(self, turn: Turn) -> None:
+        async with self.db.transaction(self.due.account_id, now=self.clock(), actor=self.actor) as tx:
+            if await leases.resume(tx, self.due.connection_id):
+                tx.happened(
+                    Event(EventKind.SYNC_RESUMED, turn.rules.object_type.id, None, self.due.sync_id, {})
+                )
+
+    async def _failed(self, error: Exception, failures: int) -> None:
+        """Let the connection, or the sync, rest."""
+        now = self.clock()
+        pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
+        match error:
+            case Disconnected():
+                await self._pause(error, now, error.after or pause)
+                return
+            case Retry():
+                pause = error.after or pause
+                told = (error.category, error.message)
+            case Rejected() | ConnectorError():
+                told = (error.category, error.message)
+            case Problem():
+                told = (Category.UNKNOWN, error.message)
+            case Refused():
+                told = (Category.UNKNOWN, str(error))
+            case _:
+                log.error("unexpected error", sync=self.due.sync_id, exc_info=error)
+                told = (Category.UNKNOWN, "An unexpected error occurred; it is in the log.")
+        self.rests_until = now + pause
+        log.warning("a sync rests", sync=self.due.sync_id, category=told[0], error=told[1], pause=pause)
+        if failures == 0:
+            payload = {"category": told[0].value, "message": told[1], "until": self.rests_until.isoformat()}
+            async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+                tx.happened(Event(EventKind.SYNC_HELD, None, None, self.due.sync_id, payload))
+
+    async def _pause(self, error: Disconnected, now: datetime, pause: timedelta) -> None:
+        """The connection rests, and with it all of its syncs: once, whoever met it first."""
+        people = error.category in FOR_PEOPLE
+        status, until = ("BROKEN", None) if people else ("READY", now + pause)
+        self.rests_until = now + pause
+        log.warning(
+            "a connection rests",
+            connection=self.due.connection_id,
+            category=error.category,
+            error=error.message,
+        )
+        async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+            new = await leases.pause(
+                tx, self.due.connection_id, status, error.category.value, error.message[:1_000], until
+            )
+            if new:
+                payload = {
+                    "category": error.category.value,
+                    "message": error.message[:1_000],
+                    "until": None if until is None else until.isoformat(),
+                }
+                tx.happened(Event(EventKind.SYNC_HELD, None, None, self.due.sync_id, payload))
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Something that goes on for the time of the block."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
