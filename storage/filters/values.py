@@ -90,7 +90,7 @@ def _beside(prop: Property, test: ComparedWith, value: str, beside: str, add: Ad
     if test.offset is None and test.zone is None:
         return f"({value} {test.comparison.value} {beside})"
     given = parameters(prop, test)
-    mine, others = _time(prop, value), _time(test.other, beside)
+    mine, others = as_time(prop, value), as_time(test.other, beside)
     if test.zone is not None:
         starts, seconds = add(given[0], "timestamp[]"), add(given[1], "int[]")
         mine, others = (_day(of, time, starts, seconds) for of, time in ((prop, mine), (test.other, others)))
@@ -144,7 +144,7 @@ def _listed(prop: Property, test: Test, value: str, add: Add) -> str:
             return f"({value} @> {place} AND {value} <@ {place})"
 
 
-def _time(prop: Property, value: str) -> str:
+def as_time(prop: Property, value: str) -> str:
     """The day or moment that a text means, as a time of UTC; NULL where it means none."""
     shaped = f"{value} ~ '{_SHAPES[prop.type]}' AND pg_input_is_valid({value}, 'timestamp')"
     return f"(CASE WHEN {shaped} THEN {value}::timestamp END)"

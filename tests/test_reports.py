@@ -1,0 +1,191 @@
+"""Reports told as stories: what counts where, by label and direction, once in a group and once in a total."""
+
+from typing import Any
+
+import pytest
+
+from engine import accounts, object_types, records
+from engine.batches import Mode
+from engine.problems import Refused
+from engine.reports.definition import bind
+from engine.reports.run import NO_VALUE, OTHERS, Result, run
+from storage.database import Database
+from tests.graph import T0, Graph
+
+
+@pytest.fixture
+async def graph(db: Database) -> Graph:
+    """An account with nothing in it."""
+    return Graph(db, await accounts.create(db, "reports", now=T0))
+
+
+async def report(graph: Graph, **definition: Any) -> Result:
+    """What a report says."""
+    catalogue = await graph.db.catalogue(graph.account)
+    async with graph.db.read(graph.account) as reader:
+        return await run(reader, catalogue, bind(definition, catalogue), now=graph.now)
+
+
+async def make(graph: Graph, object_type: str, *given: dict[str, Any]) -> list[int]:
+    """New records with these properties; their ids."""
+    async with graph.writing() as tx:
+        made = await records.create(tx, tx.catalogue.by_name[object_type], given, Mode.ATOMIC)
+        return [one.value.id for one in made if one.value is not None]
+
+
+def groups(result: Result) -> dict[tuple[str, ...], tuple[float | None, ...]]:
+    """{labels of the keys: measures}."""
+    return {tuple(key.label for key in row.keys if key is not None): row.measures for row in result.groups}
+
+
+def totals(result: Result) -> dict[tuple[str | None, ...], tuple[float | None, ...]]:
+    """{labels of the keys, None where an axis is not told apart: measures}."""
+    return {
+        tuple(None if key is None else key.label for key in row.keys): row.measures for row in result.totals
+    }
+
+
+async def lettings(graph: Graph) -> None:
+    """Contacts by traffic source, and listings with how long they are rented."""
+    async with graph.writing(defining=True) as tx:
+        await object_types.update(tx, "listings", active=True)
+    await graph.label("contacts", "listings", "Short-term", name="short_term")
+    await graph.label("contacts", "listings", "Long-term", name="long_term")
+    ann, bob, cid, dan = await make(
+        graph,
+        "contacts",
+        {"firstname": "Ann", "original_source": "events"},
+        {"firstname": "Bob", "original_source": "referrals"},
+        {"firstname": "Cid", "original_source": "events"},
+        {"firstname": "Dan"},
+    )
+    flat, house = await graph.records("listings", 2)
+    # Ann rents one both ways, and Bob two short-term; Cid has an eye on one; Dan has none.
+    await graph.associate((ann, flat, "short_term", "long_term"), (bob, flat, "short_term"))
+    await graph.associate((bob, house, "short_term"), (cid, house))
+    assert dan
+
+
+BY_LABEL = {"source": "listings", "label": True}
+
+
+async def test_contacts_by_listing_label_broken_down_by_source(graph: Graph) -> None:
+    await lettings(graph)
+    told = await report(
+        graph,
+        objectType="contacts",
+        joins=[{"to": "listings"}],
+        axes=[BY_LABEL, {"property": "original_source"}],
+        measures=[{"function": "COUNT"}],
+    )
+    assert groups(told) == {
+        ("Short-term", "Events"): (1,),
+        ("Short-term", "Referrals"): (1,),
+        ("Long-term", "Events"): (1,),
+        # Cid has a listing without a label, Dan none at all.
+        (NO_VALUE, "Events"): (1,),
+        (NO_VALUE, NO_VALUE): (1,),
+    }
+    # Ann counts under both labels, and once in what they come to.
+    assert totals(told)[None, None] == (4,)
+    assert totals(told)[None, "Events"] == (2,)
+    assert totals(told)["Short-term", None] == (2,)
+
+
+async def test_only_the_short_term_ones(graph: Graph) -> None:
+    await lettings(graph)
+    told = await report(
+        graph,
+        objectType="contacts",
+        joins=[{"to": "listings", "labels": ["short_term"], "required": True}],
+        axes=[{"property": "original_source"}],
+        measures=[{"function": "COUNT"}, {"function": "COUNT", "source": "listings"}],
+    )
+    assert groups(told) == {("Events",): (1, 1), ("Referrals",): (1, 2)}
+    assert totals(told) == {(None,): (2, 2)}
+
+
+async def test_the_direction_of_a_paired_label_changes_the_answer(graph: Graph) -> None:
+    parent, one, two = await make(
+        graph,
+        "companies",
+        {"name": "Parent", "annualrevenue": 900},
+        {"name": "One", "annualrevenue": 100},
+        {"name": "Two", "annualrevenue": 20},
+    )
+    await graph.associate((parent, one, "child"), (parent, two, "child"))
+    asked: dict[str, Any] = {
+        "objectType": "companies",
+        "axes": [{"property": "name"}],
+        "measures": [{"function": "SUM", "source": "other", "property": "annualrevenue"}],
+    }
+    children = await report(
+        graph, **asked, joins=[{"to": "companies", "as": "other", "labels": ["child"], "required": True}]
+    )
+    parents = await report(
+        graph, **asked, joins=[{"to": "companies", "as": "other", "labels": ["parent"], "required": True}]
+    )
+    assert groups(children) == {("Parent",): (120,)}
+    assert groups(parents) == {("One",): (900,), ("Two",): (900,)}
+    # The parent once, however many children lead to it.
+    assert totals(parents) == {(None,): (900,)}
+
+
+async def test_the_first_values_of_an_axis_and_all_others_together(graph: Graph) -> None:
+    cities = ["Rome"] * 4 + ["Oslo"] * 3 + ["Bern"] * 2 + ["Kyiv"]
+    await make(graph, "contacts", *({"city": city, "score": n} for n, city in enumerate(cities)), {})
+    top = {"property": "city", "top": {"n": 2}}
+    told = await report(
+        graph,
+        objectType="contacts",
+        axes=[top],
+        measures=[{"function": "COUNT"}, {"function": "MAXIMUM", "property": "score"}],
+        order={"measure": 0, "descending": True},
+    )
+    assert groups(told) == {("Rome",): (4, 3), (OTHERS,): (4, 9), ("Oslo",): (3, 6)}
+    assert totals(told) == {(None,): (11, 9)}
+    alone = await report(
+        graph, objectType="contacts", axes=[{"property": "city", "top": {"n": 2, "others": False}}]
+    )
+    assert groups(alone) == {("Oslo",): (3,), ("Rome",): (4,)}
+
+
+async def test_dates_by_their_buckets_and_numbers_by_steps(graph: Graph) -> None:
+    born = ["2026-01-01", "2026-01-31", "2026-02-28", "2025-12-29"]
+    await make(graph, "contacts", *({"date_of_birth": one, "score": n * 7} for n, one in enumerate(born)))
+
+    async def by(**axis: Any) -> dict[tuple[str, ...], tuple[float | None, ...]]:
+        return groups(await report(graph, objectType="contacts", axes=[axis]))
+
+    assert await by(property="date_of_birth", bucket="MONTH") == {
+        ("2025-12",): (1,),
+        ("2026-01",): (2,),
+        ("2026-02",): (1,),
+    }
+    assert await by(property="date_of_birth", bucket="QUARTER") == {("2025-Q4",): (1,), ("2026-Q1",): (3,)}
+    assert await by(property="date_of_birth", bucket="WEEK") == {
+        ("2026-W01",): (2,),
+        ("2026-W05",): (1,),
+        ("2026-W09",): (1,),
+    }
+    assert await by(property="score", step=10) == {("0",): (2,), ("10",): (1,), ("20",): (1,)}
+    assert await by(property="createdAt", bucket="YEAR") == {("2026",): (4,)}
+
+
+async def test_what_is_wrong_is_told_at_its_place(graph: Graph) -> None:
+    with pytest.raises(Refused) as refused:
+        await report(
+            graph,
+            objectType="contacts",
+            joins=[{"to": "companies", "labels": ["nobody"]}],
+            axes=[{"label": True}, {"source": "deals", "property": "city"}, {"property": "nothing"}],
+            measures=[{"function": "SUM"}, {"function": "SUM", "property": "city"}],
+        )
+    assert [(problem.code, problem.path) for problem in refused.value.problems] == [
+        ("UNKNOWN_LABEL", ("joins", 0, "labels", 0)),
+        ("MEASURE_NEEDS_PROPERTY", ("measures", 0, "property")),
+        ("PROPERTY_DOES_NOT_SUIT", ("measures", 1, "property")),
+        ("NO_LABEL_OF_PRIMARY", ("axes", 0, "source")),
+        ("UNKNOWN_SOURCE", ("axes", 1, "source")),
+        ("UNKNOWN_PROPERTY", ("axes", 2, "property")),
+    ]
