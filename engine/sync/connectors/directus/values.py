@@ -71,7 +71,8 @@ def sent(
             continue
         wanted = links.all.get(role.name, ())
         if role.name not in shape.junctions:
-            body[role.name] = wanted[0] if wanted else None
+            # What is new goes before what stood there.
+            body[role.name] = next(iter((*links.added.get(role.name, ()), *wanted)), None)
             continue
         junction = shape.junctions[role.name]
         rows: Sequence[Mapping[str, Any]] = (present or {}).get(role.name) or ()

@@ -57,8 +57,10 @@ def sent(values: Mapping[str, Any], object_: RemoteObject, links: Links) -> dict
     touched = {**links.added, **links.removed, **links.all}
     for role in object_.roles:
         if role.name in touched and not role.read_only:
-            ends = list(links.all.get(role.name, ()))
-            body[role.name] = ends if role.many else (ends[0] if ends else None)
+            ends = links.all.get(role.name, ())
+            body[role.name] = (
+                list(ends) if role.many else next(iter((*links.added.get(role.name, ()), *ends)), None)
+            )
     return body
 
 
