@@ -175,7 +175,8 @@ class Portal:
         self.multi_status = True
         self.calls_in_ten_seconds = 1_000_000
         self.searches_in_a_second = 1_000_000
-        # Answers that come instead of the next ones: (status, headers, body), or "lose" after it was done.
+        # Answers that come instead of the next ones: (status, headers, body), or "lose" after it was done;
+        # "lose batch/create": the next one to such a path.
         self.next: deque[tuple[int, dict[str, str], dict[str, Any]] | str] = deque()
         # Every request: method, path, body.
         self.log: list[tuple[str, str, Any]] = []
@@ -323,12 +324,14 @@ class Portal:
 
     def types_of(self, from_: str, id_: str, to: str, other: str) -> set[tuple[str, int]]:
         """By which types an item is associated with another."""
-        return self.pairs.get((from_, id_, to, other), set())
+        return set(self.pairs.get((from_, id_, to, other), ()))
 
     def ends(self, from_: str, id_: str, to: str) -> dict[str, set[tuple[str, int]]]:
         """All that an item is associated with, and by which types."""
         return {
-            pair[3]: types for pair, types in self.pairs.items() if pair[:3] == (from_, id_, to) and types
+            pair[3]: set(types)
+            for pair, types in self.pairs.items()
+            if pair[:3] == (from_, id_, to) and types
         }
 
     def associate(self, from_: str, id_: str, to: str, other: str, types: Iterable[tuple[str, int]]) -> None:

@@ -17,6 +17,7 @@ from engine.sync.connectors.hubspot.values import decode, encode
 from engine.sync.connectors.protocol import (
     Connector,
     Create,
+    CursorLost,
     Delete,
     Delivery,
     Disconnected,
@@ -471,9 +472,24 @@ async def test_a_new_item_comes_with_its_labels(account: Portal, server: Server)
         made, bad = await connector.write(kind, ops)
         assert isinstance(made, Written)
         assert isinstance(bad, Rejected), "not Gone: it was never there"
+        assert bad.category is Category.RECORD_NOT_FOUND
         (now,) = await connector.get(kind, [made.external_id])
         assert now.associations[WORKS_FOR] == now.associations["companies:user:1"] == (company,)
     assert len(account.kinds["contacts"].rows) == 1
+
+
+async def test_an_other_end_that_is_not_there_is_no_deletion(account: Portal, server: Server) -> None:
+    ann, bob = [account.create("contacts", {"email": f"{name}@example.com"}).id for name in ("ann", "bob")]
+    async with at_work(account, server) as (connector, kind):
+        there = account.create("companies", {"name": "Acme"}).id
+        ops = [
+            Update(id_, {"score": 1}, links=Links(added={WORKS_FOR: (company,)}))
+            for id_, company in ((ann, "999999"), (bob, there))
+        ]
+        bad, fine = await connector.write(kind, ops)
+        assert isinstance(bad, Rejected), "Ann is there"
+        assert bad.category is Category.RECORD_NOT_FOUND
+        assert isinstance(fine, Written)
 
 
 async def test_a_limit_over_there_is_no_failure_of_others(account: Portal, server: Server) -> None:
@@ -581,7 +597,8 @@ async def test_changes_while_they_are_read_hide_nothing(account: Portal, server:
     assert set(met) == set(ids)
 
 
-async def test_a_merge_is_a_change_and_a_deletion(account: Portal, server: Server) -> None:
+@pytest.mark.parametrize("limit", [1, 100])
+async def test_a_merge_is_a_change_and_a_deletion(account: Portal, server: Server, limit: int) -> None:
     for new_id in (False, True):
         ann, anna = [
             account.create("contacts", {"email": f"{name}{new_id}@example.com"}).id
@@ -591,7 +608,7 @@ async def test_a_merge_is_a_change_and_a_deletion(account: Portal, server: Serve
             kind = replace(kind, roles=())
             _, cursor = await full(connector, kind, 100)
             kept = account.merge("contacts", ann, anna, new_id=new_id)
-            told, cursor = await changes(connector, kind, cursor, limit=1)
+            told, cursor = await changes(connector, kind, cursor, limit)
             assert told[anna].deleted
             assert not told[kept].deleted
             assert (kept == ann) is not new_id
@@ -602,6 +619,15 @@ async def test_a_merge_is_a_change_and_a_deletion(account: Portal, server: Serve
             assert isinstance(fine, Written)
             (found,) = await connector.find(kind, "email", [f"ANNA{new_id}@example.com"])
             assert [each.external_id for each in found] == [kept], "found by its other address, too"
+
+
+async def test_a_cursor_of_a_pass_is_none_of_changes(account: Portal, server: Server) -> None:
+    for n in range(2):
+        account.create("contacts", item("contacts", n))
+    async with at_work(account, server) as (connector, kind):
+        page = await connector.read(kind, Phase.FULL, None, 1)
+        with pytest.raises(CursorLost):
+            await connector.read(kind, Phase.CHANGES, page.cursor, 1)
 
 
 async def test_deletions_are_looked_for_now_and_then(account: Portal, server: Server) -> None:

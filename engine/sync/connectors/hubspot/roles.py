@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from engine.sync.categories import Category
 from engine.sync.connectors.hubspot.calls import Calls
-from engine.sync.connectors.hubspot.errors import validation
+from engine.sync.connectors.hubspot.errors import ABOUT_THE_REQUEST, validation
 from engine.sync.connectors.protocol import ConnectorError, Links, Rejected, RemoteObject
 
 # Pairs, or items whose pairs are asked for, in one call.
@@ -138,9 +139,7 @@ async def _create(
     """Associate; where one is refused for all, one half after the other."""
     try:
         answer = await calls.ask("pairs", "create", from_, to, {"inputs": inputs})
-    except ConnectorError as error:
-        if not isinstance(error, Rejected) and type(error).__name__ not in ("Gone", "Exists"):
-            raise
+    except ABOUT_THE_REQUEST as error:
         if len(inputs) == 1:
             return {inputs[0]["from"]["id"]: _not_the_item(error)}
         half = len(inputs) // 2
@@ -157,7 +156,7 @@ async def _create(
 
 def _not_the_item(error: ConnectorError) -> ConnectorError:
     """A failure to associate is none of the item itself: it is not gone, and nothing like it exists."""
-    return error if isinstance(error, Rejected) else Rejected(error.message, error.category)
+    return error if isinstance(error, Rejected) else Rejected(error.message, Category.RECORD_NOT_FOUND)
 
 
 def _by_end(links: Mapping[str, Links], which: str) -> defaultdict[str, Pairs]:

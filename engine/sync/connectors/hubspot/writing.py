@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
+from engine.sync.categories import Category
 from engine.sync.connectors.hubspot import roles
 from engine.sync.connectors.hubspot.calls import Calls
 from engine.sync.connectors.hubspot.errors import ABOUT_THE_REQUEST, validation
@@ -104,7 +105,7 @@ async def _create(
 def _not_gone(outcome: Outcome) -> Outcome:
     """What is created is never gone: something else that it names is."""
     if isinstance(outcome, Gone):
-        return Rejected(outcome.message, outcome.category)
+        return Rejected(outcome.message, Category.RECORD_NOT_FOUND)
     return outcome
 
 
