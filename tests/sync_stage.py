@@ -74,6 +74,10 @@ class Stage:
         """Somebody changes the sync's definition."""
         await self._change("revision = s.revision + 1")
 
+    async def mended(self) -> None:
+        """What has failed until now may work."""
+        await self._change("again_before = '2026-03-01 12:00+00'")
+
     async def phase(self) -> str:
         """How far the sync is."""
         sql = "SELECT s.phase, s.id FROM sync AS s WHERE s.account_id = $1"

@@ -279,7 +279,7 @@ def _settled(rules: Rules, kind: Kind, merged: Merged, ours: Half, theirs: Half,
     state, category, message, side, details = IN_SYNC, None, None, None, None
     if merged.theirs:
         state = PENDING
-    if merged.conflicts or known.open - known.resolved.keys():
+    if merged.conflicts or (known.item is None and known.open - known.resolved.keys()):
         state = CONFLICT
     if merged.problems:
         first = merged.problems[0]

@@ -4,7 +4,7 @@ A page takes a handful of statements. What is to be sent out for it is made dirt
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine import records
@@ -239,11 +239,23 @@ def _decide(
         match,
         within is None or case.record is None or case.record.id in within,
         frozenset(one.mapping_id for one in case.conflicts),
-        {one.mapping_id: one.winner for one in case.conflicts if one.winner is not None},
     )
     case.decision = decide(rules, known, tx.now)
+    if resolved := _resolved(case):
+        case.decision = decide(rules, replace(known, resolved=resolved), tx.now)
     if case.decision.kind is Kind.MATCH and match is not None:
         case.record = match
+
+
+def _resolved(case: Case) -> dict[int, str]:
+    """What a person has decided, {mapping: winning side}, where both sides still hold what they saw."""
+    present = {one.mapping_id: (one.ours, one.theirs) for one in case.decision.merged.conflicts}
+    return {
+        one.mapping_id: one.winner
+        for one in case.conflicts
+        if one.winner is not None
+        and present.get(one.mapping_id) == (one.held.get("ours"), one.held.get("theirs"))
+    }
 
 
 def _join(case: Case, half: LinkRow | None) -> None:
