@@ -302,6 +302,8 @@ def test_a_card_of_version_4_is_read_and_changed() -> None:
     assert "EMAIL;PREF=1:uno@example.com" in card.write()
     assert "EMAIL;PREF=2:two@example.com" in card.write()
     assert "NOTE:a\\nb" in card.write()
+    fields.write(card, {"birthday": "2000-02-29"})
+    assert "BDAY:20000229" in card.write()
     assert fields.read(card).get("phone") is None
 
 

@@ -105,6 +105,22 @@ async def test_credentials_follow_no_redirect_to_another_host() -> None:
         assert other.asked == []
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://p42-contacts.cloud.example/home/", "cannot be reached"),
+        ("http://p42-contacts.cloud.example/home/", "leads to"),
+        ("https://cloud.example.evil.example/", "leads to"),
+        ("https://evilcloud.example/", "leads to"),
+    ],
+)
+async def test_hosts_that_belong_to_the_app_are_trusted_when_nobody_can_listen(url: str, told: str) -> None:
+    async with Http("https://contacts.cloud.example", NEAR, trusted=(".cloud.example",)) as http:
+        with pytest.raises(Disconnected) as error:
+            await http.request("GET", url)
+        assert told in error.value.message
+
+
 async def test_a_redirect_at_home_is_followed_with_the_method() -> None:
     def answer(head: str) -> bytes:
         return said(301, Location="/dav/") if "/.well-known/" in head else said(207, b"there")

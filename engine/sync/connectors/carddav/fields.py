@@ -101,7 +101,11 @@ def write(card: Card, fields: Mapping[str, Value]) -> None:
             _write_line(card, "TEL", _phone(card, field), wanted[field], _KINDS[field].types)
     for field, name in _LINES.items():
         if field in wanted:
-            _write_line(card, name, card.first(name), wanted[field], ("INTERNET",))
+            value = wanted[field]
+            if field == "birthday" and value and card.text("VERSION").strip() == "4.0":
+                # Of its two ways to write a day version 4.0 takes the short one.
+                value = value.replace("-", "")
+            _write_line(card, name, card.first(name), value, ("INTERNET",))
     if "categories" in wanted:
         _write_categories(card, wanted["categories"] or [])
     show(card, renamed=nameless or bool(_NAME.keys() & wanted.keys()))
