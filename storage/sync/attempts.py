@@ -23,7 +23,7 @@ class Attempt:
     changed: dict[str, Any] | None = None
 
 
-# For each link the range of the index behind the newest ones.
+# For each link the range of the index behind the newest ones; in the order of that index, whose it then is.
 TRIM = Statement(
     "sync_attempts.trim",
     """
@@ -34,8 +34,9 @@ TRIM = Statement(
                  FROM unnest($3::bigint[]) AS n(link_id)
                 CROSS JOIN LATERAL (
                       SELECT g.ctid AS place FROM sync_attempt AS g
-                       WHERE g.account_id = $1 AND g.sync_id = $2 AND g.link_id = n.link_id
-                       ORDER BY g.id DESC OFFSET $4
+                       WHERE g.account_id = $1 AND g.sync_id = $2
+                         AND g.link_id >= n.link_id AND g.link_id <= n.link_id
+                       ORDER BY g.link_id DESC, g.id DESC OFFSET $4
                       ) AS o))
     """,
 )

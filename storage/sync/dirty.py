@@ -35,7 +35,7 @@ ADD = Statement(
     """,
 )
 
-# The head of a range of the index of what is due; the few of the other side are passed over.
+# The head of a range of the index of what is due.
 DUE = Statement(
     "sync_dirty.due",
     """
@@ -45,12 +45,17 @@ DUE = Statement(
     """,
 )
 
-# Only where nobody has told of it since.
+# Only where nobody has told of it since. A probe for each, as with links.
 DONE = Statement(
     "sync_dirty.done",
     """
     DELETE FROM sync_dirty AS d
-     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3 AND d.item = ANY($4::text[])
+     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3
+       AND d.ctid = ANY(ARRAY(
+               SELECT (SELECT g.ctid FROM sync_dirty AS g
+                        WHERE g.account_id = $1 AND g.sync_id = $2 AND g.side = $3 AND g.item >= n.item
+                        ORDER BY g.item LIMIT 1)
+                 FROM unnest($4::text[]) AS n(item)))
        AND d.token = ($5::jsonb ->> d.item)::bigint
     """,
 )
@@ -59,7 +64,12 @@ LATER = Statement(
     """
     UPDATE sync_dirty AS d
        SET due_at = ($5::jsonb -> d.item ->> 1)::timestamptz, attempts = d.attempts + 1
-     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3 AND d.item = ANY($4::text[])
+     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3
+       AND d.ctid = ANY(ARRAY(
+               SELECT (SELECT g.ctid FROM sync_dirty AS g
+                        WHERE g.account_id = $1 AND g.sync_id = $2 AND g.side = $3 AND g.item >= n.item
+                        ORDER BY g.item LIMIT 1)
+                 FROM unnest($4::text[]) AS n(item)))
        AND d.token = ($5::jsonb -> d.item ->> 0)::bigint
     """,
 )

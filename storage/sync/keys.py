@@ -23,7 +23,8 @@ FIND = Statement(
       FROM unnest($3::text[]) AS g(value)
      CROSS JOIN LATERAL (
            SELECT k.link_id FROM sync_key AS k
-            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.value = g.value LIMIT $4
+            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.value >= g.value AND k.value <= g.value
+            ORDER BY k.value, k.link_id LIMIT $4
            ) AS k
     """,
 )

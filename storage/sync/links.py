@@ -63,7 +63,8 @@ _SPARING = ", ".join(
 )
 _PLAIN = ", ".join(f"k.{name}" for name in _NAMES)
 
-# A probe for each, whatever the planner believes of the table.
+# A probe for each, whatever the planner believes of the table: "the first that is not less, if it is that one". Asked
+# for the one that is equal, and without statistics, it takes the index of states to be as good, and reads all of a sync.
 OF_ITEMS = Statement(
     "sync_links.of_items",
     f"""
@@ -71,8 +72,10 @@ OF_ITEMS = Statement(
       FROM unnest($3::text[], $4::text[]) AS g(external_id, version)
      CROSS JOIN LATERAL (
            SELECT {_PLAIN}, g.version AS asked FROM sync_link AS k
-            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.external_id = g.external_id LIMIT 1
+            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.external_id >= g.external_id
+            ORDER BY k.external_id LIMIT 1
            ) AS l
+     WHERE l.external_id = g.external_id
     """,
 )
 
@@ -83,8 +86,10 @@ OF_RECORDS = Statement(
       FROM unnest($3::bigint[]) AS g(record_id)
      CROSS JOIN LATERAL (
            SELECT {_PLAIN} FROM sync_link AS k
-            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.record_id = g.record_id LIMIT 1
+            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.record_id >= g.record_id
+            ORDER BY k.record_id LIMIT 1
            ) AS l
+     WHERE l.record_id = g.record_id
     """,
 )
 
@@ -100,14 +105,15 @@ HALVES = Statement(
     SELECT g.sync_id, l.record_id, l.external_id
       FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS g(sync_id, record_id, external_id)
      CROSS JOIN LATERAL (
-           (SELECT k.record_id, k.external_id FROM sync_link AS k
-             WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.record_id = g.record_id
-               AND k.external_id IS NOT NULL AND k.deleted IS NULL LIMIT 1)
+           (SELECT k.record_id, k.external_id, k.deleted FROM sync_link AS k
+             WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.record_id >= g.record_id
+             ORDER BY k.record_id LIMIT 1)
            UNION ALL
-           (SELECT k.record_id, k.external_id FROM sync_link AS k
-             WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.external_id = g.external_id
-               AND k.record_id IS NOT NULL AND k.deleted IS NULL LIMIT 1)
+           (SELECT k.record_id, k.external_id, k.deleted FROM sync_link AS k
+             WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.external_id >= g.external_id
+             ORDER BY k.external_id LIMIT 1)
            ) AS l
+     WHERE (l.record_id = g.record_id OR l.external_id = g.external_id) AND l.deleted IS NULL
     """,
 )
 

@@ -242,7 +242,7 @@ class SyncDirty(SQLModel, table=True):
     """
 
     __tablename__ = "sync_dirty"
-    __table_args__ = (Index("sync_dirty_due", "account_id", "sync_id", "due_at"),)
+    __table_args__ = (Index("sync_dirty_due", "account_id", "sync_id", "side", "due_at"),)
 
     account_id: int = key()
     sync_id: int = key()

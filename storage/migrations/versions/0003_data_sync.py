@@ -84,7 +84,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "sync_id", "side", "item"),
     )
-    op.create_index("sync_dirty_due", "sync_dirty", ["account_id", "sync_id", "due_at"], unique=False)
+    op.create_index("sync_dirty_due", "sync_dirty", ["account_id", "sync_id", "side", "due_at"], unique=False)
     op.create_table(
         "sync_key",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
