@@ -78,6 +78,9 @@ class Contacts(Partner):
             return ["zoe@example.com", "o'hara+x@example.co.uk", "Ann.Lee@Example.COM"]
         return plausible(field)
 
+    def refused(self) -> Mapping[str, Value]:
+        return {**self.new(50), "birthday": "some day"}
+
     async def insert(self, fields: Mapping[str, Value]) -> str:
         return self.radicale.insert(self.object_name, fields)
 
@@ -334,6 +337,14 @@ def test_who_has_no_name_in_parts_has_the_one_that_is_shown() -> None:
     fields.write(card, {"lastname": "Low"})
     assert fields.read(card) == {"firstname": "Mary Ann", "lastname": "Low", "company": "Acme"}
     assert card.text("FN") == "Mary Ann Low"
+
+
+def test_what_no_card_can_hold_is_left_out() -> None:
+    card = Card.new("uid")
+    fields.write(card, {"note": "a\x00b\ud800c\r\nEND:VCARD", "categories": ["\x07", " x\x00 "]})
+    again = Card.read(card.write())
+    assert fields.read(again) == {"note": "abc\nEND:VCARD", "categories": ["x"]}
+    assert again.write().count("\r\nEND:VCARD\r\n") == 1
 
 
 def test_a_card_shows_something_even_without_a_name() -> None:

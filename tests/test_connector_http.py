@@ -363,3 +363,28 @@ async def test_what_is_no_dav_is_told(body: bytes) -> None:
         async with APP.open(settings, NEAR) as connector:
             with pytest.raises(Disconnected):
                 await connector.check()
+
+
+async def test_a_server_that_is_elsewhere_on_its_host_is_found() -> None:
+    def answer(head: str) -> bytes:
+        match head.split(" ")[1]:
+            case "/.well-known/carddav":
+                return said(301, Location="/dav/")
+            case "/dav/":
+                return said(207, HOME)
+        return said(403)
+
+    async with spoken(answer) as server:
+        settings = {"url": server.url, "username": "ann", "password": "a secret"}
+        async with APP.open(settings, NEAR) as connector:
+            assert [each.name for each in await connector.describe()] == ["book"]
+
+
+async def test_a_server_that_shows_nothing_says_why() -> None:
+    for status, category in ((403, Category.MISSING_PERMISSION), (404, Category.RECORD_NOT_FOUND)):
+        async with spoken(lambda head, status=status: said(status)) as server:  # type: ignore[misc]
+            settings = {"url": server.url, "username": "ann", "password": "a secret"}
+            async with APP.open(settings, NEAR) as connector:
+                with pytest.raises(Disconnected) as told:
+                    await connector.check()
+                assert told.value.category is category

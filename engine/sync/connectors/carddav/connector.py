@@ -31,7 +31,7 @@ from engine.sync.connectors.protocol import (
 VALUES = 50
 _XML = {"Depth": "1", "Content-Type": "application/xml; charset=utf-8"}
 # Names that no server has, and that some would take for something else.
-_NOBODYS = re.compile(r"|\.\.?|.*[/\x00-\x1f\x7f].*|.{256,}", re.DOTALL)
+_NOBODYS = re.compile(r"|\.\.?|.*[/\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff].*|.{256,}", re.DOTALL)
 # What XML cannot say is in no card.
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 

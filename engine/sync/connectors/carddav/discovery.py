@@ -40,18 +40,22 @@ async def books(http: Http, only: str | None) -> tuple[str, list[Book]]:
 
     `only`: the name, title or address of one of them. Raises Disconnected.
     """
-    who, found = "", list[Book]()
+    who, found, forbidden = "", list[Book](), False
     for place in PLACES:
         answer = await http.request(
             "PROPFIND", place, headers=_headers(0), content=dav.propfind(dict.fromkeys((*_WHERE, *_WHAT)))
         )
         if answer.status != 207:
             _check(answer)
+            # Another place may be open.
+            forbidden |= answer.status == 403
             continue
         who, found = await _from(http, answer)
         if found:
             break
     else:
+        if forbidden:
+            raise Disconnected("The server does not let this user see anything.", Category.MISSING_PERMISSION)
         raise Disconnected(
             f"{http.base.host} has no address books for this user: is the address right?",
             Category.RECORD_NOT_FOUND,
@@ -132,8 +136,6 @@ def _check(answer: Answer) -> None:
     """Raises where an answer is about the whole connection; else another place may know more."""
     if (error := unavailable(answer)) is not None:
         raise error
-    if answer.status == 403:
-        raise Disconnected("The server does not let this user see it.", Category.MISSING_PERMISSION)
 
 
 def _headers(depth: int) -> dict[str, str]:

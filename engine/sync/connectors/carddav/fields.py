@@ -122,7 +122,7 @@ def _checked(field: RemoteField, value: Value) -> Value:
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(each, str) for each in values):
             raise Rejected(f"{field.title} are texts.", Category.INVALID_VALUE, field.name)
-        return list(dict.fromkeys(each.strip() for each in values if each.strip())) or None
+        return list(dict.fromkeys(each for text in values if (each := _sayable(text)))) or None
     if not isinstance(value, str):
         raise Rejected(f"{field.title} must be a text.", Category.INVALID_VALUE, field.name)
     if field.type is FieldType.DATE:
@@ -130,8 +130,12 @@ def _checked(field: RemoteField, value: Value) -> Value:
             return date.fromisoformat(value).isoformat()
         except ValueError:
             raise Rejected(f'"{value[:50]}" is no date.', Category.INVALID_VALUE, field.name) from None
-    # What no XML and no line can hold.
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]", "", value).strip() or None
+    return _sayable(value) or None
+
+
+def _sayable(text: str) -> str:
+    """A text without what no XML and no line can hold."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "", text).strip()
 
 
 # --- names -------------------------------------------------------------------------------------------------------
