@@ -22,10 +22,14 @@ from engine.sync.connectors.protocol import (
     Update,
     Value,
 )
+from engine.sync.definition import RolePart
+from storage.database import Database
 from tests.conftest import Server, command, outside_any_loop
 from tests.connector_laws import ConnectorLaws, Partner, at_work, changes, done, full
+from tests.crm import made
 from tests.directus import Directus, serving
 from tests.gate import Gate, free_port
+from tests.sync_real import real
 
 
 @pytest.fixture(scope="module")
@@ -287,3 +291,62 @@ async def test_a_collection_that_nobody_sees_waits_for_a_person(partner: Directu
         with pytest.raises(Disconnected) as told:
             await few.read(deals, Phase.FULL, None, 10)
     assert told.value.category is Category.MISSING_PERMISSION
+
+
+async def test_companies_contacts_and_deals_in_both_directions(
+    partner: DirectusPartner, db: Database
+) -> None:
+    """The runner's own way: what both sides have is matched, the rest goes over, relations with it; then edits do."""
+    there = partner.directus
+    acme = there.insert("companies", {"name": "Acme", "domain": "acme.example"})
+    ann = there.insert("contacts", {"email": "ann@acme.example", "first_name": "Ann", "company": acme})
+    deal = there.insert("deals", {"title": "Ten anvils", "amount": 99.5, "contacts": [{"contacts_id": ann}]})
+    async with APP.open(partner.settings(), partner.surroundings) as connector:
+        it = await real(db, APP, connector)
+        [here] = made(await it.crm.create({"name": "Acme Inc.", "domain": "acme.example"}, kind="companies"))
+        bob = await it.crm.contact(email="bob@acme.example", firstname="Bob")
+        await it.relate(bob, here.id, "primary")
+
+        await it.add("companies", "companies", {"name": "name", "domain": "domain"})
+        people = {"email": "email", "firstname": "first_name", "lastname": "last_name"}
+        await it.add("contacts", "contacts", people, roles=[RolePart("company", "companies", "primary")])
+        deals = {"name": "title", "amount": "amount"}
+        await it.add("deals", "deals", deals, roles=[RolePart("contacts", "contacts")])
+        await it.rest()
+        await it.later()
+        await it.later()
+
+        assert await it.ours("name", "domain", kind="companies") == [("Acme", "acme.example")]
+        assert await it.ours("email", "firstname") == [
+            ("ann@acme.example", "Ann"),
+            ("bob@acme.example", "Bob"),
+        ]
+        assert await it.ours("name", "amount", kind="deals") == [("Ten anvils", 99.5)]
+        of = {row.properties["email"]: row.id for row in await it.records("contacts")}
+        [ours] = [row.id for row in await it.records("deals")]
+        assert await it.ends("contacts", "primary") == {(id_, here.id) for id_ in of.values()}
+        assert await it.ends("deals") & {(ours, id_) for id_ in of.values()} == {
+            (ours, of["ann@acme.example"])
+        }
+        held = {one["email"]: one for one in there.items("contacts").values()}
+        assert held["bob@acme.example"]["company"]["id"] == acme
+
+        # Edits on both sides, of other fields of the same contact, and a relation each way.
+        there.change("contacts", ann, {"first_name": "Anna"})
+        await it.crm.update((of["ann@acme.example"], {"lastname": "Lee"}))
+        await it.relate(ours, of["bob@acme.example"])
+        there.change("contacts", held["bob@acme.example"]["id"], {"company": None})
+        for _ in range(3):
+            await it.later()
+        assert await it.ours("firstname", "lastname") == [("Anna", "Lee"), ("Bob", None)]
+        now = there.items("contacts")[ann]
+        assert (now["first_name"], now["last_name"]) == ("Anna", "Lee")
+        ends = {row["contacts_id"] for row in there.items("deals")[deal]["contacts"]}
+        assert ends == {ann, held["bob@acme.example"]["id"]}
+        assert await it.ends("contacts", "primary") == {(of["ann@acme.example"], here.id)}
+
+        # Then there is silence.
+        it.outside.written.clear()
+        for _ in range(3):
+            await it.later(100_000)
+        assert it.outside.written == []

@@ -17,7 +17,7 @@ _TEXTS = frozenset({"string", "text", "uuid", "time"})
 _MOMENTS = frozenset({"timestamp", "dateTime"})
 _DEFAULTS = {
     "contacts": {"first_name": "firstname", "last_name": "lastname"},
-    "deals": {"title": "dealname", "name": "dealname"},
+    "deals": {"title": "name"},
 }
 _OBJECT_TYPES = frozenset({"contacts", "companies", "deals", "tickets", "products", "orders", "invoices"})
 

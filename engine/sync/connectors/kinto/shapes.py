@@ -43,7 +43,7 @@ _PROPERTIES = {
         "last_name": "lastname",
     },
     "companies": {"website": "website"},
-    "deals": {"title": "dealname", "name": "dealname"},
+    "deals": {"title": "name"},
 }
 
 
