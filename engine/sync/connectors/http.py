@@ -178,7 +178,7 @@ class Http:
     async def lines(
         self, path: str = "", *, headers: Mapping[str, str], json: Any, silence: float
     ) -> AsyncIterator[str]:
-        """The lines of an answer that goes on, such as a stream of events, until it ends or is silent so long (seconds).
+        """The lines of an answer that goes on, such as events, until it ends or is silent so long (in seconds).
 
         Raises Disconnected where it breaks, and what `failure` says of another status than 200.
         """
