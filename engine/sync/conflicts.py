@@ -4,7 +4,7 @@ A decision is about the values that the person saw. The runner carries it out wh
 the conflict stands anew, with the present ones, and is told again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 from engine import ids, records
 from engine.batches import Mode, Outcome, failed
 from engine.problems import Problem
+from engine.sync.merge import Merged
 from engine.sync.rules import Side
 from storage.catalogue import ObjectTypeRow
 from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
 from storage.sync import dirty, holding
 from storage.sync import inbox as stored
+from storage.sync.conflicts import ConflictRow
 from storage.sync.inbox import InboxRow
 
 NEWEST = 2**63 - 1
@@ -124,6 +126,20 @@ async def resolve(tx: Transaction, resolutions: Sequence[Resolution]) -> list[Ou
         failed([problem]) if problem is not None else Outcome(_open(found[one.conflict_id]))
         for one, problem in zip(resolutions, wrong, strict=True)
     ]
+
+
+def resolved(open_: Iterable[ConflictRow], merged: Merged) -> dict[int, str]:
+    """What people have decided, {mapping: winning side}, of what both sides still hold as they saw it. Pure.
+
+    `merged`: without any of it.
+    """
+    present = {one.mapping_id: (one.ours, one.theirs) for one in merged.conflicts}
+    return {
+        one.mapping_id: one.winner
+        for one in open_
+        if one.winner is not None
+        and present.get(one.mapping_id) == (one.held.get("ours"), one.held.get("theirs"))
+    }
 
 
 async def _give(

@@ -12,6 +12,7 @@ from engine.batches import Mode
 from engine.problems import Problem
 from engine.sync import finding, matching, refusals, roles
 from engine.sync.book import OURS, THEIRS, Book
+from engine.sync.conflicts import resolved
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Decision, Kind, Known, best, decide
 from engine.sync.rules import Rules
@@ -241,21 +242,10 @@ def _decide(
         frozenset(one.mapping_id for one in case.conflicts),
     )
     case.decision = decide(rules, known, tx.now)
-    if resolved := _resolved(case):
-        case.decision = decide(rules, replace(known, resolved=resolved), tx.now)
+    if chosen := resolved(case.conflicts, case.decision.merged):
+        case.decision = decide(rules, replace(known, resolved=chosen), tx.now)
     if case.decision.kind is Kind.MATCH and match is not None:
         case.record = match
-
-
-def _resolved(case: Case) -> dict[int, str]:
-    """What a person has decided, {mapping: winning side}, where both sides still hold what they saw."""
-    present = {one.mapping_id: (one.ours, one.theirs) for one in case.decision.merged.conflicts}
-    return {
-        one.mapping_id: one.winner
-        for one in case.conflicts
-        if one.winner is not None
-        and present.get(one.mapping_id) == (one.held.get("ours"), one.held.get("theirs"))
-    }
 
 
 def _join(case: Case, half: LinkRow | None) -> None:
