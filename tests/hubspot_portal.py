@@ -93,5 +93,5 @@ CAR = (
     Property("model"),
     Property("seats", "number", "number"),
     # Keys of creations, for those who want no creation ever to be made twice.
-    Property("relata_key", unique=True, hidden=True),
+    Property("relata_key", unique=True),
 )

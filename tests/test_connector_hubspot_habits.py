@@ -364,6 +364,16 @@ async def test_trouble_over_there(account: Portal, server: Server) -> None:
         assert told.value.category is Category.AUTHENTICATION_EXPIRED
 
 
+async def test_nobody_is_led_elsewhere(account: Portal, server: Server) -> None:
+    """The token would go along."""
+    async with at_work(account, server) as (connector, kind):
+        before = len(account.log)
+        account.next.append((302, {"Location": f"{server.url}/crm/v3/objects/contacts"}, {}))
+        with pytest.raises(Disconnected):
+            await connector.read(kind, Phase.FULL, None, 10)
+        assert len(account.log) == before + 1
+
+
 async def test_the_key_property_makes_creations_happen_once(account: Portal, server: Server) -> None:
     async with at_work(account, server, CARS) as (connector, kind):
         await connector.created(kind, "so that this is known")
@@ -654,6 +664,24 @@ async def test_many_properties_do_not_burst_the_address(account: Portal, server:
         assert [(each.external_id, each.fields["a_property_with_a_long_name_7"]) for each in items] == [
             (ann, "x")
         ]
+
+
+async def test_all_of_many_namesakes_are_found(account: Portal, server: Server) -> None:
+    made = {account.create("companies", {"name": "Acme"}).id for _ in range(450)}
+    account.create("companies", {"name": "Acme Inc."})
+    async with at_work(account, server, "companies") as (connector, kind):
+        (found,) = await connector.find(replace(kind, roles=()), "name", ["ACME"])
+    assert {each.external_id for each in found} == made
+
+
+async def test_what_is_found_has_the_value_still(account: Portal, server: Server) -> None:
+    """Search knows what was, and not yet what is."""
+    acme = account.create("companies", {"name": "Acme"}).id
+    await asyncio.sleep(0.6)
+    account.change("companies", acme, {"name": "Other"})
+    account.lag = 0.5
+    async with at_work(account, server, "companies") as (connector, kind):
+        assert await connector.find(kind, "name", ["Acme"]) == [()]
 
 
 async def test_deleting_is_archiving(account: Portal, server: Server) -> None:
