@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import FieldType, RemoteField
-from engine.sync.likeness import empty
+from engine.sync.likeness import compare, empty
 from engine.sync.merge import Half, Merged, merge
 from engine.sync.rules import Direction, Mapping, Policy, Rules, Side, Values
 from engine.sync.translate import Untranslated, alike, fits, to_ours, to_theirs, translation
@@ -522,3 +522,119 @@ def _said(way: Callable[[Mapping, Any], Any], one: Mapping, value: Any) -> list[
         return [way(one, value)]
     except Untranslated:
         return []
+
+
+@pytest.mark.parametrize("policy", [Policy.OURS, Policy.THEIRS, Policy.MOST_RECENT])
+@pytest.mark.parametrize(("ours", "others"), [(None, "new"), ("new", None)])
+def test_of_two_changes_of_which_one_emptied_the_other_stands(policy: Policy, ours: Any, others: Any) -> None:
+    """Whoever wins: and it goes to the side that was emptied, so that both agree."""
+    sync = rules(mapping(prop("a"), theirs("A"), policy=policy))
+    for earlier in (0, 1):
+        halves = (
+            Half(known({"a": ours}), {"a": "old"}, NOW + timedelta(seconds=earlier)),
+            Half(known({"A": others}), {"A": "old"}, NOW + timedelta(seconds=1 - earlier)),
+        )
+        merged = merge(sync, *halves)
+        assert (merged.ours, merged.theirs) == (({"a": "new"}, {}) if ours is None else ({}, {"A": "new"}))
+        assert (merged.base_ours, merged.base_theirs) == ({"a": "new"}, {"A": "new"})
+
+
+@pytest.mark.parametrize(("direction", "side"), [(Direction.IN, "ours"), (Direction.OUT, "theirs")])
+def test_a_source_that_was_emptied_does_not_take_what_was_edited_at_the_other_end(
+    direction: Direction, side: str
+) -> None:
+    sync = rules(mapping(prop("a"), theirs("A"), direction=direction))
+    here, there = (("edited", None), (None, "edited"))[direction is Direction.OUT]
+    merged = merge(sync, Half(known({"a": here}), {"a": "old"}), Half(known({"A": there}), {"A": "old"}))
+    assert not getattr(merged, side)
+    # What nobody edited is emptied, too.
+    here, there = (("old", None), (None, "old"))[direction is Direction.OUT]
+    merged = merge(sync, Half(known({"a": here}), {"a": "old"}), Half(known({"A": there}), {"A": "old"}))
+    assert list(getattr(merged, side).values()) == [None]
+
+
+@pytest.mark.parametrize("policy", [Policy.THEIRS, Policy.ASK, Policy.MOST_RECENT])
+@pytest.mark.parametrize(
+    ("type", "field", "sent", "held_there", "edited"),
+    [
+        ("STRING", theirs(lossy=True), "Ann", "ANN ", "Bob"),
+        ("NUMBER", theirs(type=FieldType.NUMBER, lossy=True), 12.3456, 12.35, 14),
+        (
+            "DATETIME",
+            theirs(type=FieldType.DATE),
+            "2026-01-31T09:30:00.000Z",
+            "2026-01-31",
+            "2026-02-01T09:30:00.000Z",
+        ),
+        ("PHONE", theirs(), "+49 30 1234567", "0049301234567", "+49 30 7654321"),
+    ],
+)
+def test_what_comes_back_is_no_change_of_theirs(
+    policy: Policy, type: str, field: RemoteField, sent: Any, held_there: Any, edited: Any
+) -> None:
+    """Else it would win over, or ask about, the next edit of ours."""
+    one = mapping(prop(type=type), field, policy=policy)
+    first = merge(rules(one), Half({"it": sent}, None, NOW), Half({}, None))
+    later = NOW + timedelta(seconds=5)
+    again = merge(
+        rules(one),
+        Half({"it": edited}, first.base_ours, NOW),
+        Half({"Its": held_there}, first.base_theirs, later),
+    )
+    assert not again.ours
+    assert not again.conflicts
+    assert again.theirs == {"Its": to_theirs(one, edited)}
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other", "equal", "loosely"),
+    [
+        (theirs(), "Ann", "ann ", False, True),
+        (theirs(), "e\u0301", "\u00e9", False, True),
+        (theirs(), "  ", None, False, True),
+        (theirs(), "Ann", "Anne", False, False),
+        (theirs(type=FieldType.NUMBER), 1, 1.0, True, True),
+        (theirs(type=FieldType.NUMBER), 12.3456, 12.35, False, True),
+        (theirs(type=FieldType.NUMBER), 12.3456, 12.34, False, True),
+        (theirs(type=FieldType.NUMBER), 12.3456, 12, False, True),
+        (theirs(type=FieldType.NUMBER), 12.3456, 12.36, False, False),
+        (theirs(type=FieldType.NUMBER), 12.3, 12.4, False, False),
+        (theirs(type=FieldType.NUMBER), 0.1, 0.10000000149, False, True),
+        (theirs(type=FieldType.NUMBER), -1.26, -1.3, False, True),
+        (theirs(type=FieldType.NUMBER), 0, None, False, False),
+        (
+            theirs(type=FieldType.DATETIME),
+            "2026-01-31T09:30:15.250Z",
+            "2026-01-31T09:30:15.000Z",
+            False,
+            True,
+        ),
+        (
+            theirs(type=FieldType.DATETIME),
+            "2026-01-31T09:30:15.250Z",
+            "2026-01-31T09:30:00.000Z",
+            False,
+            True,
+        ),
+        (
+            theirs(type=FieldType.DATETIME),
+            "2026-01-31T09:30:15.250Z",
+            "2026-01-31T09:32:00.000Z",
+            False,
+            False,
+        ),
+        (theirs(type=FieldType.PHONE), "+49 (30) 12-34567", "0049301234567", True, True),
+        (theirs(type=FieldType.PHONE), "030 1234567", "+49301234567", False, True),
+        (theirs(type=FieldType.PHONE), "030 1234567", "+49301234568", False, False),
+        (theirs(type=FieldType.CHOICE, multiple=True), ["a", "b"], ["b", "a"], True, True),
+        (theirs(type=FieldType.CHOICE, multiple=True), ["a", "b"], ["A"], False, False),
+        (theirs(type=FieldType.BOOLEAN), False, None, False, False),
+    ],
+)
+def test_values_are_compared_as_loosely_as_a_field_keeps_them(
+    field: RemoteField, one: Any, other: Any, equal: bool, loosely: bool
+) -> None:
+    for lossy, same in ((False, equal), (True, loosely)):
+        compared = compare(replace(field, lossy=lossy), "")
+        assert compared(one, other) is same
+        assert compared(other, one) is same
