@@ -18,7 +18,7 @@ from engine.sync.connectors.sql.tables import Bound, Join, compared
 from engine.sync.connectors.sql.values import instant
 
 # How far a moment may be ahead of the database's own clock and still be believed: time zones, and a margin. What is
-# further ahead would hide all that comes before it.
+# further ahead would hide all that comes before it: it is told whenever something is, and marks nothing.
 _AHEAD = dt.timedelta(hours=26)
 # Keys in one statement.
 MANY = 1_000
@@ -26,10 +26,9 @@ MANY = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was seen of a table's moments. `since`: up to here; `latest`, `count`: of those within the overlap."""
+    """What was seen of a table's moments. `since`: the latest; `count`: how many rows stand from the overlap on."""
 
     since: str | None
-    latest: str | None
     count: int
 
 
@@ -48,10 +47,7 @@ class _Cursor:
 
     def text(self) -> str:
         """As the runner keeps it."""
-        marks = [
-            None if mark is None else [mark.since, mark.latest, mark.count]
-            for mark in (self.mark, self.ahead)
-        ]
+        marks = [None if mark is None else [mark.since, mark.count] for mark in (self.mark, self.ahead)]
         return orjson.dumps([self.phase.value, self.at, *marks, self.total]).decode()
 
 
@@ -114,7 +110,7 @@ def _changes(
     stands = stands or _Cursor(Phase.CHANGES, None, None, None)
     mark = stands.mark
     if stands.at is None:
-        if mark is not None and _seen(connection, bound, mark, overlap) == (mark.count, mark.latest):
+        if mark is not None and _seen(connection, bound, mark, overlap) == mark:
             return Page((), _Cursor(Phase.CHANGES, None, mark, None).text(), more=False)
         stands = _Cursor(Phase.CHANGES, None, mark, _look(connection, bound, overlap))
     asked = sa.select(*bound.selected)
@@ -140,26 +136,31 @@ def _look(connection: sa.Connection, bound: Bound, overlap: dt.timedelta) -> _Ma
 
     Counted after the latest was seen and before anything is read: whoever is counted is read.
     """
+    # Found at the end of an index, where there is one.
+    column = bound.updated_at
+    latest = connection.scalar(sa.select(_raw(sa.func.max(column))).where(_believed(connection, bound)))
+    since = None if latest is None or instant(str(latest)) is None else str(latest)
+    return _Mark(since, _seen(connection, bound, _Mark(since, 0), overlap).count)
+
+
+def _seen(connection: sa.Connection, bound: Bound, mark: _Mark, overlap: dt.timedelta) -> _Mark:
+    """How it looks now behind a mark: where nothing has changed, equal to it."""
+    moment = sa.case((_believed(connection, bound), bound.updated_at))
+    asked = sa.select(sa.func.count(), _raw(sa.func.max(moment)))
+    count, latest = connection.execute(asked.where(_since(bound, mark, overlap))).one()
+    return _Mark(None if latest is None or instant(str(latest)) is None else str(latest), count)
+
+
+def _believed(connection: sa.Connection, bound: Bound) -> sa.ColumnElement[bool]:
+    """Whether a row's moment can be one."""
     assert bound.updated_at is not None
-    latest = connection.scalar(sa.select(_raw(sa.func.max(bound.updated_at))))
-    since = None if latest is None else str(latest)
     now = instant(str(connection.scalar(sa.select(_raw(sa.func.current_timestamp())))))
-    found = None if since is None else instant(since)
-    if now is not None and found is not None and found > now + _AHEAD:
-        since = str((now + _AHEAD).replace(tzinfo=None))
-    mark = _Mark(since, None if latest is None else str(latest), 0)
-    count, last = _seen(connection, bound, mark, overlap)
-    return _Mark(since, mark.latest if last is None else last, count)
-
-
-def _seen(
-    connection: sa.Connection, bound: Bound, mark: _Mark, overlap: dt.timedelta
-) -> tuple[int, str | None]:
-    asked = sa.select(sa.func.count(), _raw(sa.func.max(bound.updated_at))).where(
-        _since(bound, mark, overlap)
+    if now is None:
+        return bound.updated_at.is_not(None)
+    found: sa.ColumnElement[bool] = bound.updated_at <= _bind(
+        bound.updated_at, str((now + _AHEAD).replace(tzinfo=None))
     )
-    count, latest = connection.execute(asked).one()
-    return count, None if latest is None else str(latest)
+    return found
 
 
 def _since(bound: Bound, mark: _Mark | None, overlap: dt.timedelta) -> sa.ColumnElement[bool]:
