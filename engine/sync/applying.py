@@ -154,6 +154,7 @@ async def _take_in(
         await inbound.gather(tx, turn.rules, cases)
         await inbound.carry_out(tx, turn.rules, cases, book)
     await book.write()
+    await inbound.associate(tx, turn.rules, cases)
     return became + [(item.id, DONE, None) for item in same]
 
 

@@ -89,13 +89,21 @@ async def take_in(
         await carry_out(tx, rules, cases, book)
     await book.write()
     pending = sum(1 for one in book.dirty if one[1] == OURS)
-    if rules.roles and (ends := _ends(cases)):
-        # Behind the links: records of one page may be associated with each other.
-        book = Book(tx, rules)
-        await roles.come_in(tx, book, ends)
-        await book.write()
-        pending += sum(1 for one in book.dirty if one[1] == OURS)
+    pending += await associate(tx, rules, cases)
     return Taken(len(cases), pending)
+
+
+async def associate(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> int:
+    """Merge the associations of items whose links are written; how many of our records are to be sent then.
+
+    Behind the links, since records of one page may be associated with each other.
+    """
+    if not rules.roles or not (ends := _ends(cases)):
+        return 0
+    book = Book(tx, rules)
+    await roles.come_in(tx, book, ends)
+    await book.write()
+    return sum(1 for one in book.dirty if one[1] == OURS)
 
 
 def _last(rules: Rules, items: Sequence[Item]) -> list[Item]:
