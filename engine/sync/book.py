@@ -1,6 +1,6 @@
 """What a transaction of a runner writes about links: gathered one by one, written set by set."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -128,8 +128,10 @@ class Book:
         if link.state != PENDING:
             self.told.setdefault((_TOLD[link.state], link.category), []).append(link)
 
-    def conflicts(self, link: LinkRow, decision: Decision, known: Iterable[ConflictRow]) -> None:
+    def conflicts(self, link: LinkRow, decision: Decision, known: Sequence[ConflictRow]) -> None:
         """Ask about what is in conflict, and no longer about what is not."""
+        if not known and not decision.merged.conflicts:
+            return
         open_ = {one.mapping_id for one in decision.merged.conflicts}
         held = {one.mapping_id: one for one in known}
         self.settled += [one.id for one in held.values() if one.mapping_id not in open_]

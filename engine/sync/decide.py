@@ -5,6 +5,7 @@ Pure. Whoever asks has read the link, the record and the item as they are now, a
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ from engine.sync import conditions
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
 from engine.sync.merge import Half, Merged, merge
-from engine.sync.rules import Deletes, Rules, Side
+from engine.sync.rules import Deletes, Direction, Rules, Side
 from engine.sync.translate import Untranslated, translation
 from storage.records import RecordRow
 from storage.sync.links import CONFLICT, EXCLUDED, FAILED, IN_SYNC, PENDING, LinkRow
@@ -132,7 +133,7 @@ def _item(rules: Rules, known: Known, item: Item) -> Decision:
         return _matched(rules, known, record, item, matched_by)
     if not rules.goes(Side.OURS):
         return _excluded("No record of ours matches, and this sync brings nothing in.")
-    merged = merge(rules, Half({}, None), Half(item.fields, None, item.modified_at))
+    merged = arrived(rules, item.fields)
     return _settled(rules, Kind.CREATE_OURS, merged, Half({}, None), Half(item.fields, None), known)
 
 
@@ -175,6 +176,50 @@ def _matched(rules: Rules, known: Known, record: RecordRow, item: Item, matched_
     return dataclasses.replace(
         decision, record_id=record.id, external_id=item.external_id, matched_by=matched_by
     )
+
+
+def arrived(rules: Rules, fields: Map[str, Any]) -> Merged:
+    """What `merge` makes of an item and no record; most of an initial sync is that."""
+    plan = _arriving(rules)
+    if plan is None:
+        return merge(rules, Half({}, None), Half(fields, None))
+    ours: dict[str, Any] = {}
+    base: dict[str, Any] = {}
+    try:
+        for prop, name, to_ours in plan:
+            value = fields.get(name)
+            if value is None or value == "":
+                continue
+            kept = to_ours(value)
+            if kept is None:
+                return merge(rules, Half({}, None), Half(fields, None))
+            ours[prop] = kept
+            base[name] = value
+    except Untranslated:
+        return merge(rules, Half({}, None), Half(fields, None))
+    return Merged(ours, _NOTHING, dict(ours), base)
+
+
+_NOTHING: Map[str, Any] = {}
+# By the rules' identity, as long as they live: (property, field, how a value comes in) of mappings that let come in.
+_plans: dict[int, tuple[Rules, list[tuple[str, str, Callable[[Any], Any]]] | None]] = {}
+
+
+def _arriving(rules: Rules) -> list[tuple[str, str, Callable[[Any], Any]]] | None:
+    """What comes in of an item; None where two mappings are about one property."""
+    known = _plans.get(id(rules))
+    if known is not None and known[0] is rules:
+        return known[1]
+    coming = [one for one in rules.mappings if one.direction is not Direction.OUT]
+    names = {one.property.name for one in coming}
+    single = len(names) == len(coming) and rules.goes(Side.OURS)
+    plan = (
+        [(one.property.name, one.field.name, translation(one).to_ours) for one in coming] if single else None
+    )
+    if len(_plans) >= 1_000:
+        _plans.clear()
+    _plans[id(rules)] = rules, plan
+    return plan
 
 
 # --- both halves -------------------------------------------------------------------------------------------------
@@ -277,6 +322,8 @@ def _moved(rules: Rules, link: LinkRow, item: Item) -> bool:
 def _settled(rules: Rules, kind: Kind, merged: Merged, ours: Half, theirs: Half, known: Known) -> Decision:
     """The decision about what was merged; what is not written over there yet shows as a change of ours alone."""
     state, category, message, side, details = IN_SYNC, None, None, None, None
+    if kind is Kind.CREATE_OURS and not merged.theirs and not merged.problems:
+        return Decision(kind, state, merged, merged.base_ours, merged.base_theirs)
     if merged.theirs:
         state = PENDING
     if merged.conflicts or (known.item is None and known.open - known.resolved.keys()):

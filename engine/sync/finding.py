@@ -47,9 +47,7 @@ async def _records(
     spelled = [
         (key, spelling)
         for key, written in asked.items()
-        for spelling in dict.fromkeys(
-            _stored(prop, s) for one in written for s in matching.spellings(matcher, one)
-        )
+        for spelling in dict.fromkeys(_stored(prop, s) for one in written for s in _spellings(matcher, one))
         if spelling is not None
     ]
     found: dict[str, set[int]] = {}
@@ -62,6 +60,14 @@ async def _records(
         for (key, _), ids in zip(spelled, answers, strict=True):
             found.setdefault(key, set()).update(ids)
     return {key: frozenset(ids) for key, ids in found.items()}
+
+
+def _spellings(matcher: Matcher, value: Any) -> list[Any]:
+    """How records may hold it. Unique values of such fields are found whatever their case."""
+    prop = matcher.property
+    if prop.is_unique and prop.field == "EMAIL":
+        return [value]
+    return matching.spellings(matcher, value)
 
 
 def _stored(prop: PropertyRow, value: Any) -> Any:

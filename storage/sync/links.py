@@ -64,7 +64,7 @@ _SPARING = ", ".join(
 _PLAIN = ", ".join(f"k.{name}" for name in _NAMES)
 
 # A probe for each, whatever the planner believes of the table: "the first that is not less, if it is that one". Asked
-# for the one that is equal, and without statistics, it takes the index of states to be as good, and reads all of a sync.
+# for the one that is equal, and without statistics, it takes the index of states to be as good, and reads a whole sync.
 OF_ITEMS = Statement(
     "sync_links.of_items",
     f"""

@@ -3,7 +3,7 @@
 from storage.database import Queryable
 from storage.statements import Statement
 
-# A keyset page by the index of the default order, with a probe for each record; the last row tells how far it went.
+# A keyset page by the index of the default order, a probe for each record (see links); the last row tells its end.
 UNLINKED = Statement(
     "sync_scans.unlinked",
     """
@@ -14,9 +14,9 @@ UNLINKED = Statement(
     )
     SELECT page.id,
            page.archived_at IS NULL
-           AND NOT EXISTS (SELECT FROM sync_link AS l
-                            WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id = page.id
-                              AND l.external_id IS NOT NULL) AS free
+           AND (SELECT l.record_id = page.id AND l.external_id IS NOT NULL FROM sync_link AS l
+                 WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id >= page.id
+                 ORDER BY l.record_id LIMIT 1) IS NOT TRUE AS free
       FROM page
      ORDER BY page.id
     """,
