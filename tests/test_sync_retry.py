@@ -167,3 +167,22 @@ def test_only_what_may_pass_is_due_again(category: Category) -> None:
     at = backoff.due(category, 1, "key", T0)
     assert (at is not None) is (again(category) is Again.RETRY) is backoff.retried(category)
     assert at is None or at > T0
+
+
+async def test_records_that_are_not_sent_are_shown_with_the_reason_until_they_are(db: Database) -> None:
+    it = await rig(db)
+    ann = await it.crm.contact(firstname="Ann")
+    await it.rest()
+    excluded = await it.link(record_id=ann)
+    assert (excluded.state, excluded.external_id) == ("EXCLUDED", None)
+    assert excluded.message is not None
+    assert it.theirs("mail") == []
+    await it.crm.update((ann, {"email": "ann@example.com"}))
+    await it.rest()
+    assert (await it.link(record_id=ann)).state == "IN_SYNC"
+    assert it.theirs("mail") == [("ann@example.com",)]
+    bob = await it.crm.contact(firstname="Bob")
+    await it.rest()
+    await it.crm.archive(bob)
+    await it.rest()
+    assert [one.record_id for one in await it.links()] == [ann]

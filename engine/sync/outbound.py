@@ -101,6 +101,7 @@ async def _decide(
     sending: list[Send] = []
     done: list[DirtyRow] = []
     taken: set[str] = set()
+    apart: list[tuple[int, Decision]] = []
     for row in rows:
         record_id = int(row.item)
         link, record = held.get(record_id), found.get(record_id)
@@ -126,11 +127,23 @@ async def _decide(
             if len(sending) < rules.capabilities.batch:
                 sending.append(await _prepare(tx, turn, book, row, link, record, decision))
         else:
+            if link is None and decision.kind in (Kind.FAIL, Kind.EXCLUDE):
+                apart.append((record_id, decision))
             _stand(book, link, decision)
             done.append(row)
+    await _tell_apart(book, apart)
     if rules.roles:
         await _add_roles(tx, turn, book, rows, held, found, sending, done)
     return sending, done
+
+
+async def _tell_apart(book: Book, apart: Sequence[tuple[int, Decision]]) -> None:
+    """Records that cannot be sent, or are not to be, are shown with the reason."""
+    numbers = await book.tx.new_ids(len(apart)) if apart else ()
+    for number, (record_id, decision) in zip(numbers, apart, strict=True):
+        link = LinkRow(number, book.rules.sync_id, record_id)
+        book.new.append(link)
+        book.settle(link, decision)
 
 
 async def _within(
