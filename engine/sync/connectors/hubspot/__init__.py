@@ -45,8 +45,9 @@ class HubSpotApp:
         Setting(
             "webhook_url",
             "Webhook address",
-            "The address that HubSpot calls, exactly as it stands in the private app: it is part of what is signed.",
+            "The connection's address for hints, exactly as it stands in the private app: it is part of what is signed.",
             required=False,
+            secret=True,
         ),
         Setting(
             "calls",
