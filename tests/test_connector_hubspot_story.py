@@ -1,5 +1,6 @@
 """A sync with HubSpot from the first look to rest, by the real runner: labels both ways, limits, lost answers."""
 
+import random
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -207,3 +208,88 @@ async def test_what_is_deleted_or_merged_there_is_told(it: HubSpotRig, account: 
     told = {one.external_id: (one.state, one.category) for one in await it.links()}
     assert told[ann] == ("IN_SYNC", None)
     assert told[bob] == told[anna] == ("FAILED", "RECORD_DELETED")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_whatever_is_done_on_both_sides_both_agree_at_rest(
+    it: HubSpotRig, account: Portal, seed: int
+) -> None:
+    """Edits, labels, new ones and deletions, while answers are lost and refused."""
+    chance = random.Random(seed)
+    graph = Graph(it.crm.db, it.crm.account)
+    firms = [await company(it, name=f"Firm {n}", domain=f"firm{n}.example") for n in range(3)]
+    await it.sync_of("companies", {})
+    await it.sync_of("contacts", {**CONTACTS, "policy": "OURS" if seed % 2 else "THEIRS"})
+    await it.rest()
+    there = [await external(it, 0, firm) for firm in firms]
+    contacts = account.kinds["contacts"].rows
+    for turn in range(6):
+        for _ in range(8):
+            await edit(it, graph, chance, turn, firms, there)
+        account.next.append(chance.choice(TROUBLE))
+        await it.later(15)
+        account.next.clear()
+    for _ in range(8):
+        await it.later(60)
+    before = it.writes()
+    await it.later(60)
+    assert it.writes() == before, "nothing goes round for ever"
+    links = [one for one in await it.links(it.syncs[1]) if one.record_id is not None]
+    assert {one.state for one in links} == {"IN_SYNC"}
+    assert len(links) == len(contacts) == len(await it.records())
+    for link in links:
+        record = await it.crm.row(link.record_id or 0)
+        held = contacts[link.external_id or ""].properties
+        for name in ("email", "firstname", "jobtitle"):
+            assert record.properties.get(name) == held.get(name), (link, name)
+        for firm, far in zip(firms, there, strict=True):
+            ours = await graph.labels_of(record.id, firm) or set()
+            theirs = account.types_of("contacts", link.external_id or "", "companies", far)
+            assert ("works_for" in ours) == (WORKS_FOR in theirs), (link, firm, ours, theirs)
+            assert ("primary" in ours) == (PRIMARY in theirs), (link, firm, ours, theirs)
+
+
+TROUBLE: tuple[Any, ...] = (
+    "lose batch/create",
+    "lose batch/update",
+    "lose labels/archive",
+    "lose companies/batch/create",
+    "lose search",
+    (429, {"Retry-After": "3"}, {"policyName": "SECONDLY"}),
+    (502, {}, {}),
+)
+
+
+async def edit(
+    it: HubSpotRig, graph: Graph, chance: random.Random, turn: int, firms: list[int], there: list[str]
+) -> None:
+    """One thing that somebody does on one of both sides."""
+    word = f"{turn} {chance.random():.6f}"
+    far = [row.id for row in account_rows(it)]
+    near = [row.id for row in await it.records()]
+    n = chance.randrange(len(firms))
+    match chance.randrange(8):
+        case 0:
+            it.account.create("contacts", {"email": f"there{word.replace(' ', '.')}@example.com"})
+        case 1:
+            await it.crm.contact(email=f"here{word.replace(' ', '.')}@example.com", firstname=word)
+        case 2 | 3 if far:
+            it.account.change(
+                "contacts", chance.choice(far), {chance.choice(("firstname", "jobtitle")): word}
+            )
+        case 4 | 5 if near:
+            await it.crm.update((chance.choice(near), {chance.choice(("firstname", "jobtitle")): word}))
+        case 6 if far:
+            id_ = chance.choice(far)
+            held = it.account.types_of("contacts", id_, "companies", there[n])
+            if WORKS_FOR in held:
+                it.account.dissociate("contacts", id_, "companies", there[n], [WORKS_FOR])
+            else:
+                it.account.associate("contacts", id_, "companies", there[n], {*held, WORKS_FOR})
+        case 7 if near:
+            await graph.associate((chance.choice(near), firms[n], "works_for"))
+
+
+def account_rows(it: HubSpotRig) -> list[Any]:
+    """The contacts over there."""
+    return [row for row in it.account.kinds["contacts"].rows.values() if row.archived is None]

@@ -45,7 +45,7 @@ class HubSpotApp:
         Setting(
             "webhook_url",
             "Webhook address",
-            "The connection's address for hints, exactly as it stands in the private app: it is part of what is signed.",
+            "The connection's address for hints, exactly as in the private app: it is part of what is signed.",
             required=False,
             secret=True,
         ),
