@@ -29,8 +29,9 @@ from engine.sync.connectors.protocol import (
     Written,
 )
 from engine.sync.connectors.sql import reading, writing
+from engine.sync.connectors.sql.describing import bind
 from engine.sync.connectors.sql.faults import fault
-from engine.sync.connectors.sql.tables import Bound, Choices, bind
+from engine.sync.connectors.sql.tables import Bound, Choices
 from engine.sync.connectors.sql.values import Unfit
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -95,13 +95,12 @@ def number(value: Any) -> Any:
     if isinstance(value, bool | int):
         return int(value) if -(2**63) <= value < 2**64 else float(value)
     try:
-        exact = Decimal(str(value))
-        if not exact.is_finite():
-            return None
-        found = float(exact)
-        return int(exact) if exact == exact.to_integral_value() and abs(exact) < _EXACT else found
-    except (InvalidOperation, OverflowError):
+        found = float(value)
+    except (ValueError, TypeError, OverflowError):
         return str(value)
+    if not math.isfinite(found):
+        return None
+    return int(found) if found.is_integer() and abs(found) < _EXACT else found
 
 
 def _truth(value: Any) -> Any:
