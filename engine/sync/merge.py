@@ -16,6 +16,7 @@ The rules, for each mapping that is on:
   on both sides.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,6 +77,44 @@ class Merged:
     problems: tuple[Untranslatable, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A mapping as merging goes through it. `plain`: equal values are the same value."""
+
+    prop: str
+    field: str
+    into_ours: bool
+    into_theirs: bool
+    known: Translation
+    plain: bool
+
+
+# By the identity of rules, which live as long as a runner goes by them.
+_known: dict[int, tuple[Rules, tuple[_Pair, ...]]] = {}
+MOST_KNOWN = 1_000
+
+
+def _pairs(rules: Rules) -> tuple[_Pair, ...]:
+    """The mappings that go anywhere, made ready once."""
+    found = _known.get(id(rules))
+    if found is None or found[0] is not rules:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        found = _known[id(rules)] = rules, tuple(_made(rules))
+    return found[1]
+
+
+def _made(rules: Rules) -> Iterator[_Pair]:
+    for mapping in rules.mappings:
+        into_ours = mapping.direction is not Direction.OUT and rules.goes(Side.OURS)
+        into_theirs = mapping.direction is not Direction.IN and rules.goes(Side.THEIRS)
+        if into_ours or into_theirs:
+            # Python takes 1 for True, which JSON does not.
+            plain = mapping.property.type != "JSON"
+            known = translation(mapping)
+            yield _Pair(mapping.property.name, mapping.field.name, into_ours, into_theirs, known, plain)
+
+
 @dataclass(slots=True)
 class _Work:
     """One merge under way. `held`: names whose bases stay, although another mapping of theirs was settled."""
@@ -99,11 +138,24 @@ def merge(rules: Rules, ours: Half, theirs: Half, resolved: Map[int, str] | None
     What a person has decided goes as it is, even where it empties the other side.
     """
     work = _Work(ours, theirs, resolved or {}, dict(ours.base or {}), dict(theirs.base or {}))
-    for mapping in rules.mappings:
-        into_ours = mapping.direction is not Direction.OUT and rules.goes(Side.OURS)
-        into_theirs = mapping.direction is not Direction.IN and rules.goes(Side.THEIRS)
-        if into_ours or into_theirs:
-            _field(work, mapping, into_ours, into_theirs)
+    mine, others = ours.values, theirs.values
+    linked = ours.base is not None and theirs.base is not None
+    for pair in _pairs(rules):
+        one, other = mine.get(pair.prop), others.get(pair.field)
+        if not linked:
+            if one is None and other is None:
+                continue
+            if one is None and pair.into_ours and not resolved and not empty(other):
+                # Most of an initial sync: nothing is here yet.
+                _take(work, pair, other)
+                continue
+            before = None, None
+        else:
+            before = _bases(work, pair.prop, pair.field)
+            # Most of everything else: nothing has changed.
+            if pair.plain and one == before[0] and other == before[1]:
+                continue
+        _field(work, pair, one, other, before)
     _keep(work.held_ours, work.base_ours, ours.base or {})
     _keep(work.held_theirs, work.base_theirs, theirs.base or {})
     return Merged(
@@ -125,23 +177,30 @@ def _keep(held: set[str], into: dict[str, Any], base: Values) -> None:
             into.pop(name, None)
 
 
-def _field(work: _Work, mapping: Mapping, into_ours: bool, into_theirs: bool) -> None:
-    prop, name = mapping.property.name, mapping.field.name
-    ours, theirs = work.ours.values.get(prop), work.theirs.values.get(name)
-    base_ours, base_theirs = _bases(work, prop, name)
-    known = translation(mapping)
-    ours_changed = not known.same_ours(ours, base_ours)
-    theirs_changed = not known.same_theirs(theirs, base_theirs)
+def _take(work: _Work, pair: _Pair, theirs: Any) -> None:
+    """Let our side, which has nothing, take theirs."""
+    if pair.known.same_theirs(theirs, None):
+        # As good as nothing.
+        return
+    _carry(work, pair.known, Side.THEIRS, None, theirs)
+
+
+def _field(work: _Work, pair: _Pair, ours: Any, theirs: Any, before: tuple[Any, Any]) -> None:
+    known = pair.known
+    ours_changed = not known.same_ours(ours, before[0])
+    theirs_changed = not known.same_theirs(theirs, before[1])
     if not ours_changed and not theirs_changed:
         return
+    mapping = known.mapping
     if known.alike(ours, theirs):
         _settle(work, mapping, ours, theirs)
         return
-    winner = _winner(work, mapping, (into_ours, into_theirs), (ours_changed, theirs_changed), (ours, theirs))
+    into = pair.into_ours, pair.into_theirs
+    winner = _winner(work, mapping, into, (ours_changed, theirs_changed), (ours, theirs))
     if winner is None:
         _hold(work, mapping)
-        if into_ours and into_theirs:
-            work.conflicts.append(Conflict(mapping.id, ours, known.shown(theirs), base_ours))
+        if all(into):
+            work.conflicts.append(Conflict(mapping.id, ours, known.shown(theirs), before[0]))
     else:
         _carry(work, known, winner, ours, theirs)
 

@@ -171,7 +171,7 @@ class Translation:
             return value
 
     def _kept(self, value: Any) -> Any:
-        said = None if empty(value) else self._in(value)
+        said = None if value is None or value == "" or value == [] else self._in(value)
         try:
             return self._check(said)
         except InvalidValue as problem:
