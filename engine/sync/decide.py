@@ -9,7 +9,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.sync import conditions
 from engine.sync.categories import Category
@@ -202,10 +202,11 @@ def arrived(rules: Rules, fields: Map[str, Any]) -> Merged:
 
 _NOTHING: Map[str, Any] = {}
 # By the rules' identity, as long as they live: (property, field, how a value comes in) of mappings that let come in.
-_plans: dict[int, tuple[Rules, list[tuple[str, str, Callable[[Any], Any]]] | None]] = {}
+_Plan: TypeAlias = list[tuple[str, str, Callable[[Any], Any]]]
+_plans: dict[int, tuple[Rules, _Plan | None]] = {}
 
 
-def _arriving(rules: Rules) -> list[tuple[str, str, Callable[[Any], Any]]] | None:
+def _arriving(rules: Rules) -> _Plan | None:
     """What comes in of an item; None where two mappings are about one property."""
     known = _plans.get(id(rules))
     if known is not None and known[0] is rules:
@@ -213,9 +214,10 @@ def _arriving(rules: Rules) -> list[tuple[str, str, Callable[[Any], Any]]] | Non
     coming = [one for one in rules.mappings if one.direction is not Direction.OUT]
     names = {one.property.name for one in coming}
     single = len(names) == len(coming) and rules.goes(Side.OURS)
-    plan = (
-        [(one.property.name, one.field.name, translation(one).to_ours) for one in coming] if single else None
-    )
+    plan: _Plan | None = [] if single else None
+    for one in coming:
+        if plan is not None:
+            plan.append((one.property.name, one.field.name, translation(one).to_ours))
     if len(_plans) >= 1_000:
         _plans.clear()
     _plans[id(rules)] = rules, plan

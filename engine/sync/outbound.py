@@ -228,6 +228,14 @@ async def _prepare(
     if decision.kind is not Kind.CREATE_THEIRS:
         return Send(row, link, record, decision)
     link.state, link.category, link.message = PENDING, None, None
+    before = link.planned
+    if before is not None and "key" in before:
+        # Begun before under this key, and not known to have been done: the same again; what changed since follows.
+        link.create_key, link.planned = before["key"], {n: before[n] for n in before if n != "key"}
+        decision.merged = Merged({}, before["fields"], before["ours"], before["theirs"])
+        book.keep(link)
+        book.look(link, OURS, book.tx.now)
+        return Send(row, link, record, decision, key=link.create_key)
     link.create_key = f"{turn.account_id}-{turn.sync_id}-{link.id}-{(await tx.new_ids(1))[0]}"
     link.planned = {
         "ours": dict(decision.merged.base_ours),
@@ -300,9 +308,11 @@ async def _meet(turn: Turn, sending: Sequence[Send]) -> None:
                     if not item.deleted
                     and matching.key(matcher, item.fields.get(matcher.field.name)) == wanted
                 )
-    if rules.capabilities.conditional:
-        return
-    changes = [one for one in sending if one.key is None]
+    # An app that refuses what has changed meanwhile must be told a version: without one it would take anything.
+    conditional = rules.capabilities.conditional
+    changes = [
+        one for one in sending if one.key is None and not (conditional and one.link.version is not None)
+    ]
     if changes:
         turn.at("get")
         present = await turn.connector.get(rules.remote, [one.link.external_id or "" for one in changes])
@@ -310,6 +320,8 @@ async def _meet(turn: Turn, sending: Sequence[Send]) -> None:
         for one, item in zip(changes, present, strict=True):
             if item.deleted or otherwise(turn, one.link, item):
                 one.met = (item,)
+            elif conditional:
+                one.link.version = item.version
 
 
 def otherwise(turn: Turn, link: LinkRow, item: Item) -> bool:

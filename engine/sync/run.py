@@ -1,9 +1,9 @@
 """The loop of one sync: what is due is done in steps, each at most one transaction before and one after each call."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from engine.sync import applying, backoff, deleting, outbound, passes, retrying, settling
+from engine.sync import applying, deleting, outbound, passes, retrying, settling
 from engine.sync.turns import Overtaken, Turn
 from storage.sync import leases
 from storage.sync.leases import RunRow, Work
@@ -16,10 +16,6 @@ class Memory:
     """What a runner remembers between steps; nothing is lost with it."""
 
     last: str = DELETE
-    unsettled: int = 0
-    settle_at: datetime | None = None
-    # Whether a step has gone well since the connector was opened.
-    fine: bool = field(default=False)
 
 
 async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
@@ -36,7 +32,9 @@ async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
         raise Overtaken
     runs = row.enabled and row.held is None and row.phase != "CONFIGURED"
     if work.creating and (runs or work.plans):
-        return await _settle(turn, memory, now)
+        # Nothing else happens before it is known what was created: what comes in could be that.
+        await settling.settle(turn, now)
+        return now
     if work.plans and await applying.step(turn, now):
         return now
     if not runs:
@@ -53,18 +51,6 @@ async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
     memory.last = chosen
     await _do(turn, row, work, chosen, now)
     return now
-
-
-async def _settle(turn: Turn, memory: Memory, now: datetime) -> datetime:
-    """Nothing else happens before it is known what was created: what comes in could be that."""
-    if memory.settle_at is not None and now < memory.settle_at:
-        return memory.settle_at
-    if await settling.settle(turn, now):
-        memory.unsettled, memory.settle_at = 0, None
-        return now
-    memory.unsettled += 1
-    memory.settle_at = now + backoff.pause(memory.unsettled, turn.token)
-    return memory.settle_at
 
 
 def _due(turn: Turn, row: RunRow, work: Work, now: datetime) -> tuple[set[str], datetime | None]:
