@@ -9,15 +9,27 @@ from engine.sync.connectors.relata import APP
 from server.app import create_app
 from storage.database import Database
 from tests.connector_laws import ConnectorLaws, Partner, at_work, changes, done, full
-from tests.face import opened
+from tests.face import Client, opened
 from tests.relata_partner import RelataPartner, reached
+
+
+class Forgetful(RelataPartner):
+    """One whose log can be shortened."""
+
+    def __init__(self, url: str, client: Client, db: Database) -> None:
+        super().__init__(url, client)
+        self.db = db
+
+    async def forget_cursors(self) -> None:
+        async with self.db.pool.acquire() as connection:
+            await connection.execute("DELETE FROM event_log")
 
 
 class TestRelata(ConnectorLaws):
     @pytest.fixture
     async def partner(self, db: Database) -> AsyncIterator[Partner]:
         async with opened(db) as client, reached(create_app(db)) as url:
-            yield RelataPartner(url, client)
+            yield Forgetful(url, client, db)
 
 
 async def test_who_was_put_away_comes_back_where_he_is_made_anew(db: Database) -> None:

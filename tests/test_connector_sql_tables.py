@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import (
@@ -20,6 +21,7 @@ from engine.sync.connectors.protocol import (
     Rejected,
     RemoteObject,
     Surroundings,
+    Unclear,
     Update,
     Written,
 )
@@ -239,6 +241,32 @@ async def test_failures_say_what_is_at_fault(theirs: Theirs) -> None:
         (held,) = await connector.write(companies, [Delete("1")])
         assert isinstance(held, Rejected)
         assert held.category is Category.RECORD_NOT_FOUND
+
+
+async def test_a_connection_that_breaks_is_told_by_what_may_have_been_done(theirs: Theirs) -> None:
+    theirs.run("CREATE TABLE contacts (id uuid PRIMARY KEY, name text)")
+    async with APP.open({"url": theirs.url}, HERE) as connector:
+        (contacts,) = await connector.describe()
+        pid = sa.text("SELECT pg_backend_pid()")
+
+        def cut(connection: sa.Connection) -> None:
+            theirs.run(f"SELECT pg_terminate_backend({int(connection.scalar(pid) or 0)})")
+
+        # While the commit is under way: nobody knows.
+        sa.event.listen(connector._engine, "commit", cut)
+        (outcome,) = await connector.write(contacts, [Create("the key", {"name": "Ann"})])
+        assert isinstance(outcome, Unclear)
+        sa.event.remove(connector._engine, "commit", cut)
+        assert await connector.created(contacts, "the key") is None
+        (made,) = done(await connector.write(contacts, [Create("the key", {"name": "Ann"})]))
+
+        # Before that: nothing was done, and the connection is at fault.
+        sa.event.listen(connector._engine, "savepoint", lambda connection, _name: cut(connection))
+        with pytest.raises(Disconnected) as told:
+            await connector.write(contacts, [Update(made.external_id, {"name": "Bob"})])
+        assert told.value.category is Category.REMOTE_UNAVAILABLE
+        ((name,),) = theirs.run("SELECT name FROM contacts")
+        assert name == "Ann"
 
 
 async def test_a_table_that_may_not_be_read_is_told_as_a_permission(theirs: Theirs) -> None:

@@ -280,10 +280,8 @@ def _delete(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> 
         connection.execute(sa.update(bound.table).where(*_own(bound)).values(marked), rows)
         return
     for join in bound.joins:
-        (own,) = (bound.key_of(task.id or "") for task in tasks[:1])
-        assert own is not None
-        ids = [key[0] for task in tasks if (key := bound.key_of(task.id or "")) is not None]
-        connection.execute(sa.delete(join.table).where(is_one_of(join.own, ids)))
+        own = [row["k0"] for row in rows]
+        connection.execute(sa.delete(join.table).where(is_one_of(join.own, own)))
     connection.execute(sa.delete(bound.table).where(*_own(bound)), rows)
 
 
