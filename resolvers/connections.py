@@ -86,11 +86,9 @@ async def update(
     number = ids.decode_at("connection", ident, "id")
     described: Described | None = None
     if name is not None or given:
-        async with context.db.read(context.account_id) as reader:
-            before = await connections.get(reader, number)
-            secrets = await connections.secrets_of(reader, context.vault, number)
         try:
-            made_of = connections.changed(before, secrets, dict(given))
+            async with context.db.read(context.account_id) as reader:
+                before, made_of = await connections.changing(reader, context.vault, number, dict(given))
         except Refused as refused:
             raise _placed(refused, given) from None
         described = await connections.look(made_of, context.surroundings)
