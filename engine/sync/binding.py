@@ -1,7 +1,7 @@
 """From a sync's definition to its rules: names become what both sides define; what is gone is told, and left out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine import filters
 from engine.problems import Refused
@@ -63,16 +63,18 @@ def bind(
     bound = [_mapping(row, definition, sides) for row in mappings if row.enabled]
     good = tuple(one for one in bound if isinstance(one, Bound))
     roles = [_role(part, definition, sides, others) for part in definition.roles]
+    mapped = tuple(one for one in roles if isinstance(one, RoleMapping))
     rules = Rules(
         sync.id,
         object_type,
-        found,
+        # Connectors read the roles that they are asked for: those that nobody mapped cost nothing.
+        replace(found, roles=tuple(dict.fromkeys(one.role for one in mapped))),
         remote.capabilities_of(capabilities, found),
         definition.direction,
         definition.policy,
         good,
         matching.matchers(object_type, found, good, definition.matchers),
-        tuple(one for one in roles if isinstance(one, RoleMapping)),
+        mapped,
         _filter(definition, sides),
         definition.filter_theirs,
         definition.options,
