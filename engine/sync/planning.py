@@ -226,7 +226,11 @@ async def rehearse(
             await inbound.gather(tx, rules, cases, besides)
             before = [(case.record, case.link) for case in cases]
             links_before = [None if link is None else replace(link) for _, link in before]
-            await inbound.carry_out(tx, rules, cases, Book(tx, rules))
+            book = Book(tx, rules)
+            await inbound.carry_out(tx, rules, cases, book)
+            if rules.roles:
+                await book.write()
+                await inbound.associate(tx, rules, cases)
             for case, (record, _), link in zip(cases, before, links_before, strict=True):
                 refused: dict[str, Any] | None = None
                 if case.problem is not None:
