@@ -159,8 +159,8 @@ FILL = (
     SELECT $1, 5000000 + n, $4 + n % 2, 1000000 + n, 1, '{}', $2 FROM generate_series(1, $3::int) AS n
     """,
     """
-    INSERT INTO sync_plan_item (account_id, plan_id, id, kind, record_id, external_id, effect)
-    SELECT $1, 1 + n % 3, n, CASE WHEN n % 50 = 0 THEN 'FAIL' ELSE 'NONE' END, n, 'x' || n, '{}'
+    INSERT INTO sync_plan_item (account_id, plan_id, id, kind, record_id, external_id, effect, match_key)
+    SELECT $1, 1 + n % 3, n, CASE WHEN n % 50 = 0 THEN 'FAIL' ELSE 'NONE' END, n, 'x' || n, '{}', 'email:x' || n
       FROM generate_series(1, $3::int) AS n WHERE $2::timestamptz IS NOT NULL AND $4::bigint > 0
     """,
 )
@@ -182,6 +182,7 @@ async def test_lists_are_read_along_indexes_whatever_there_is(db: Database, beli
         "to retry": (retries.FAILED, (it.sync, 0, None, ["RECORD_DELETED"], None, 50)),
         "items": (plans.ITEMS, (2, 0, 50, None)),
         "items of kind": (plans.ITEMS_OF_KIND, (2, 0, 50, None, "FAIL")),
+        "keyed": (plans.KEYED, (2, ["email:x7", "email:x8"])),
         "taken": (plans.TAKEN, (2, [5, 6], ["x7", "x8"])),
     }
     async with db.pool.acquire() as connection:

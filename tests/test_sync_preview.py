@@ -168,6 +168,20 @@ async def test_what_our_own_rules_would_refuse_is_foreseen(db: Database) -> None
     assert failing.effect["problem"]["side"] == "OURS"
 
 
+async def test_what_is_unique_is_planned_once_however_far_apart_it_comes(db: Database) -> None:
+    there = Elsewhere()
+    for n in range(7):
+        there.put(f"{n}", email="ann@example.com" if n % 6 == 0 else f"{n}@example.com")
+    it = await previewing(db, there)
+    row = await it.made()
+    assert row.counts == {"CREATE_OURS": 6, "FAIL": 1}
+    last = await it.item("6")
+    assert (last.kind, last.effect["problem"]["category"]) == ("FAIL", "UNIQUE_VALUE_CONFLICT")
+    row = await it.apply(then_start=False)
+    assert row.counts["APPLIED"] == 7
+    assert len(await it.it.crm.table("SELECT r.id FROM record AS r WHERE r.account_id = $1")) == 6
+
+
 async def test_a_record_is_planned_for_one_item_alone(db: Database) -> None:
     there = Elsewhere()
     it = await previewing(db, there)

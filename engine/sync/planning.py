@@ -12,8 +12,9 @@ from typing import Any
 
 from engine import ids
 from engine.problems import NotFound, Problem
-from engine.sync import effects, finding, inbound, refusals
+from engine.sync import effects, finding, inbound, matching, refusals
 from engine.sync.book import Book
+from engine.sync.categories import Category
 from engine.sync.connectors.protocol import CursorLost, Item, Phase, Rejected
 from engine.sync.decide import Decision, Kind, Known, best, decide
 from engine.sync.inbound import Case
@@ -140,7 +141,33 @@ async def _theirs(
         distinct = {item.external_id: item for item in given if not item.deleted}
         _, known = await plans.taken(tx, plan.id, [], list(distinct))
         cases = await cases_of(tx, turn.rules, [distinct[one] for one in distinct if one not in known])
-        await _put(tx, held, await rehearse(tx, turn.rules, cases, plan.id), cursors)
+        rows = await rehearse(tx, turn.rules, cases, plan.id)
+        await _put(tx, held, await _once(tx, turn.rules, plan.id, cases, rows), cursors)
+
+
+async def _once(
+    tx: Transaction, rules: Rules, plan_id: int, cases: Sequence[Case], rows: Sequence[PlanItemRow]
+) -> list[PlanItemRow]:
+    """What no two records can have is planned for one alone: the other would be refused, though nothing is yet."""
+    unique = [matcher for matcher in rules.matchers if matcher.property.is_unique]
+    keys = [
+        next((key for key in matching.keys_of_item(unique, case.item) if key), None)
+        if row.kind == Kind.CREATE_OURS
+        else None
+        for case, row in zip(cases, rows, strict=True)
+    ]
+    known = await plans.keyed(tx, plan_id, [key for key in keys if key])
+    refused = {
+        "category": Category.UNIQUE_VALUE_CONFLICT.value,
+        "message": "Another item would have made a record with this unique value before.",
+        "side": Side.OURS.value,
+    }
+    return [
+        replace(row, kind=Kind.FAIL.value, effect=row.effect | {"problem": refused})
+        if key in known
+        else replace(row, match_key=key)
+        for row, key in zip(rows, keys, strict=True)
+    ]
 
 
 async def _ours(turn: Turn, plan: PlanRow, after: int, now: datetime) -> None:

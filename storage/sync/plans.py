@@ -42,13 +42,13 @@ class PlanItemRow:
     effect: dict[str, Any]
     outcome: str | None = None
     message: str | None = None
+    match_key: str | None = None
 
 
 _PLAN = """p.id, p.sync_id, p.revision, p.state, p.cursors, p.counts, p.then_start, p.message, p.made_at, p.ready_at,
            p.applied_at, p.user_id"""
-_ITEM = (
-    "i.id, i.kind, i.record_id, i.external_id, i.record_version, i.version, i.effect, i.outcome, i.message"
-)
+_ITEM = """i.id, i.kind, i.record_id, i.external_id, i.record_version, i.version, i.effect, i.outcome, i.message,
+           i.match_key"""
 
 INSERT = Statement(
     "sync_plans.insert",
@@ -102,10 +102,12 @@ WRITE = Statement(
 PUT_ITEMS = Statement(
     "sync_plans.put_items",
     """
-    INSERT INTO sync_plan_item (account_id, plan_id, id, kind, record_id, external_id, record_version, version, effect)
-    SELECT $1, $2, g.id, g.kind, g.record_id, g.external_id, g.record_version, g.version, g.effect
-      FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::jsonb[])
-           AS g(id, kind, record_id, external_id, record_version, version, effect)
+    INSERT INTO sync_plan_item (account_id, plan_id, id, kind, record_id, external_id, record_version, version, effect,
+                                match_key)
+    SELECT $1, $2, g.id, g.kind, g.record_id, g.external_id, g.record_version, g.version, g.effect, g.match_key
+      FROM unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::jsonb[],
+                  $10::text[])
+           AS g(id, kind, record_id, external_id, record_version, version, effect, match_key)
     ON CONFLICT DO NOTHING
     RETURNING kind
     """,
@@ -150,6 +152,19 @@ TAKEN = Statement(
            SELECT k.external_id FROM sync_plan_item AS k
             WHERE k.account_id = $1 AND k.plan_id = $2 AND k.external_id BETWEEN g.external_id AND g.external_id
             ORDER BY k.external_id LIMIT 1
+           ) AS i
+    """,
+)
+
+KEYED = Statement(
+    "sync_plans.keyed",
+    """
+    SELECT i.match_key
+      FROM unnest($3::text[]) AS g(match_key)
+     CROSS JOIN LATERAL (
+           SELECT k.match_key FROM sync_plan_item AS k
+            WHERE k.account_id = $1 AND k.plan_id = $2 AND k.match_key BETWEEN g.match_key AND g.match_key
+            ORDER BY k.match_key LIMIT 1
            ) AS i
     """,
 )
@@ -291,6 +306,7 @@ async def put_items(tx: Transaction, plan_id: int, items: Sequence[PlanItemRow])
         [item.record_version for item in items],
         [item.version for item in items],
         [item.effect for item in items],
+        [item.match_key for item in items],
     )
     return [row["kind"] for row in rows]
 
@@ -321,6 +337,11 @@ async def taken(
         {row["record_id"] for row in rows if row["record_id"] is not None},
         {row["external_id"] for row in rows if row["external_id"] is not None},
     )
+
+
+async def keyed(reader: Queryable, plan_id: int, match_keys: Sequence[str]) -> set[str]:
+    """Those of these keys that a record which the plan would create has."""
+    return {row["match_key"] for row in await reader.fetch(KEYED, plan_id, list(match_keys))}
 
 
 async def unplanned(

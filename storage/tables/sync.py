@@ -356,6 +356,13 @@ class SyncPlanItem(SQLModel, table=True):
             unique=True,
             postgresql_where="external_id IS NOT NULL",
         ),
+        Index(
+            "sync_plan_item_key",
+            "account_id",
+            "plan_id",
+            "match_key",
+            postgresql_where="match_key IS NOT NULL",
+        ),
     )
 
     account_id: int = key()
@@ -370,6 +377,8 @@ class SyncPlanItem(SQLModel, table=True):
     version: str | None = text(nullable=True)
     # {"ours": {property: [before, after]}, "theirs": {field: [before, after]}, "matchedBy"?, "conflicts"?, "problem"?}
     effect: dict[str, Any] = document()
+    # Of a record that would be created: what no other can have, see engine.sync.matching.
+    match_key: str | None = text(nullable=True)
     # None, APPLIED, OVERTAKEN (one of the sides had changed) or FAILED.
     outcome: str | None = text(nullable=True)
     message: str | None = text(nullable=True)

@@ -36,6 +36,39 @@ def upgrade() -> None:
         sa.UniqueConstraint("account_id", "name"),
     )
     op.create_table(
+        "import_chunk",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("import_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("n", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "import_id", "n"),
+    )
+    op.create_table(
+        "import_key",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("import_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("row", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "import_id", "digest"),
+    )
+    op.create_table(
+        "import_pair",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("import_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("from_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("to_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "import_id", "from_id", "to_id"),
+    )
+    op.create_table(
+        "import_record",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("import_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("record_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("row", sa.BigInteger(), nullable=False),
+        sa.Column("given", sa.ARRAY(sa.Text()), nullable=True),
+        sa.PrimaryKeyConstraint("account_id", "import_id", "record_id"),
+    )
+    op.create_table(
         "sync_attempt",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -202,6 +235,7 @@ def upgrade() -> None:
         sa.Column("record_version", sa.BigInteger(), nullable=True),
         sa.Column("version", sa.Text(collation="C"), nullable=True),
         sa.Column("effect", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("match_key", sa.Text(collation="C"), nullable=True),
         sa.Column("outcome", sa.Text(collation="C"), nullable=True),
         sa.Column("message", sa.Text(collation="C"), nullable=True),
         sa.PrimaryKeyConstraint("account_id", "plan_id", "id"),
@@ -212,6 +246,13 @@ def upgrade() -> None:
         ["account_id", "plan_id", "external_id"],
         unique=True,
         postgresql_where="external_id IS NOT NULL",
+    )
+    op.create_index(
+        "sync_plan_item_key",
+        "sync_plan_item",
+        ["account_id", "plan_id", "match_key"],
+        unique=False,
+        postgresql_where="match_key IS NOT NULL",
     )
     op.create_index(
         "sync_plan_item_kind", "sync_plan_item", ["account_id", "plan_id", "kind", "id"], unique=False
@@ -299,6 +340,30 @@ def upgrade() -> None:
     )
     op.create_index(
         "sync_mapping_property", "sync_mapping", ["account_id", "property_id", "sync_id"], unique=False
+    )
+    op.add_column(
+        "import",
+        sa.Column("file", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
+    )
+    op.add_column("import", sa.Column("chunks", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("import", sa.Column("position", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("import", sa.Column("share", sa.Float(), server_default="0", nullable=False))
+    op.add_column("import", sa.Column("errors", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column(
+        "import",
+        sa.Column("figures", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
+    )
+    op.add_column("import", sa.Column("findings", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.add_column("import", sa.Column("reason", sa.Text(collation="C"), nullable=True))
+    op.add_column("import", sa.Column("undone", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
+    op.add_column("import", sa.Column("lease_token", sa.Text(collation="C"), nullable=True))
+    op.add_column("import", sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "import_work",
+        "import",
+        ["account_id", "id"],
+        unique=False,
+        postgresql_where="status IN ('CHECKING', 'RUNNING', 'UNDOING') OR chunks > 0",
     )
     # By hand from here on.
 
