@@ -92,6 +92,9 @@ class Story:
         self.alive.add(address)
         which = self.random.choice(("ours", "theirs", "both"))
         value = f"New {self.people}"
+        # What both hold before they know each other was written by both.
+        sides = ("ours", "theirs") if which == "both" else (which,)
+        self.wanted[address, "firstname"] = dict.fromkeys(sides, value)
         if which != "theirs":
             await self.it.crm.contact(email=address, firstname=value)
         if which != "ours":

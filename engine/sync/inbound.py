@@ -16,6 +16,7 @@ from engine.sync.conflicts import resolved
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Decision, Kind, Known, best, decide
 from engine.sync.rules import Rules
+from engine.sync.translate import translation
 from storage.database import Transaction
 from storage.filters import facts
 from storage.records import RecordRow
@@ -83,6 +84,11 @@ async def take_in(
         ):
             book.look(link, THEIRS, tx.now)
             continue
+        if link is not None and link.planned is not None and link.external_id is not None:
+            if not certain:
+                book.look(link, THEIRS, tx.now)
+                continue
+            _confirm(rules, link, item)
         cases.append(Case(item, link))
     if cases:
         await gather(tx, rules, cases)
@@ -153,8 +159,27 @@ def _unsure(rules: Rules, link: LinkRow, item: Item) -> bool:
     base = link.base_theirs
     if base is None:
         return True
-    same = all(item.fields.get(one.field.name) == base.get(one.field.name) for one in rules.mappings)
+    same = all(
+        translation(one).same_theirs(item.fields.get(one.field.name), base.get(one.field.name))
+        for one in rules.mappings
+    )
     return not (same and _same_roles(rules, link, item))
+
+
+def _confirm(rules: Rules, link: LinkRow, item: Item) -> None:
+    """Something was sent, and nobody heard what came of it: what the item holds of it has arrived."""
+    planned, link.planned = link.planned or {}, None
+    base_ours, base_theirs = dict(link.base_ours or {}), dict(link.base_theirs or {})
+    theirs = planned.get("theirs", {})
+    for one in rules.mappings:
+        name, prop = one.field.name, one.property.name
+        if name in theirs and translation(one).same_theirs(item.fields.get(name), theirs[name]):
+            base_ours[prop], base_theirs[name] = planned["ours"].get(prop), item.fields.get(name)
+    if link.base_ours is not None:
+        link.base_ours, link.base_theirs = base_ours, base_theirs
+    for role, some in planned.get("roles", {}).items():
+        if role in item.associations and set(item.associations[role]) == set(some):
+            link.base_roles = {**link.base_roles, role: sorted(some)}
 
 
 def _same_roles(rules: Rules, link: LinkRow, item: Item) -> bool:

@@ -34,6 +34,8 @@ from engine.sync.connectors.protocol import (
 )
 from engine.sync.decide import Decision, Kind, Known, decide
 from engine.sync.merge import Merged
+from engine.sync.rules import Rules, Values
+from engine.sync.translate import translation
 from engine.sync.turns import Turn
 from storage import records
 from storage.database import Transaction
@@ -108,6 +110,11 @@ async def _decide(
         if link is not None and link.create_key is not None:
             # Begun before, and not known to have been done: see `settle`.
             continue
+        if link is not None and link.planned is not None and link.external_id is not None:
+            # Sent before, and nobody heard what came of it: the item says so.
+            book.look(link, THEIRS, tx.now)
+            done.append(row)
+            continue
         known = Known(
             link,
             record,
@@ -147,7 +154,7 @@ async def _tell_apart(book: Book, apart: Sequence[tuple[int, Decision]]) -> None
 
 
 async def _within(
-    tx: Transaction, rules: Any, alone: Sequence[RecordRow], found: dict[int, RecordRow]
+    tx: Transaction, rules: Rules, alone: Sequence[RecordRow], found: dict[int, RecordRow]
 ) -> set[int] | None:
     """Which records meet our filter; None where there is none."""
     if rules.filter_ours is None:
@@ -226,6 +233,8 @@ async def _prepare(
         link = LinkRow((await tx.new_ids(1))[0], turn.sync_id, record.id)
         book.new.append(link)
     if decision.kind is not Kind.CREATE_THEIRS:
+        link.planned = planning(turn.rules, decision.merged)
+        book.keep(link)
         return Send(row, link, record, decision)
     link.state, link.category, link.message = PENDING, None, None
     before = link.planned
@@ -244,6 +253,16 @@ async def _prepare(
     }
     book.keep(link)
     return Send(row, link, record, decision, key=link.create_key)
+
+
+def planning(rules: Rules, merged: Merged) -> dict[str, Any]:
+    """What both sides are to hold of what is sent: should the answer be lost, it is known again by that."""
+    sent = [one for one in rules.mappings if one.field.name in merged.theirs]
+    return {
+        "ours": {one.property.name: merged.base_ours.get(one.property.name) for one in sent},
+        "theirs": dict(merged.theirs),
+        "roles": {},
+    }
 
 
 async def _add_roles(
@@ -279,6 +298,10 @@ async def _add_roles(
             one = Send(row, link, case.record, Decision(Kind.UPDATE, IN_SYNC, merged))
             sending.append(one)
         one.links, one.base_roles = told, bases
+        if one.key is None:
+            planned = one.link.planned or planning(turn.rules, one.decision.merged)
+            one.link.planned = {**planned, "roles": {role: list(told.all[role]) for role in told.all}}
+            book.keep(one.link)
 
 
 # --- over there --------------------------------------------------------------------------------------------------
@@ -329,11 +352,18 @@ def otherwise(turn: Turn, link: LinkRow, item: Item) -> bool:
     if item.version is not None and item.version == link.version:
         return False
     base = link.base_theirs or {}
-    fields = any(item.fields.get(one.field.name) != base.get(one.field.name) for one in turn.rules.mappings)
-    return fields or any(
+    return not holds(turn.rules, item.fields, base) or any(
         set(item.associations.get(one.role.name, ())) != set(link.base_roles.get(one.role.name, ()))
         for one in turn.rules.roles
         if one.role.name in item.associations and one.other_sync_id is not None
+    )
+
+
+def holds(rules: Rules, fields: Values, base: Values) -> bool:
+    """Whether fields are what they were last known to be, as far as the app keeps what it is given."""
+    return all(
+        translation(one).same_theirs(fields.get(one.field.name), base.get(one.field.name))
+        for one in rules.mappings
     )
 
 
@@ -492,7 +522,7 @@ def surely(book: Book, link: LinkRow, written: Written) -> bool:
     if written.fields is None:
         return book.rules.capabilities.conditional and written.version is not None
     base = link.base_theirs or {}
-    return all(written.fields.get(one.field.name) == base.get(one.field.name) for one in book.rules.mappings)
+    return holds(book.rules, written.fields, base)
 
 
 def failed(
@@ -501,7 +531,7 @@ def failed(
     """Note why it was not written; when our record is looked at again, None: not before something changes."""
     now = book.tx.now
     unclear = isinstance(error, Unclear | Disconnected)
-    if creating and not unclear:
+    if not unclear:
         link.create_key = link.planned = None
         book.keep(link)
     match error:
