@@ -11,7 +11,7 @@ from storage.statements import Statement
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """A plan: see storage.tables.sync.SyncPlan. `cursors` is where making or applying it goes on."""
+    """A plan: see storage.tables.sync_plans.SyncPlan. `cursors` is where making or applying it goes on."""
 
     id: int
     sync_id: int
@@ -31,7 +31,7 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True)
 class PlanItemRow:
-    """What a plan would do with one record, item or both: see storage.tables.sync.SyncPlanItem."""
+    """What a plan would do with one record, item or both: see storage.tables.sync_plans.SyncPlanItem."""
 
     id: int
     kind: str

@@ -12,6 +12,7 @@ from storage.tables import (
     records,
     segments,
     sync,
+    sync_plans,
     workflows,
 )
 
@@ -28,5 +29,6 @@ __all__ = [
     "records",
     "segments",
     "sync",
+    "sync_plans",
     "workflows",
 ]
