@@ -249,6 +249,16 @@ async def test_an_app_that_will_not_be_read_fails_the_plan_and_one_that_rests_do
     assert (row.state, row.message) == ("FAILED", "No such list.")
 
 
+async def test_a_sync_that_has_nothing_to_go_by_has_no_preview(db: Database) -> None:
+    it = await previewing(db, Elsewhere())
+    await it.want()
+    async with it.it.writing() as tx:
+        await planning.give_up(tx, it.it.sync, "There are no people any more.")
+    row = await it.row()
+    assert (row.state, row.message) == ("FAILED", "There are no people any more.")
+    assert await it.run() == 0
+
+
 async def test_applying_does_exactly_what_was_shown_and_the_sync_starts(db: Database) -> None:
     there = Elsewhere()
     there.put("a", email="ann@example.com", first="Ann", city="Bonn")

@@ -79,6 +79,12 @@ async def want(tx: Transaction, sync_id: int, *, then_start: bool = True) -> Pla
     return row
 
 
+async def give_up(tx: Transaction, sync_id: int, message: str) -> None:
+    """A sync has nothing to go by: whoever waits for a preview of it is told why there is none."""
+    await holding.hold(tx, [sync_id])
+    await plans.supersede(tx, sync_id, message, [WANTED, MAKING])
+
+
 async def get(reader: Queryable, plan_ids: Sequence[int]) -> list[PlanRow | None]:
     """These plans, in the order asked."""
     return await plans.by_ids(reader, plan_ids)

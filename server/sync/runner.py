@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from engine.problems import Problem, Refused
-from engine.sync import backoff, connections, loading, run
+from engine.sync import backoff, connections, loading, planning, run
 from engine.sync.categories import Category
 from engine.sync.connections import FOR_PEOPLE
 from engine.sync.connectors.protocol import (
@@ -239,6 +239,9 @@ class Runner:
                 told = (Category.UNKNOWN, "An unexpected error occurred; it is in the log.")
         self.rests_until = now + pause
         log.warning("a sync rests", sync=self.due.sync_id, category=told[0], error=told[1], pause=pause)
+        if isinstance(error, Problem | Refused):
+            async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+                await planning.give_up(tx, self.due.sync_id, told[1])
         if failures == 0:
             payload = {"category": told[0].value, "message": told[1], "until": self.rests_until.isoformat()}
             async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
