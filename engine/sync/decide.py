@@ -5,18 +5,18 @@ Pure. Whoever asks has read the link, the record and the item as they are now, a
 
 import dataclasses
 import enum
-from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from engine.sync import conditions
+from engine.sync.arriving import arrived
+from engine.sync.bases import pending, without
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
 from engine.sync.merge import Half, Merged, merge
-from engine.sync.rules import Deletes, Direction, Rules, Side
-from engine.sync.translate import Untranslated, translation
+from engine.sync.rules import Deletes, Rules, Side
 from storage.records import RecordRow
 from storage.sync.links import CONFLICT, EXCLUDED, FAILED, IN_SYNC, PENDING, LinkRow
 
@@ -178,52 +178,6 @@ def _matched(rules: Rules, known: Known, record: RecordRow, item: Item, matched_
     )
 
 
-def arrived(rules: Rules, fields: Map[str, Any]) -> Merged:
-    """What `merge` makes of an item and no record; most of an initial sync is that."""
-    plan = _arriving(rules)
-    if plan is None:
-        return merge(rules, Half({}, None), Half(fields, None))
-    ours: dict[str, Any] = {}
-    base: dict[str, Any] = {}
-    try:
-        for prop, name, to_ours in plan:
-            value = fields.get(name)
-            if value is None or value == "":
-                continue
-            kept = to_ours(value)
-            if kept is None:
-                return merge(rules, Half({}, None), Half(fields, None))
-            ours[prop] = kept
-            base[name] = value
-    except Untranslated:
-        return merge(rules, Half({}, None), Half(fields, None))
-    return Merged(ours, _NOTHING, dict(ours), base)
-
-
-_NOTHING: Map[str, Any] = {}
-# By the rules' identity, as long as they live: (property, field, how a value comes in) of mappings that let come in.
-_Plan: TypeAlias = list[tuple[str, str, Callable[[Any], Any]]]
-_plans: dict[int, tuple[Rules, _Plan | None]] = {}
-
-
-def _arriving(rules: Rules) -> _Plan | None:
-    """What comes in of an item; None where two mappings are about one property."""
-    known = _plans.get(id(rules))
-    if known is not None and known[0] is rules:
-        return known[1]
-    coming = [one for one in rules.mappings if one.direction is not Direction.OUT]
-    names = {one.property.name for one in coming}
-    single = len(names) == len(coming) and rules.goes(Side.OURS)
-    plan: _Plan | None = [] if single else None
-    for one in coming:
-        if plan is not None:
-            plan.append((one.property.name, one.field.name, translation(one).to_ours))
-    if len(_plans) >= 1_000:
-        _plans.clear()
-    _plans[id(rules)] = rules, plan
-    return plan
-
-
 # --- both halves -------------------------------------------------------------------------------------------------
 
 
@@ -255,29 +209,9 @@ def _linked(rules: Rules, known: Known, link: LinkRow) -> Decision:
     )
     merged = merge(rules, ours, theirs, known.resolved)
     if item is None and known.open:
-        merged = _without(rules, merged, known.open, link)
+        merged = without(rules, merged, known.open, link)
     kind = Kind.MATCH if link.base_ours is None else Kind.UPDATE
     return _settled(rules, kind, merged, ours, theirs, known)
-
-
-def _without(rules: Rules, merged: Merged, open_: frozenset[int], link: LinkRow) -> Merged:
-    """As if fields about which a person is asked had not changed: what they hold over there is not what is known."""
-    theirs, ours = dict(merged.theirs), dict(merged.ours)
-    base_ours, base_theirs = dict(merged.base_ours), dict(merged.base_theirs)
-    for mapping in rules.mappings:
-        if mapping.id in open_:
-            theirs.pop(mapping.field.name, None)
-            ours.pop(mapping.property.name, None)
-            _restore(base_ours, link.base_ours or {}, mapping.property.name)
-            _restore(base_theirs, link.base_theirs or {}, mapping.field.name)
-    return Merged(ours, theirs, base_ours, base_theirs, merged.conflicts, merged.problems)
-
-
-def _restore(into: dict[str, Any], base: Map[str, Any], name: str) -> None:
-    if name in base:
-        into[name] = base[name]
-    else:
-        into.pop(name, None)
 
 
 def _gone_here(rules: Rules, link: LinkRow, item: Item | None) -> Decision:
@@ -352,27 +286,6 @@ def _settled(rules: Rules, kind: Kind, merged: Merged, ours: Half, theirs: Half,
         failed_side=side,
         details=details,
     )
-
-
-def pending(rules: Rules, merged: Merged, ours: Half, theirs: Half) -> dict[str, Any]:
-    """Our base as long as `merged.theirs` is not written: as if both had held what they hold, and we had changed it.
-
-    So it is sent whenever it is looked at, and is nothing any more once we, too, hold what they do.
-    """
-    base = dict(merged.base_ours)
-    for mapping in rules.mappings:
-        name = mapping.property.name
-        if mapping.field.name not in merged.theirs:
-            continue
-        known = translation(mapping)
-        try:
-            agreed = known.to_ours(theirs.values.get(mapping.field.name))
-        except Untranslated:
-            agreed = (ours.base or {}).get(name)
-        if known.same_ours(agreed, ours.values.get(name)):
-            agreed = (ours.base or {}).get(name)
-        base[name] = agreed
-    return base
 
 
 def _excluded(why: str, link: LinkRow | None = None) -> Decision:

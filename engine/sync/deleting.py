@@ -4,7 +4,7 @@ from datetime import datetime
 
 from engine import records
 from engine.batches import Mode
-from engine.sync import outbound
+from engine.sync import outcomes, sending
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import ConnectorError, Delete, Disconnected, Gone, Outcome, Written
@@ -70,7 +70,7 @@ async def _over_there(turn: Turn, there: list[LinkRow], now: datetime) -> None:
         for link, item in zip(there, items, strict=True):
             if item.deleted:
                 outcomes[link.id] = Gone("It is gone already.")
-            elif outbound.otherwise(turn, link, item):
+            elif sending.otherwise(turn, link, item):
                 outcomes[link.id] = None
             else:
                 going.append(link)
@@ -110,7 +110,7 @@ def _note(turn: Turn, book: Book, link: LinkRow, outcome: Outcome | None) -> Non
             pass
         case ConnectorError():
             link.deleting = False
-            due = outbound.failed(turn, book, link, outcome, creating=False)
+            due = outcomes.failed(turn, book, link, outcome, creating=False)
             if due is not None:
                 book.look(link, OURS, due)
 

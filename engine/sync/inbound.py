@@ -10,19 +10,18 @@ from typing import Any
 from engine import records
 from engine.batches import Mode
 from engine.problems import Problem
-from engine.sync import finding, matching, refusals, roles
+from engine.sync import finding, matching, refusals, roles, sifting
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.conflicts import resolved
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Decision, Kind, Known, best, decide
 from engine.sync.rules import Rules
-from engine.sync.translate import translation
 from storage.database import Transaction
 from storage.filters import facts
 from storage.records import RecordRow
 from storage.sync import conflicts, links
 from storage.sync.conflicts import ConflictRow
-from storage.sync.links import CONFLICT, EXCLUDED, FAILED, LinkRow
+from storage.sync.links import CONFLICT, EXCLUDED, LinkRow
 
 
 @dataclass(slots=True)
@@ -63,7 +62,7 @@ async def take_in(
     `certain`: they are as they are now, not as a feed tells; `anew`: looked at although their versions are known;
     `full`: of a pass over all of them, which tries again what has failed.
     """
-    given = _last(rules, items)
+    given = sifting.last(rules, items)
     forced = certain or anew
     known = await links.of_items(
         tx, rules.sync_id, [(item.external_id, None if forced else item.version) for item in given]
@@ -72,15 +71,15 @@ async def take_in(
     cases: list[Case] = []
     for item in given:
         link = known.get(item.external_id)
-        if link is not None and not forced and _known(link, item, full):
+        if link is not None and not forced and sifting.known(link, item, full):
             continue
-        if link is not None and rules.capabilities.ordered_versions and _older(link, item):
+        if link is not None and rules.capabilities.ordered_versions and sifting.older(link, item):
             continue
         if (
             link is not None
             and not certain
             and not rules.capabilities.ordered_versions
-            and _unsure(rules, link, item)
+            and sifting.unsure(rules, link, item)
         ):
             book.look(link, THEIRS, tx.now)
             continue
@@ -88,7 +87,7 @@ async def take_in(
             if not certain:
                 book.look(link, THEIRS, tx.now)
                 continue
-            _confirm(rules, link, item)
+            sifting.confirm(rules, link, item)
         cases.append(Case(item, link))
     if cases:
         await gather(tx, rules, cases)
@@ -110,84 +109,6 @@ async def associate(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> int
     await roles.come_in(tx, book, ends)
     await book.write()
     return sum(1 for one in book.dirty if one[1] == OURS)
-
-
-def _last(rules: Rules, items: Sequence[Item]) -> list[Item]:
-    """Each item once: the newest where that can be told, else the one that came last."""
-    found: dict[str, Item] = {}
-    for item in items:
-        other = found.get(item.external_id)
-        if (
-            other is not None
-            and rules.capabilities.ordered_versions
-            and (other.version or "") > (item.version or "")
-        ):
-            continue
-        found[item.external_id] = item
-    return list(found.values())
-
-
-def _known(link: LinkRow, item: Item, full: bool) -> bool:
-    """Whether nothing new can come of the item."""
-    if item.deleted and link.deleted == THEIRS:
-        return True
-    if item.version is None or item.deleted:
-        return False
-    if (
-        link.state == FAILED
-        and not full
-        and link.details is not None
-        and link.details.get("tried") == item.version
-    ):
-        return True
-    return link.version == item.version and not (full and link.state in (FAILED, EXCLUDED, CONFLICT))
-
-
-def _older(link: LinkRow, item: Item) -> bool:
-    return link.version is not None and item.version is not None and item.version < link.version
-
-
-def _unsure(rules: Rules, link: LinkRow, item: Item) -> bool:
-    """Whether the item may be as it was before, or gone and back: versions that do not compare say no more.
-
-    What holds what the link knows is no news, whenever it was read.
-    """
-    if link.record_id is None:
-        return item.deleted
-    if item.deleted:
-        return True
-    base = link.base_theirs
-    if base is None:
-        return True
-    same = all(
-        translation(one).same_theirs(item.fields.get(one.field.name), base.get(one.field.name))
-        for one in rules.mappings
-    )
-    return not (same and _same_roles(rules, link, item))
-
-
-def _confirm(rules: Rules, link: LinkRow, item: Item) -> None:
-    """Something was sent, and nobody heard what came of it: what the item holds of it has arrived."""
-    planned, link.planned = link.planned or {}, None
-    base_ours, base_theirs = dict(link.base_ours or {}), dict(link.base_theirs or {})
-    theirs = planned.get("theirs", {})
-    for one in rules.mappings:
-        name, prop = one.field.name, one.property.name
-        if name in theirs and translation(one).same_theirs(item.fields.get(name), theirs[name]):
-            base_ours[prop], base_theirs[name] = planned["ours"].get(prop), item.fields.get(name)
-    if link.base_ours is not None:
-        link.base_ours, link.base_theirs = base_ours, base_theirs
-    for role, some in planned.get("roles", {}).items():
-        if role in item.associations and set(item.associations[role]) == set(some):
-            link.base_roles = {**link.base_roles, role: sorted(some)}
-
-
-def _same_roles(rules: Rules, link: LinkRow, item: Item) -> bool:
-    return all(
-        set(item.associations[one.role.name]) == set(link.base_roles.get(one.role.name, ()))
-        for one in rules.roles
-        if one.role.name in item.associations
-    )
 
 
 # --- what is known -----------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from engine.sync import inbound, outbound
+from engine.sync import inbound, outcomes
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.connectors.protocol import Item
 from engine.sync.turns import Turn
@@ -36,7 +36,7 @@ async def _note(turn: Turn, asked: list[LinkRow], found: dict[int, Item | None],
                 continue
             item = found[old.id]
             if item is not None:
-                if outbound.make_room(book, link, others.get(item.external_id)):
+                if outcomes.make_room(book, link, others.get(item.external_id)):
                     _made(book, link, item.external_id)
                     met.append(item)
             else:

@@ -1,0 +1,119 @@
+"""What is written over there: looked for, and compared, before anything is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.sync import matching
+from engine.sync.connectors.protocol import (
+    Create,
+    Item,
+    Links,
+    Op,
+    Outcome,
+    Update,
+)
+from engine.sync.decide import Decision
+from engine.sync.rules import Rules, Values
+from engine.sync.translate import translation
+from engine.sync.turns import Turn
+from storage.records import RecordRow
+from storage.sync.dirty import DirtyRow
+from storage.sync.links import LinkRow
+
+
+@dataclass(slots=True)
+class Send:
+    """A record that is to be written over there."""
+
+    row: DirtyRow
+    link: LinkRow
+    record: RecordRow
+    decision: Decision
+    links: Links = field(default_factory=Links)
+    base_roles: dict[str, list[str]] | None = None
+    # Of a creation.
+    key: str | None = None
+    outcome: Outcome | None = None
+    # What was found over there instead of what the link knows.
+    met: tuple[Item, ...] = ()
+
+
+async def meet(turn: Turn, sending: Sequence[Send]) -> None:
+    """Look first: for items that are there already, and for what has changed since."""
+    rules = turn.rules
+    creations = [one for one in sending if one.key is not None]
+    for matcher in matching.found_by(rules.matchers, rules.remote):
+        asked: dict[str, list[Send]] = {}
+        for one in creations:
+            value = one.record.properties.get(matcher.property.name)
+            if isinstance(value, str) and value and not one.met:
+                asked.setdefault(value, []).append(one)
+        if not asked:
+            continue
+        turn.at("find")
+        answers = await turn.connector.find(rules.remote, matcher.field.name, list(asked))
+        turn.at("found")
+        for some, items in zip(asked.values(), answers, strict=True):
+            for one in some:
+                wanted = matching.key(matcher, one.record.properties.get(matcher.property.name))
+                one.met = tuple(
+                    item
+                    for item in items
+                    if not item.deleted
+                    and matching.key(matcher, item.fields.get(matcher.field.name)) == wanted
+                )
+    # An app that refuses what has changed meanwhile must be told a version: without one it would take anything.
+    conditional = rules.capabilities.conditional
+    changes = [
+        one for one in sending if one.key is None and not (conditional and one.link.version is not None)
+    ]
+    if changes:
+        turn.at("get")
+        present = await turn.connector.get(rules.remote, [one.link.external_id or "" for one in changes])
+        turn.at("got")
+        for one, item in zip(changes, present, strict=True):
+            if item.deleted or otherwise(turn, one.link, item):
+                one.met = (item,)
+            elif conditional:
+                one.link.version = item.version
+
+
+def otherwise(turn: Turn, link: LinkRow, item: Item) -> bool:
+    """Whether an item is not as the link knows it."""
+    if item.version is not None and item.version == link.version:
+        return False
+    base = link.base_theirs or {}
+    return not holds(turn.rules, item.fields, base) or any(
+        set(item.associations.get(one.role.name, ())) != set(link.base_roles.get(one.role.name, ()))
+        for one in turn.rules.roles
+        if one.role.name in item.associations and one.other_sync_id is not None
+    )
+
+
+def holds(rules: Rules, fields: Values, base: Values) -> bool:
+    """Whether fields are what they were last known to be, as far as the app keeps what it is given."""
+    return all(
+        translation(one).same_theirs(fields.get(one.field.name), base.get(one.field.name))
+        for one in rules.mappings
+    )
+
+
+async def write(turn: Turn, sending: Sequence[Send]) -> None:
+    writing = [one for one in sending if not one.met]
+    if not writing:
+        return
+    turn.at("write")
+    outcomes = await turn.connector.write(turn.rules.remote, [_op(turn, one) for one in writing])
+    turn.at("written")
+    for one, outcome in zip(writing, outcomes, strict=True):
+        one.outcome = outcome
+
+
+def _op(turn: Turn, one: Send) -> Op:
+    fields = one.decision.merged.theirs
+    if one.key is not None:
+        given = {name: value for name, value in fields.items() if value is not None}
+        return Create(one.key, given, one.links)
+    version = one.link.version if turn.rules.capabilities.conditional else None
+    key = f"{turn.account_id}-{turn.sync_id}-{one.link.id}-{one.row.token}"
+    return Update(one.link.external_id or "", fields, version, one.links, key)
