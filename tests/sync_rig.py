@@ -144,21 +144,19 @@ class Rig:
         await evaluate.run_all(self.crm.db, now=self.now)
 
     async def rest(self, *, seconds: float = 0.0, steps: int = 3_000) -> None:
-        """Run until nothing is due for so long."""
-        until: datetime | None = None
+        """Run until nothing is due now, and for so long."""
+        until = self.now + timedelta(seconds=seconds)
         for _ in range(steps):
             await self.evaluate()
             times = [await self.step(sync_id) for sync_id in self.syncs]
-            self.world.now = self.crm.now = self.now
             due = min((at for at in times if at is not None), default=None)
             if due is not None and due <= self.now:
-                until = None
                 continue
-            until = until or self.now + timedelta(seconds=seconds)
             if due is None or due > until:
-                self.now = max(self.now, until) if seconds else self.now
+                self.now = until = max(self.now, until)
+                self.world.now = self.crm.now = self.now
                 return
-            self.now = due
+            self.now = self.world.now = self.crm.now = due
         raise AssertionError("it does not come to rest")
 
     async def later(self, seconds: float = 11.0) -> None:

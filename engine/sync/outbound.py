@@ -148,7 +148,7 @@ async def _follow_merges(
             book.forgotten[other.id] = other
         del held[record_id]
         link.record_id = survivor
-        theirs[survivor] = link
+        held[survivor] = theirs[survivor] = link
         book.keep(link)
         book.look(link, OURS, tx.now)
         book.linked.append(link)
