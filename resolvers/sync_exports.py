@@ -8,9 +8,9 @@ from engine import ids
 from engine.problems import NotFound, Problem, UnknownObjectType
 from engine.sync import export
 from engine.sync.categories import Category
-from engine.sync.export import Format
 from engine.sync.health import STATES, Narrow
 from engine.sync.rules import Side
+from engine.tables import MEDIA, Format
 from resolvers.context import Context
 from storage.sync import health
 
@@ -34,12 +34,6 @@ class File:
     content: AsyncIterator[bytes]
 
 
-_MEDIA = {
-    Format.CSV: "text/csv; charset=utf-8",
-    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
-
-
 async def file(context: Context, given: Mapping[str, str]) -> File:
     """The file that these parameters ask for; raises the problem with one of them."""
     for name in given:
@@ -49,7 +43,7 @@ async def file(context: Context, given: Mapping[str, str]) -> File:
     narrow = _narrow(given)
     sync_ids = await _syncs(context, given)
     content = export.export(context.db, context.account_id, sync_ids, narrow, format_)
-    return File(f"sync-records.{format_.value}", _MEDIA[format_], content)
+    return File(f"sync-records.{format_.value}", MEDIA[format_], content)
 
 
 def _narrow(given: Mapping[str, str]) -> Narrow:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from openpyxl import load_workbook
 
+from engine import tables
 from engine.access import Role, Scope
 from engine.problems import NotFound
 from engine.sync import apps, export, hints
@@ -84,19 +85,6 @@ async def test_records_go_out_as_csv_newest_first(db: Database) -> None:
     assert failed["Message"] == "'+1 is\nno city, é"
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
-def test_nothing_that_a_spreadsheet_would_run_stands_in_a_cell(begin: str) -> None:
-    assert export.safe(f"{begin}1+1") == f"'{begin}1+1"
-    assert export.safe(f"a{begin}") == f"a{begin}"
-
-
-def test_what_no_sheet_can_hold_is_left_out() -> None:
-    assert export.safe("a\0b\x0bc\nd") == "ab" + "c\nd"
-    assert export.safe("\0=1") == "'=1"
-    assert (export.safe(-3), export.safe(None)) == (-3, None)
-    assert len(str(export.safe("x" * 100_000))) == export.LONGEST
-
-
 async def test_the_same_goes_out_as_a_workbook(db: Database) -> None:
     it = await filled(db)
     async with asking(it) as http:
@@ -115,7 +103,7 @@ async def test_many_records_go_out_piece_by_piece_and_sheet_by_sheet(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "PIECE", 10)
-    monkeypatch.setattr(export, "SHEET", 20)
+    monkeypatch.setattr(tables, "SHEET", 20)
     it = await stage(db)
     made = await it.links(*({"external_id": str(n), "state": "IN_SYNC"} for n in range(45)))
     async with asking(it) as http:

@@ -1,21 +1,13 @@
 """Records of a sync as a table, for spreadsheets: CSV or XLSX, piece by piece, whatever their number."""
 
-import asyncio
-import csv
-import enum
-import io
 import re
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from pathlib import Path
 
-from openpyxl import Workbook
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
-
-from engine import display, ids
+from engine import display, ids, tables
 from engine.sync import health
 from engine.sync.health import NEWEST, Narrow
+from engine.tables import Cell, Format
 from storage import records
 from storage.catalogue import Catalogue
 from storage.database import Database
@@ -26,12 +18,8 @@ from storage.sync.links import LinkRow
 
 # Links that are read at a time.
 PIECE = 1_000
-# Rows of a sheet: Excel takes 1,048,576.
-SHEET = 1_000_000
-# Bytes that are sent at a time.
-CHUNK = 65_536
-# Characters of a cell: Excel takes 32,767.
-LONGEST = 32_000
+# Characters of a cell, its guard not counted: what is told here may be cut, and Excel takes no more than 32,767.
+LONGEST = 16_000
 
 HEADER = (
     "Id",
@@ -53,38 +41,15 @@ HEADER = (
     "Last sync",
 )
 
-Cell = str | int | None
-
-# What spreadsheets would take for a formula, and what no sheet can hold.
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+# What no sheet should hold.
 _UNHELD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-
-
-class Format(enum.StrEnum):
-    """What a table is written as."""
-
-    CSV = "csv"
-    XLSX = "xlsx"
 
 
 def export(
     db: Database, account_id: int, sync_ids: Sequence[int], narrow: Narrow, format_: Format
 ) -> AsyncIterator[bytes]:
     """The bytes of a file with the records of these syncs, newest first."""
-    pieces = _pieces(db, account_id, sync_ids, narrow)
-    match format_:
-        case Format.CSV:
-            return _csv(pieces)
-        case Format.XLSX:
-            return _xlsx(pieces)
-
-
-def safe(cell: Cell) -> Cell:
-    """A cell that no spreadsheet takes for a formula: a text that looks like one begins with an apostrophe."""
-    if not isinstance(cell, str):
-        return cell
-    text = _UNHELD.sub("", cell)[:LONGEST]
-    return f"'{text}" if _FORMULA.match(text) else text
+    return tables.written(format_, HEADER, _pieces(db, account_id, sync_ids, narrow))
 
 
 async def _pieces(
@@ -101,7 +66,7 @@ async def _pieces(
             found = {row.id: row for row in await records.rows(reader, held) if row is not None}
         yield [
             [
-                safe(cell)
+                _short(cell)
                 for cell in _row(catalogue, named[link.sync_id], link, found.get(link.record_id or 0))
             ]
             for link in links
@@ -140,44 +105,5 @@ def _moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def _csv(pieces: AsyncIterator[list[list[Cell]]]) -> AsyncIterator[bytes]:
-    """RFC 4180, in UTF-8 with a byte order mark: Excel takes it for another alphabet without."""
-    yield b"\xef\xbb\xbf" + _lines([list(HEADER)])
-    async for rows in pieces:
-        if rows:
-            yield _lines(rows)
-
-
-def _lines(rows: Sequence[Sequence[Cell]]) -> bytes:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\r\n").writerows(rows)
-    return written.getvalue().encode("utf-8", "replace")
-
-
-async def _xlsx(pieces: AsyncIterator[list[list[Cell]]]) -> AsyncIterator[bytes]:
-    """Sheets are written to disk row by row, beside the event loop: the file exists as a whole once it is closed."""
-    book = Workbook(write_only=True)
-    left = 0
-    sheet: WriteOnlyWorksheet | None = None
-    with tempfile.TemporaryDirectory(prefix="relata-export-") as place:
-        async for rows in pieces:
-            if sheet is None or left < len(rows):
-                sheet, left = book.create_sheet(f"Records {len(book.worksheets) + 1}"), SHEET
-                sheet.append(list(HEADER))
-            await asyncio.to_thread(_append, sheet, rows)
-            left -= len(rows)
-        path = Path(place) / "records.xlsx"
-        await asyncio.to_thread(book.save, path)
-        for chunk in _chunks(path):
-            yield chunk
-
-
-def _append(sheet: WriteOnlyWorksheet, rows: Sequence[Sequence[Cell]]) -> None:
-    for row in rows:
-        sheet.append(row)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+def _short(cell: Cell) -> Cell:
+    return _UNHELD.sub("", cell)[:LONGEST] if isinstance(cell, str) else cell

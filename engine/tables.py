@@ -1,0 +1,135 @@
+"""Tables for spreadsheets: cells that do no harm, as CSV or XLSX, piece by piece; and cells back as they were.
+
+A text that a spreadsheet would take for a formula goes out behind an apostrophe. `unguarded` takes exactly that away,
+so that what an import reads is what an export wrote.
+"""
+
+import asyncio
+import csv
+import enum
+import io
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TypeAlias
+
+from engine.problems import Problem
+from engine.sheets import Book
+
+Cell: TypeAlias = str | int | float | bool | None
+
+# Excel's bounds: rows of a sheet (of 1,048,576, with the header), characters of a cell.
+SHEET = 1_000_000
+CELL = 32_767
+
+# A formula begins so, in any alphabet's width, perhaps behind spaces; a tab or a line break moves what follows to
+# another cell or line. Nothing but spaces would be read as nothing at all.
+_HARMFUL = r"(?:\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]|\s+\Z)"
+_FORMULA = re.compile(rf"'*{_HARMFUL}")
+_GUARDED = re.compile(rf"'+{_HARMFUL}")
+# `;` separates what stands in one cell; `\;` is one within a part, `\\` a backslash.
+_PART = re.compile(r"((?:\\[;\\]|[^;])*)(?:;|\Z)")
+_ESCAPABLE = re.compile(r"([;\\])")
+_ESCAPED = re.compile(r"\\([;\\])")
+
+
+class CellTooLong(Problem):
+    """A cell of the column "{column}" has {count} characters; XLSX takes {limit}: export CSV instead."""
+
+
+class Format(enum.StrEnum):
+    """What a table is written as."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+
+
+MEDIA = {
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+def guarded(cell: Cell) -> Cell:
+    """A cell that no spreadsheet takes for a formula: a text that looks like one stands behind an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def unguarded(text: str) -> str:
+    """The text that was guarded."""
+    return text[1:] if text.startswith("'") and _GUARDED.match(text) else text
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Several texts in one cell."""
+    return ";".join(_ESCAPABLE.sub(r"\\\1", part) for part in parts)
+
+
+def split(cell: str) -> list[str]:
+    """The texts in a cell, in order, without spaces around them."""
+    parts = (_ESCAPED.sub(r"\1", part).strip() for part in _PART.findall(cell))
+    return [part for part in parts if part]
+
+
+def written(
+    format_: Format, header: Sequence[str], pieces: AsyncIterator[Sequence[Sequence[Cell]]]
+) -> AsyncIterator[bytes]:
+    """The bytes of a file with these rows below this header; guards all cells. Raises `CellTooLong` for XLSX."""
+    match format_:
+        case Format.CSV:
+            return _csv(header, pieces)
+        case Format.XLSX:
+            return _xlsx(header, pieces)
+
+
+async def _csv(
+    header: Sequence[str], pieces: AsyncIterator[Sequence[Sequence[Cell]]]
+) -> AsyncIterator[bytes]:
+    """RFC 4180, in UTF-8 with a byte order mark: Excel takes it for another alphabet without."""
+    yield b"\xef\xbb\xbf" + _lines([header])
+    async for rows in pieces:
+        if rows:
+            yield _lines(rows)
+
+
+def _lines(rows: Sequence[Sequence[Cell]]) -> bytes:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\r\n").writerows([_plain(cell) for cell in row] for row in rows)
+    return lines.getvalue().encode("utf-8", "replace")
+
+
+def _plain(cell: Cell) -> Cell:
+    return ("true" if cell else "false") if isinstance(cell, bool) else guarded(cell)
+
+
+async def _xlsx(
+    header: Sequence[str], pieces: AsyncIterator[Sequence[Sequence[Cell]]]
+) -> AsyncIterator[bytes]:
+    """Sheets of `SHEET` rows at most, each with the header; packed beside the event loop."""
+    book = Book()
+    head = [[guarded(name) for name in header]]
+    left = 0
+    async for rows in pieces:
+        if book.full or left < len(rows):
+            left = SHEET
+            book.sheet()
+            book.rows(head)
+        await asyncio.to_thread(_fill, book, header, rows)
+        left -= len(rows)
+        if content := book.taken():
+            yield content
+    if book.full:
+        book.sheet()
+        book.rows(head)
+    yield book.closed()
+
+
+def _fill(book: Book, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    safe = [[guarded(cell) for cell in row] for row in rows]
+    for row in safe:
+        for name, cell in zip(header, row, strict=True):
+            # As Excel counts: in halves of characters.
+            if isinstance(cell, str) and len(cell) * 2 > CELL:
+                count = len(cell.encode("utf-16-le", "replace")) // 2
+                if count > CELL:
+                    raise CellTooLong(column=name[:100], count=count, limit=CELL)
+    book.rows(safe)
