@@ -42,6 +42,13 @@ IMPORTS = frozenset(
         EventKind.IMPORT_PROGRESS,
         EventKind.IMPORT_FINISHED,
         EventKind.IMPORT_FAILED,
+        EventKind.IMPORT_CHECKING,
+        EventKind.IMPORT_CHECKED,
+        EventKind.IMPORT_PAUSED,
+        EventKind.IMPORT_RESUMED,
+        EventKind.IMPORT_CANCELLED,
+        EventKind.IMPORT_UNDOING,
+        EventKind.IMPORT_UNDONE,
     }
 )
 

@@ -25,6 +25,13 @@ class ImportEventKind(Enum):
     IMPORT_PROGRESS = "IMPORT_PROGRESS"
     IMPORT_FINISHED = "IMPORT_FINISHED"
     IMPORT_FAILED = "IMPORT_FAILED"
+    IMPORT_CHECKING = "IMPORT_CHECKING"
+    IMPORT_CHECKED = "IMPORT_CHECKED"
+    IMPORT_PAUSED = "IMPORT_PAUSED"
+    IMPORT_RESUMED = "IMPORT_RESUMED"
+    IMPORT_CANCELLED = "IMPORT_CANCELLED"
+    IMPORT_UNDOING = "IMPORT_UNDOING"
+    IMPORT_UNDONE = "IMPORT_UNDONE"
 
 
 enum(
@@ -36,6 +43,13 @@ enum(
         "IMPORT_PROGRESS": "A batch of rows is in; told with the batch itself.",
         "IMPORT_FINISHED": "The whole file was read; rows that failed are counted.",
         "IMPORT_FAILED": "It broke off. What was in by then stays.",
+        "IMPORT_CHECKING": "A check of the file began.",
+        "IMPORT_CHECKED": "The check is done; nothing has been imported.",
+        "IMPORT_PAUSED": "Somebody stopped it for a while.",
+        "IMPORT_RESUMED": "It goes on.",
+        "IMPORT_CANCELLED": "Somebody ended it. What was in by then stays.",
+        "IMPORT_UNDOING": "Somebody lets it be taken back.",
+        "IMPORT_UNDONE": "It has been taken back, as far as later changes allow.",
     },
 )
 

@@ -1,4 +1,4 @@
-"""Imports: a row a run, and a row for each thing that was wrong with a row of its file."""
+"""Imports: a row an import, and a row for each thing that was wrong with a row of its file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImportRow:
-    """One run of one file. `kind` is RECORDS or ASSOCIATIONS; `status` RUNNING, DONE or FAILED."""
+    """An import of one file: see `storage.tables.imports.Import`."""
 
     id: int
     name: str
@@ -26,6 +26,15 @@ class ImportRow:
     started_at: datetime
     ended_at: datetime | None
     user_id: int | None
+    file: dict[str, Any]
+    chunks: int
+    position: int
+    share: float
+    errors: int
+    figures: dict[str, Any]
+    findings: dict[str, Any] | None
+    reason: str | None
+    undone: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +49,45 @@ class RowErrorRow:
     message: str
 
 
-START = Statement(
-    "imports.start",
+COLUMNS = ", ".join(f"i.{name}" for name in ImportRow.__slots__)
+
+CREATE = Statement(
+    "imports.create",
     """
     INSERT INTO import (account_id, id, name, kind, status, mapping, rows_read, rows_created, rows_updated,
-                        rows_unchanged, rows_failed, started_at, user_id)
-    VALUES ($1, $2, $3, $4, 'RUNNING', $5, 0, 0, 0, 0, 0, $6, $7)
+                        rows_unchanged, rows_failed, started_at, user_id, file, lease_token, leased_until)
+    VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, 0, 0, $7, $8, $9, $10, $11)
     """,
 )
 
-# Added to in the transaction of the rows that are counted: the figures are what stands, also after a crash.
-COUNT = Statement(
-    "imports.count",
+# Everything that people or the run change, as it was read and changed while the row was held.
+WRITE = Statement(
+    "imports.write",
     """
     UPDATE import AS i
-       SET rows_read = i.rows_read + $3, rows_created = i.rows_created + $4, rows_updated = i.rows_updated + $5,
-           rows_unchanged = i.rows_unchanged + $6, rows_failed = i.rows_failed + $7
+       SET kind = $3, status = $4, mapping = $5, rows_read = $6, rows_created = $7, rows_updated = $8,
+           rows_unchanged = $9, rows_failed = $10, started_at = $11, ended_at = $12, file = $13, chunks = $14,
+           position = $15, share = $16, errors = $17, figures = $18, findings = $19, reason = $20, undone = $21
      WHERE i.account_id = $1 AND i.id = $2
     """,
 )
 
-END = Statement(
-    "imports.end", "UPDATE import AS i SET status = $3, ended_at = $4 WHERE i.account_id = $1 AND i.id = $2"
+READ = Statement(
+    "imports.read", f"SELECT {COLUMNS} FROM import AS i WHERE i.account_id = $1 AND i.id = ANY($2::bigint[])"
 )
 
-READ = Statement(
-    "imports.read",
-    """
-    SELECT i.id, i.name, i.kind, i.status, i.mapping, i.rows_read, i.rows_created, i.rows_updated,
-           i.rows_unchanged, i.rows_failed, i.started_at, i.ended_at, i.user_id
-      FROM import AS i WHERE i.account_id = $1 AND i.id = $2
+# Whoever changes an import holds its row: a pause, and the batch that it stops, come one after the other.
+HOLD = Statement(
+    "imports.hold", f"SELECT {COLUMNS} FROM import AS i WHERE i.account_id = $1 AND i.id = $2 FOR UPDATE"
+)
+
+# Newest first, along the primary key.
+PAGE = Statement(
+    "imports.page",
+    f"""
+    SELECT {COLUMNS} FROM import AS i
+     WHERE i.account_id = $1 AND ($2::bigint IS NULL OR i.id < $2) AND ($3::text[] IS NULL OR i.status = ANY($3))
+     ORDER BY i.id DESC LIMIT $4
     """,
 )
 
@@ -79,21 +97,61 @@ ERRORS = Statement(
     SELECT e.row, e.n, e.column_name, e.value, e.code, e.message
       FROM import_row_error AS e
      WHERE e.account_id = $1 AND e.import_id = $2 AND (e.row, e.n) > ($3, $4)
+       AND ($6::text[] IS NULL OR e.code = ANY($6))
      ORDER BY e.row, e.n LIMIT $5
     """,
 )
 
+# What a check has found is not what the run finds.
+FORGET_ERRORS = Statement(
+    "imports.forget_errors",
+    "DELETE FROM import_row_error AS e WHERE e.account_id = $1 AND e.import_id = $2",
+)
 
-async def start(tx: Transaction, number: int, name: str, kind: str, mapping: dict[str, Any]) -> None:
-    """Note that an import runs."""
-    await tx.execute(START, number, name, kind, mapping, tx.now, tx.actor.user_id)
 
-
-async def count(
-    tx: Transaction, number: int, *, read: int, created: int, updated: int, unchanged: int, failed: int
+async def create(
+    tx: Transaction,
+    number: int,
+    name: str,
+    kind: str,
+    mapping: dict[str, Any],
+    *,
+    status: str,
+    file: dict[str, Any] | None = None,
+    token: str | None = None,
+    until: datetime | None = None,
 ) -> None:
-    """Add to an import's figures."""
-    await tx.execute(COUNT, number, read, created, updated, unchanged, failed)
+    """Note a new import; `token` holds it until `until`, where it begins at once."""
+    await tx.execute(
+        CREATE, number, name, kind, status, mapping, tx.now, tx.actor.user_id, file or {}, token, until
+    )
+
+
+async def write(tx: Transaction, row: ImportRow) -> None:
+    """Write an import that is held, as `row` says."""
+    await tx.execute(
+        WRITE,
+        row.id,
+        row.kind,
+        row.status,
+        row.mapping,
+        row.rows_read,
+        row.rows_created,
+        row.rows_updated,
+        row.rows_unchanged,
+        row.rows_failed,
+        row.started_at,
+        row.ended_at,
+        row.file,
+        row.chunks,
+        row.position,
+        row.share,
+        row.errors,
+        row.figures,
+        row.findings,
+        row.reason,
+        row.undone,
+    )
 
 
 async def errors(tx: Transaction, number: int, rows: Sequence[RowErrorRow]) -> None:
@@ -103,19 +161,71 @@ async def errors(tx: Transaction, number: int, rows: Sequence[RowErrorRow]) -> N
     await tx.copy("import_row_error", columns, found)
 
 
-async def end(tx: Transaction, number: int, status: str) -> None:
-    """Note that an import has ended."""
-    await tx.execute(END, number, status, tx.now)
+async def forget_errors(tx: Transaction, number: int) -> None:
+    """No row has been found wrong yet."""
+    await tx.execute(FORGET_ERRORS, number)
+
+
+async def hold(tx: Transaction, number: int) -> ImportRow | None:
+    """One import, held until the commit."""
+    row = await tx.fetchrow(HOLD, number)
+    return None if row is None else ImportRow(*row)
 
 
 async def read(reader: Queryable, number: int) -> ImportRow | None:
     """One import."""
-    row = await reader.fetchrow(READ, number)
-    return None if row is None else ImportRow(**row)
+    (found,) = await rows(reader, [number])
+    return found
+
+
+async def rows(reader: Queryable, numbers: Sequence[int]) -> list[ImportRow | None]:
+    """These imports, in the order asked; None where there is none."""
+    found = {row["id"]: ImportRow(*row) for row in await reader.fetch(READ, list(numbers))}
+    return [found.get(number) for number in numbers]
+
+
+async def page(
+    reader: Queryable, before: int | None, limit: int, statuses: Sequence[str] | None = None
+) -> list[ImportRow]:
+    """Up to `limit` imports, newest first, behind the one with id `before`; only of these statuses."""
+    chosen = None if statuses is None else list(statuses)
+    return [ImportRow(*row) for row in await reader.fetch(PAGE, before, chosen, limit)]
 
 
 async def errors_after(
-    reader: Queryable, number: int, after: tuple[int, int], limit: int
+    reader: Queryable,
+    number: int,
+    after: tuple[int, int],
+    limit: int,
+    codes: Sequence[str] | None = None,
 ) -> list[RowErrorRow]:
-    """Up to `limit` errors behind (row, n), in the order of the file."""
-    return [RowErrorRow(**row) for row in await reader.fetch(ERRORS, number, *after, limit)]
+    """Up to `limit` errors behind (row, n), in the order of the file; only of these codes."""
+    chosen = None if codes is None else list(codes)
+    return [RowErrorRow(**row) for row in await reader.fetch(ERRORS, number, *after, limit, chosen)]
+
+
+async def start(tx: Transaction, number: int, name: str, kind: str, mapping: dict[str, Any]) -> None:
+    """Note that an import runs."""
+    await create(tx, number, name, kind, mapping, status="RUNNING")
+
+
+async def count(
+    tx: Transaction, number: int, *, read: int, created: int, updated: int, unchanged: int, failed: int
+) -> None:
+    """Add to an import's figures."""
+    row = await hold(tx, number)
+    assert row is not None
+    row.rows_read += read
+    row.rows_created += created
+    row.rows_updated += updated
+    row.rows_unchanged += unchanged
+    row.rows_failed += failed
+    await write(tx, row)
+
+
+async def end(tx: Transaction, number: int, status: str) -> None:
+    """Note that an import has ended."""
+    row = await hold(tx, number)
+    assert row is not None
+    row.status, row.ended_at = status, tx.now
+    await write(tx, row)

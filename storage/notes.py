@@ -64,11 +64,19 @@ class EventKind(enum.StrEnum):
     SEGMENT_CREATED = "SEGMENT_CREATED"
     SEGMENT_UPDATED = "SEGMENT_UPDATED"
     SEGMENT_DELETED = "SEGMENT_DELETED"
-    # A file is read (the subject): it began, so many of its rows are in, it came to its end, it broke off.
+    # A file is read (the subject): a check began and is done; the run began, so many of its rows are in, it came to its
+    # end, it broke off; people stopped it for a while or for good, and let it be taken back.
+    IMPORT_CHECKING = "IMPORT_CHECKING"
+    IMPORT_CHECKED = "IMPORT_CHECKED"
     IMPORT_STARTED = "IMPORT_STARTED"
     IMPORT_PROGRESS = "IMPORT_PROGRESS"
     IMPORT_FINISHED = "IMPORT_FINISHED"
     IMPORT_FAILED = "IMPORT_FAILED"
+    IMPORT_PAUSED = "IMPORT_PAUSED"
+    IMPORT_RESUMED = "IMPORT_RESUMED"
+    IMPORT_CANCELLED = "IMPORT_CANCELLED"
+    IMPORT_UNDOING = "IMPORT_UNDOING"
+    IMPORT_UNDONE = "IMPORT_UNDONE"
     # Data sync (the subject): its life, how far it is, and what became of a record.
     SYNC_CREATED = "SYNC_CREATED"
     SYNC_UPDATED = "SYNC_UPDATED"

@@ -1,7 +1,41 @@
 """Imports: files of records and of labelled relations, streamed, written set by set; wrong rows are told one by one."""
 
+from engine.imports.commands import (
+    cancel,
+    check,
+    create,
+    errors,
+    get,
+    page,
+    pause,
+    resume,
+    set_plan,
+    start,
+    told,
+    undo,
+    upload,
+)
 from engine.imports.of_associations import associations
 from engine.imports.of_records import records
 from engine.imports.run import Progress, Report, RowError
 
-__all__ = ["Progress", "Report", "RowError", "associations", "records"]
+__all__ = [
+    "Progress",
+    "Report",
+    "RowError",
+    "associations",
+    "cancel",
+    "check",
+    "create",
+    "errors",
+    "get",
+    "page",
+    "pause",
+    "records",
+    "resume",
+    "set_plan",
+    "start",
+    "told",
+    "undo",
+    "upload",
+]

@@ -39,7 +39,7 @@ class Labels:
         known = self._cells.get(cell)
         if known is None:
             try:
-                known = tuple(dict.fromkeys(self._name(label) for label in split_labels(cell)))
+                known = tuple(dict.fromkeys(self.name(label) for label in split_labels(cell)))
             except Problem as problem:
                 known = problem
             # Cells repeat: a file has few combinations of labels. Wrong ones may be many.
@@ -47,7 +47,8 @@ class Labels:
                 self._cells[cell] = known
         return known
 
-    def _name(self, label: str) -> str:
+    def name(self, label: str) -> str:
+        """The internal name of one label. Raises `UnknownLabel` and `AmbiguousLabel`."""
         if label in self._names:
             return label
         names = self._texts.get(label.casefold(), [])

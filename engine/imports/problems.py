@@ -7,6 +7,18 @@ class FileUnreadable(Problem):
     """The file cannot be read: {reason}."""
 
 
+class FileChanged(Problem):
+    """The file changed while it was read; the {rows} rows before that are in. Import it again when nobody writes it."""
+
+
+class FileInflates(Problem):
+    """The file is packed so tightly that it is taken for a trap: {what} would grow to {size} bytes."""
+
+
+class FileTooLarge(Problem):
+    """The file has more than {limit} bytes."""
+
+
 class HeaderMissing(Problem):
     """The file has no header: its first line must name the columns."""
 
@@ -27,8 +39,40 @@ class ReadOnlyColumn(Problem):
     """The column "{column}" names a property of {object_type} that cannot be written."""
 
 
+class PropertyTwice(Problem):
+    """Two columns fill the property "{property}" of {object_type}: "{column}" and "{other}"."""
+
+
 class KeyNotUnique(Problem):
     """The property "{property}" of {object_type} cannot tell records apart: choose one whose values are unique."""
+
+
+class MalformedPlan(Problem):
+    """The plan is not understood here: {reason}."""
+
+
+class PlanMissing(Problem):
+    """This import has no plan yet: say which columns fill what."""
+
+
+class UnknownPart(Problem):
+    """The plan has no part "{part}"; it has: {parts}."""
+
+
+class UnknownFormat(Problem):
+    """The format "{format}" does not fit the property "{property}": {expected}."""
+
+
+class ImportNotReady(Problem):
+    """This import is {status}; to {verb} it, it must be one of: {wanted}."""
+
+
+class FormulaWithoutValue(Problem):
+    """This cell holds a formula without its value; open the file in a spreadsheet program and save it."""
+
+
+class FormulaFailed(Problem):
+    """This cell holds a formula that failed: {value}."""
 
 
 class RowNotUtf8(Problem):
@@ -53,6 +97,10 @@ class KeyMissing(Problem):
 
 class DuplicateInFile(Problem):
     """The key "{value}" has been in row {first} already."""
+
+
+class ConflictInFile(Problem):
+    """The record that this row is about has been in row {first} already, with another value: {held}."""
 
 
 class UnknownKey(Problem):

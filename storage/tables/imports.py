@@ -1,23 +1,36 @@
-"""Imports: what was read from files, how far it got, and what was wrong with it."""
+"""Imports: what was read from files, how far it got, what it touched, and what was wrong with it."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import SQLModel
+from sqlalchemy import ARRAY, Index, LargeBinary, Text
+from sqlmodel import Field, SQLModel
 
 from storage.tables.columns import big, document, key, moment, text
 
 
 class Import(SQLModel, table=True):
-    """One run of one file."""
+    """One import of one file."""
+
+    # What workers look for, again and again: few of many.
+    __table_args__ = (
+        Index(
+            "import_work",
+            "account_id",
+            "id",
+            postgresql_where="status IN ('CHECKING', 'RUNNING', 'UNDOING') OR chunks > 0",
+        ),
+    )
 
     account_id: int = key()
     id: int = key()
+    # Of the file.
     name: str = text()
-    # RECORDS or ASSOCIATIONS.
+    # RECORDS, ASSOCIATIONS, or RECORDS_AND_ASSOCIATIONS.
     kind: str = text()
-    # RUNNING, DONE or FAILED.
+    # CREATED, UPLOADED, CHECKING, CHECKED, RUNNING, PAUSED, DONE, FAILED, CANCELLED, UNDOING or UNDONE.
     status: str = text()
+    # The plan (see engine.imports.plan), or what older versions noted of theirs.
     mapping: dict[str, Any] = document()
     rows_read: int = big()
     rows_created: int = big()
@@ -27,6 +40,74 @@ class Import(SQLModel, table=True):
     started_at: datetime = moment()
     ended_at: datetime | None = moment(nullable=True)
     user_id: int | None = big(nullable=True)
+    # How the file is written, once it is there: format, encoding, delimiter, header, size …
+    file: dict[str, Any] = document(sa_column_kwargs={"server_default": "{}"})
+    # Pieces of the file in `import_chunk`; none where a process reads it from its own disk.
+    chunks: int = big(sa_column_kwargs={"server_default": "0"})
+    # The last row of the file that the check, or the run, has done.
+    position: int = big(sa_column_kwargs={"server_default": "0"})
+    # How much of the file that is, from 0 to 1.
+    share: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    # Errors that were found; those beyond a bound are counted and not kept.
+    errors: int = big(sa_column_kwargs={"server_default": "0"})
+    # By part and by code: what was done, and what a check foresees. See engine.imports.tally.
+    figures: dict[str, Any] = document(sa_column_kwargs={"server_default": "{}"})
+    # What the check has found.
+    findings: dict[str, Any] | None = document(nullable=True)
+    # Why it failed.
+    reason: str | None = text(nullable=True)
+    # What became of taking it back.
+    undone: dict[str, Any] | None = document(nullable=True)
+    lease_token: str | None = text(nullable=True)
+    leased_until: datetime | None = moment(nullable=True)
+
+
+class ImportChunk(SQLModel, table=True):
+    """A piece of an uploaded file, so that any worker can read it; gone when the import has ended."""
+
+    __tablename__ = "import_chunk"
+
+    account_id: int = key()
+    import_id: int = key()
+    n: int = key()
+    data: bytes = Field(sa_type=LargeBinary)
+
+
+class ImportKey(SQLModel, table=True):
+    """A key that a check has met, to find those that come twice; gone when the check has ended."""
+
+    __tablename__ = "import_key"
+
+    account_id: int = key()
+    import_id: int = key()
+    # Of the part and the canonical key.
+    digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    row: int = big()
+
+
+class ImportRecord(SQLModel, table=True):
+    """A record that an import's rows were about, whether they changed it or not. What it did stands in its history."""
+
+    __tablename__ = "import_record"
+
+    account_id: int = key()
+    import_id: int = key()
+    record_id: int = key()
+    # The first row that was about it.
+    row: int = big()
+    # Properties that rows gave, where several rows may be about one record.
+    given: list[str] | None = Field(default=None, sa_type=ARRAY(Text), nullable=True)
+
+
+class ImportPair(SQLModel, table=True):
+    """Two records that a row of an import associated or labelled. What it added, the associations themselves tell."""
+
+    __tablename__ = "import_pair"
+
+    account_id: int = key()
+    import_id: int = key()
+    from_id: int = key()
+    to_id: int = key()
 
 
 class ImportRowError(SQLModel, table=True):

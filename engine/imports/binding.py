@@ -1,0 +1,316 @@
+"""Plans as people and programs write them down, read against a header and definitions; every problem at its path."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from engine.imports import formats
+from engine.imports.labels import Labels
+from engine.imports.plan import LINKS, PARTS, RECORD_ID, Column, Doing, End, Key, Link, Part, Plan
+from engine.imports.problems import (
+    ColumnMissing,
+    KeyNotUnique,
+    MalformedPlan,
+    PropertyTwice,
+    ReadOnlyColumn,
+    UnknownColumn,
+    UnknownPart,
+)
+from engine.problems import Problem, Refused, UnknownObjectType
+from engine.records.problems import ObjectTypeInactive
+from engine.values import tidy
+from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
+
+
+def bind(document: Any, header: Sequence[str], catalogue: Catalogue) -> Plan:
+    """The plan that `document` describes, for a file with this header. Raises `Refused` with all that is wrong."""
+    reading = _Reading(header, catalogue)
+    plan = reading.plan(document)
+    if reading.problems or plan is None:
+        raise Refused(reading.problems)
+    return plan
+
+
+class _Reading:
+    """Reads one document; what is wrong is gathered."""
+
+    def __init__(self, header: Sequence[str], catalogue: Catalogue) -> None:
+        self._header = list(header)
+        self._catalogue = catalogue
+        self._zone = catalogue.time_zone
+        self.problems: list[Problem] = []
+
+    def plan(self, document: Any) -> Plan | None:
+        if not isinstance(document, Mapping):
+            self._wrong((), "it is no object")
+            return None
+        self._keys(document, ("timeZone", "file", "parts", "associations"), ())
+        self._zone = self._time_zone(document)
+        self._file(document.get("file"))
+        parts: dict[str, Part] = {}
+        for n, given in enumerate(self._list(document, "parts", (), PARTS)):
+            part = self._part(given, ("parts", n))
+            if part is not None and part.name in parts:
+                self._wrong(
+                    ("parts", n, "name"), f'two parts are called "{tidy(part.name)}": give them names'
+                )
+            elif part is not None:
+                parts[part.name] = part
+        links = [
+            self._link(given, ("associations", n), parts)
+            for n, given in enumerate(self._list(document, "associations", (), LINKS))
+        ]
+        if not self.problems and not parts and not links:
+            self._wrong((), "it has neither parts nor associations")
+        made = tuple(link for link in links if link is not None)
+        return Plan(tuple(parts.values()), made, dict(document), tuple(self._header), self._catalogue.version)
+
+    def _time_zone(self, document: Mapping[str, Any]) -> str:
+        zone = self._text(document, "timeZone", (), needed=False)
+        if zone is None:
+            return self._catalogue.time_zone
+        try:
+            ZoneInfo(zone)
+        except (ValueError, OSError, LookupError):
+            self._wrong(("timeZone",), f'there is no time zone "{tidy(zone)}"')
+            return "UTC"
+        return zone
+
+    def _file(self, given: Any) -> None:
+        """How the file is to be read is for whoever opens it (see `files.Reading`); here only its form."""
+        if given is None:
+            return
+        if not isinstance(given, Mapping):
+            self._wrong(("file",), "it is no object")
+            return
+        self._keys(given, ("encoding", "delimiter", "sheet"), ("file",))
+        for name in given:
+            self._text(given, name, ("file",), needed=False)
+
+    def _part(self, given: Any, path: tuple[str | int, ...]) -> Part | None:
+        if not isinstance(given, Mapping):
+            self._wrong(path, "it is no object")
+            return None
+        self._keys(given, ("name", "objectType", "mode", "key", "columns"), path)
+        object_type = self._object_type(given, path)
+        doing = self._doing(given, path)
+        named = self._text(given, "key", path, needed=False)
+        columns: list[Column] = []
+        key: Key | None = None
+        listed = self._list(given, "columns", path, 1_000)
+        for n, one in enumerate(listed):
+            found = self._column(one, object_type, (*path, "columns", n))
+            if isinstance(found, Column):
+                self._once(found, columns, object_type, (*path, "columns", n))
+                columns.append(found)
+                if found.name == named:
+                    key = self._key(found, object_type, (*path, "key"))
+            elif isinstance(found, Key):
+                if found.name == named:
+                    key = found
+                else:
+                    self._wrong((*path, "columns", n, "property"), "only the key may be the id of a record")
+        if object_type is None:
+            return None
+        if not listed:
+            self._wrong((*path, "columns"), "no column is named")
+        if named is not None and key is None and not self.problems:
+            self.problems.append(
+                ColumnMissing(
+                    path=(*path, "key"), column=tidy(named), columns=[tidy(one.name) for one in columns]
+                )
+            )
+        if named is None and doing is not Doing.CREATE:
+            self._wrong((*path, "key"), f"{doing} needs a column that tells records apart")
+        if doing is Doing.CREATE and key is not None and key.property is None:
+            self._wrong((*path, "key"), "new records have no ids yet")
+        name = self._text(given, "name", path, needed=False) or object_type.name
+        return Part(name, object_type, doing, key, tuple(columns))
+
+    def _once(
+        self,
+        found: Column,
+        columns: Sequence[Column],
+        object_type: ObjectTypeRow | None,
+        path: tuple[str | int, ...],
+    ) -> None:
+        other = next((one for one in columns if one.property.id == found.property.id), None)
+        if other is not None and object_type is not None:
+            self.problems.append(
+                PropertyTwice(
+                    path=path,
+                    property=found.property.name,
+                    object_type=object_type.name,
+                    column=tidy(other.name),
+                    other=tidy(found.name),
+                )
+            )
+
+    def _column(
+        self, given: Any, object_type: ObjectTypeRow | None, path: tuple[str | int, ...]
+    ) -> Column | Key | None:
+        if not isinstance(given, Mapping):
+            self._wrong(path, "it is no object")
+            return None
+        self._keys(given, ("column", "property", "format"), path)
+        place = self._place(given, "column", path)
+        wanted = self._text(given, "property", path)
+        stated = self._text(given, "format", path, needed=False)
+        if place is None or wanted is None or object_type is None:
+            return None
+        prop = object_type.live(wanted)
+        if prop is None and wanted == RECORD_ID:
+            return Key(*place, None)
+        column, of = tidy(place[1]), object_type.name
+        if prop is None:
+            self.problems.append(UnknownColumn(path=path, column=column, object_type=of))
+            return None
+        if prop.read_only or prop.calculated:
+            self.problems.append(ReadOnlyColumn(path=path, column=column, object_type=of))
+            return None
+        return self._read_by(place, prop, stated, path)
+
+    def _read_by(
+        self, place: tuple[int, str], prop: PropertyRow, stated: str | None, path: tuple[str | int, ...]
+    ) -> Column | None:
+        try:
+            return Column(*place, prop, formats.parser(prop, stated, self._zone))
+        except Problem as problem:
+            self.problems.append(problem.at(*path, "format"))
+            return None
+
+    def _key(
+        self, column: Column, object_type: ObjectTypeRow | None, path: tuple[str | int, ...]
+    ) -> Key | None:
+        if not column.property.is_unique and object_type is not None:
+            self.problems.append(
+                KeyNotUnique(path=path, property=column.property.name, object_type=object_type.name)
+            )
+            return None
+        return Key(column.index, column.name, column.property, column.parse)
+
+    def _link(self, given: Any, path: tuple[str | int, ...], parts: Mapping[str, Part]) -> Link | None:
+        if not isinstance(given, Mapping):
+            self._wrong(path, "it is no object")
+            return None
+        self._keys(given, ("from", "to", "labels", "labelsColumn"), path)
+        near = self._end(given.get("from"), (*path, "from"), parts)
+        far = self._end(given.get("to"), (*path, "to"), parts)
+        column = None
+        if given.get("labelsColumn") is not None:
+            column = self._place(given, "labelsColumn", path)
+        fixed = self._list(given, "labels", path, 50)
+        if near is None or far is None:
+            return None
+        if near.part is not None and near.part == far.part:
+            self._wrong((*path, "to"), "both ends are the same record")
+        known = Labels(self._catalogue, near.object_type.name, far.object_type.name)
+        names = [self._label(known, one, (*path, "labels", n)) for n, one in enumerate(fixed)]
+        return Link(near, far, tuple(dict.fromkeys(name for name in names if name)), column)
+
+    def _label(self, known: Labels, given: Any, path: tuple[str | int, ...]) -> str | None:
+        if not isinstance(given, str):
+            self._wrong(path, "a label is named by text")
+            return None
+        try:
+            return known.name(given.strip())
+        except Problem as problem:
+            self.problems.append(problem.at(*path))
+            return None
+
+    def _end(self, given: Any, path: tuple[str | int, ...], parts: Mapping[str, Part]) -> End | None:
+        if not isinstance(given, Mapping):
+            self._wrong(path, "it is no object")
+            return None
+        if "part" in given:
+            self._keys(given, ("part",), path)
+            name = self._text(given, "part", path)
+            part = None if name is None else parts.get(name)
+            if part is None:
+                told = {"part": tidy(name or ""), "parts": list(parts) or "none"}
+                self.problems.append(UnknownPart(path=(*path, "part"), **told))
+                return None
+            return End(part.object_type, part.name, None)
+        self._keys(given, ("objectType", "property", "column"), path)
+        object_type = self._object_type(given, path)
+        place = self._place(given, "column", path)
+        wanted = self._text(given, "property", path)
+        if object_type is None or place is None or wanted is None:
+            return None
+        prop = object_type.live(wanted)
+        if prop is None and wanted == RECORD_ID:
+            return End(object_type, None, Key(*place, None))
+        if prop is None:
+            told = {"column": tidy(place[1]), "object_type": object_type.name}
+            self.problems.append(UnknownColumn(path=(*path, "property"), **told))
+            return None
+        column = self._read_by(place, prop, None, path)
+        key = None if column is None else self._key(column, object_type, (*path, "property"))
+        return None if key is None else End(object_type, None, key)
+
+    # --- what documents are made of ------------------------------------------------------------------------------
+
+    def _object_type(self, given: Mapping[str, Any], path: tuple[str | int, ...]) -> ObjectTypeRow | None:
+        name = self._text(given, "objectType", path)
+        if name is None:
+            return None
+        found = self._catalogue.by_name.get(name)
+        at = (*path, "objectType")
+        if found is None:
+            self.problems.append(UnknownObjectType(path=at, kind="object type", name=tidy(name)))
+        elif not found.active:
+            self.problems.append(ObjectTypeInactive(path=at, object_type=found.name))
+        return found
+
+    def _doing(self, given: Mapping[str, Any], path: tuple[str | int, ...]) -> Doing:
+        name = self._text(given, "mode", path, needed=False) or Doing.UPSERT.value
+        try:
+            return Doing(name)
+        except ValueError:
+            self._wrong((*path, "mode"), f"it is one of {', '.join(Doing)}")
+            return Doing.UPSERT
+
+    def _place(
+        self, given: Mapping[str, Any], name: str, path: tuple[str | int, ...]
+    ) -> tuple[int, str] | None:
+        column = self._text(given, name, path)
+        if column is None:
+            return None
+        if column not in self._header:
+            self.problems.append(
+                ColumnMissing(
+                    path=(*path, name), column=tidy(column), columns=[tidy(one) for one in self._header]
+                )
+            )
+            return None
+        return self._header.index(column), column
+
+    def _text(
+        self, given: Mapping[str, Any], name: str, path: tuple[str | int, ...], *, needed: bool = True
+    ) -> str | None:
+        value = given.get(name)
+        if isinstance(value, str) and value:
+            return value
+        if value is not None or needed:
+            self._wrong((*path, name), "it is text that is not empty")
+        return None
+
+    def _list(self, given: Mapping[str, Any], name: str, path: tuple[str | int, ...], most: int) -> list[Any]:
+        value = given.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple) or len(value) > most:
+            self._wrong((*path, name), f"it is a list of at most {most}")
+            return []
+        return list(value)
+
+    def _keys(self, given: Mapping[str, Any], known: tuple[str, ...], path: tuple[str | int, ...]) -> None:
+        for name in _others(given, known):
+            self._wrong((*path, name), f"it is none of {', '.join(known)}")
+
+    def _wrong(self, path: tuple[str | int, ...], reason: str) -> None:
+        self.problems.append(MalformedPlan(path=path, reason=reason))
+
+
+def _others(given: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[str]:
+    return (tidy(str(name)) for name in given if name not in known)

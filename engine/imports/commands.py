@@ -1,0 +1,240 @@
+"""What people do with imports: create, send the file, plan, check, start, pause, cancel, undo. Workers do the rest.
+
+CREATED → UPLOADED → CHECKING → CHECKED → RUNNING → PAUSED / DONE / FAILED / CANCELLED → UNDOING → UNDONE
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from engine.ids import encode
+from engine.imports.binding import bind
+from engine.imports.plan import Plan
+from engine.imports.problems import FileTooLarge, FileUnreadable, ImportNotReady, PlanMissing
+from engine.problems import NotFound
+from storage import import_work, imports
+from storage.changes import Event, EventKind
+from storage.database import Actor, Database, Queryable, Transaction
+from storage.imports import ImportRow, RowErrorRow
+
+# Bytes of a file that are kept in one row.
+PIECE = 1 << 20
+# The longest file that is taken, in bytes.
+LARGEST = 4 << 30
+
+UNDER_WAY = ("CHECKING", "RUNNING", "UNDOING")
+# From which state a step may be taken.
+CHECKABLE = ("UPLOADED", "CHECKED")
+STARTABLE = ("UPLOADED", "CHECKED")
+CANCELLABLE = ("CREATED", "UPLOADED", "CHECKING", "CHECKED", "RUNNING", "PAUSED")
+UNDOABLE = ("DONE", "FAILED", "CANCELLED", "PAUSED")
+
+
+async def create(tx: Transaction, *, name: str, plan: dict[str, Any] | None = None) -> ImportRow:
+    """A new import (CREATED) of a file called `name`, which is still to be sent. The plan may come later."""
+    (number,) = await tx.new_ids(1)
+    await imports.create(tx, number, name[:200], "RECORDS", plan or {}, status="CREATED")
+    row = await imports.hold(tx, number)
+    assert row is not None  # it has just been written
+    return row
+
+
+async def upload(
+    db: Database,
+    account_id: int,
+    number: int,
+    pieces: AsyncIterator[bytes],
+    *,
+    now: datetime,
+    user_id: int | None = None,
+    largest: int = LARGEST,
+) -> ImportRow:
+    """Keep the file of a created import (UPLOADED), however it comes in pieces. One that was sent before is replaced.
+
+    Each megabyte is a transaction of its own: a connection is held no longer than that. Raises `NotFound`,
+    `ImportNotReady`, `FileTooLarge`, `FileUnreadable` (an empty one), and then nothing of the file is kept.
+    """
+    actor = Actor("API", None, user_id)
+    async with db.transaction(account_id, now=now, actor=actor) as tx:
+        row = await _held(tx, number, "send a file for", ("CREATED", "UPLOADED", "CHECKED"))
+        await import_work.clear_chunks(tx, number, 0)
+        row.status, row.chunks, row.findings, row.file = "CREATED", 0, None, {}
+        await imports.write(tx, row)
+    n = size = 0
+    waiting = bytearray()
+    try:
+        async for piece in pieces:
+            waiting += piece
+            size += len(piece)
+            if size > largest:
+                raise FileTooLarge(limit=largest)
+            while len(waiting) >= PIECE:
+                async with db.transaction(account_id, now=now, actor=actor) as tx:
+                    await import_work.add_chunk(tx, number, n, bytes(waiting[:PIECE]))
+                del waiting[:PIECE]
+                n += 1
+        if not size:
+            raise FileUnreadable(reason="it is empty")
+        async with db.transaction(account_id, now=now, actor=actor) as tx:
+            row = await _held(tx, number, "send a file for", ("CREATED",))
+            if waiting:
+                await import_work.add_chunk(tx, number, n, bytes(waiting))
+                n += 1
+            row.status, row.chunks, row.file = "UPLOADED", n, {"size": size}
+            await imports.write(tx, row)
+    except BaseException:
+        async with db.transaction(account_id, now=now, actor=actor) as tx:
+            await import_work.clear_chunks(tx, number, 0)
+        raise
+    return row
+
+
+async def set_plan(tx: Transaction, number: int, plan: dict[str, Any]) -> Plan:
+    """Say which columns of an uploaded file fill what. Raises `Refused` with all that is wrong with it.
+
+    The header must be known: ask for a proposal (`propose`) first, or for a check.
+    """
+    row = await _held(tx, number, "plan", STARTABLE)
+    header = row.file.get("header")
+    if header is None:
+        raise PlanMissing()
+    bound = bind(plan, header, tx.catalogue)
+    row.mapping, row.kind, row.findings = dict(bound.document), bound.kind, None
+    row.status = "UPLOADED"
+    await imports.write(tx, row)
+    return bound
+
+
+async def check(tx: Transaction, number: int) -> ImportRow:
+    """Let a worker read the whole file and tell what the run would do (CHECKING, CHECKED); it writes nothing else."""
+    row = await _begin(tx, number, "check", CHECKABLE, "CHECKING")
+    row.findings = None
+    await imports.write(tx, row)
+    _tell(tx, row, EventKind.IMPORT_CHECKING)
+    return row
+
+
+async def start(tx: Transaction, number: int) -> ImportRow:
+    """Let a worker import the file (RUNNING)."""
+    row = await _begin(tx, number, "start", STARTABLE, "RUNNING")
+    row.started_at = tx.now
+    await imports.write(tx, row)
+    _tell(tx, row, EventKind.IMPORT_STARTED)
+    return row
+
+
+async def pause(tx: Transaction, number: int) -> ImportRow:
+    """Stop a run between two batches (PAUSED)."""
+    row = await _held(tx, number, "pause", ("RUNNING",))
+    row.status = "PAUSED"
+    await imports.write(tx, row)
+    _tell(tx, row, EventKind.IMPORT_PAUSED)
+    return row
+
+
+async def resume(tx: Transaction, number: int) -> ImportRow:
+    """Go on with a run that was paused, from the row where it stopped."""
+    row = await _held(tx, number, "resume", ("PAUSED",))
+    row.status = "RUNNING"
+    await imports.write(tx, row)
+    _tell(tx, row, EventKind.IMPORT_RESUMED)
+    return row
+
+
+async def cancel(tx: Transaction, number: int) -> ImportRow:
+    """End an import, whatever it is doing (CANCELLED). What is in stays; `undo` takes it back."""
+    row = await _held(tx, number, "cancel", CANCELLABLE)
+    row.status, row.ended_at = "CANCELLED", tx.now
+    await imports.write(tx, row)
+    _tell(tx, row, EventKind.IMPORT_CANCELLED)
+    return row
+
+
+async def undo(tx: Transaction, number: int) -> ImportRow:
+    """Let a worker take back what an import did (UNDOING, then UNDONE).
+
+    Records that it made are archived, unless others have changed them since; values that it changed are put back
+    where they still hold what it wrote; associations and labels that it added go.
+    """
+    row = await _held(tx, number, "undo", UNDOABLE)
+    row.status, row.undone, row.ended_at = "UNDOING", {}, None
+    await imports.write(tx, row)
+    _tell(tx, row, EventKind.IMPORT_UNDOING)
+    return row
+
+
+async def get(reader: Queryable, number: int) -> ImportRow:
+    """One import. Raises `NotFound`."""
+    row = await imports.read(reader, number)
+    if row is None:
+        raise _missing(number)
+    return row
+
+
+async def page(
+    reader: Queryable, *, before: int | None, first: int, statuses: Sequence[str] | None = None
+) -> list[ImportRow]:
+    """Up to `first` imports, newest first, behind the one with id `before`."""
+    return await imports.page(reader, before, first, statuses)
+
+
+async def errors(
+    reader: Queryable,
+    number: int,
+    *,
+    after: tuple[int, int] = (0, 0),
+    first: int = 50,
+    codes: Sequence[str] | None = None,
+) -> list[RowErrorRow]:
+    """Up to `first` errors behind (row, n), in the order of the file; only of these codes."""
+    return await imports.errors_after(reader, number, after, first, codes)
+
+
+async def _begin(tx: Transaction, number: int, verb: str, wanted: Collection[str], status: str) -> ImportRow:
+    row = await _held(tx, number, verb, wanted)
+    if not row.mapping:
+        raise PlanMissing()
+    if row.file.get("header") is not None:
+        row.kind = bind(row.mapping, row.file["header"], tx.catalogue).kind
+    await imports.forget_errors(tx, number)
+    row.status, row.position, row.share, row.errors, row.reason = status, 0, 0.0, 0, None
+    row.rows_read = row.rows_created = row.rows_updated = row.rows_unchanged = row.rows_failed = 0
+    row.figures, row.ended_at = {}, None
+    return row
+
+
+async def _held(tx: Transaction, number: int, verb: str, wanted: Collection[str]) -> ImportRow:
+    row = await imports.hold(tx, number)
+    if row is None:
+        raise _missing(number)
+    if row.status not in wanted:
+        raise ImportNotReady(status=row.status, verb=verb, wanted=list(wanted))
+    return row
+
+
+def _missing(number: int) -> NotFound:
+    return NotFound(kind="import", name=encode("import", number))
+
+
+def told(row: ImportRow, now: datetime) -> dict[str, Any]:
+    """The figures as watchers of an import are told them; `rate` in rows a second, None before there is one."""
+    seconds = (now - row.started_at).total_seconds()
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "status": row.status,
+        "read": row.rows_read,
+        "created": row.rows_created,
+        "updated": row.rows_updated,
+        "unchanged": row.rows_unchanged,
+        "failed": row.rows_failed,
+        "errors": row.errors,
+        "share": row.share,
+        "rate": row.rows_read / seconds if seconds > 0 else None,
+        **({} if row.reason is None else {"reason": row.reason}),
+        **({} if row.undone is None else {"undone": row.undone}),
+    }
+
+
+def _tell(tx: Transaction, row: ImportRow, kind: EventKind) -> None:
+    tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))

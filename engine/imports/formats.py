@@ -1,0 +1,151 @@
+"""How dates and numbers are written in a file: stated by a format, never guessed row by row. Pure."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from engine import values
+from engine.imports.problems import UnknownFormat
+from storage.catalogue import PropertyRow
+
+# What a format may be made of, and how that is read.
+TOKENS = {
+    "YYYY": r"(?P<year>\d{4})",
+    "MM": r"(?P<month>\d{1,2})",
+    "DD": r"(?P<day>\d{1,2})",
+    "HH": r"(?P<hour>\d{1,2})",
+    "mm": r"(?P<minute>\d{2})",
+    "ss": r"(?P<second>\d{2})",
+}
+_TOKEN = re.compile("|".join(TOKENS))
+# Numbers by example: thousands separators, if any, and the decimal sign.
+NUMBERS = {
+    "1234.56": ("", "."),
+    "1,234.56": (",", "."),
+    "1.234,56": (".", ","),
+    "1 234,56": (" \u00a0\u202f", ","),
+}
+# What is tried on a sample, the unmistakable first.
+DATES = ("YYYY-MM-DD", "YYYY/MM/DD", "DD.MM.YYYY", "DD/MM/YYYY", "MM/DD/YYYY", "DD-MM-YYYY", "YYYYMMDD")
+TIMES = (" HH:mm:ss", " HH:mm", "THH:mm:ss", "THH:mm")
+
+# Reads a cell; text that does not fit is given back as it is, and found wrong by the check of its property.
+Parse = Callable[[str], object]
+
+
+def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
+    """How cells of a column are read. Raises `UnknownFormat`.
+
+    Dates without a stated format are `YYYY-MM-DD`; moments without an offset are in `zone`.
+    """
+    if stated is None:
+        if prop.type == "DATETIME":
+            return lambda cell: _zoned(values.parse(prop, cell), zone)
+        return lambda cell: values.parse(prop, cell)
+    if prop.type in ("DATE", "DATETIME"):
+        pattern = _pattern(stated)
+        if pattern is None or (prop.type == "DATE" and "hour" in pattern.groupindex):
+            raise _unfit(prop, stated)
+        return lambda cell: _moment(pattern, prop, cell, zone)
+    if prop.type == "NUMBER" and stated in NUMBERS:
+        thousands, decimal = NUMBERS[stated]
+        table = str.maketrans({**dict.fromkeys(thousands), decimal: "."})
+        return lambda cell: _number(prop, cell, table, decimal)
+    raise _unfit(prop, stated)
+
+
+def fitting(prop: PropertyRow, cells: Sequence[str]) -> tuple[str | None, ...]:
+    """The formats in which all of these cells can be read; None stands for no format at all. Several: it is unclear."""
+    formats: tuple[str | None, ...] = (None,)
+    if prop.type == "DATE":
+        formats = (None, *DATES)
+    elif prop.type == "DATETIME":
+        formats = (None, *DATES, *(day + time for day in DATES for time in TIMES))
+    elif prop.type == "NUMBER":
+        formats = (None, *NUMBERS)
+    check = values.checker(prop)
+    return tuple(stated for stated in formats if all(_fits(prop, check, stated, cell) for cell in cells))
+
+
+def _fits(prop: PropertyRow, check: values.Check, stated: str | None, cell: str) -> bool:
+    try:
+        check(_known(prop.id, prop, stated)(cell))
+    except values.InvalidValue:
+        return False
+    return True
+
+
+def _known(_key: int, prop: PropertyRow, stated: str | None) -> Parse:
+    return parser(prop, stated, "UTC")
+
+
+@lru_cache(maxsize=256)
+def _pattern(stated: str) -> re.Pattern[str] | None:
+    """What a stated format matches; None where it names no date, or something twice."""
+    parts, end, seen = [], 0, list[str]()
+    for found in _TOKEN.finditer(stated):
+        parts += [re.escape(stated[end : found.start()]), TOKENS[found[0]]]
+        seen.append(found[0])
+        end = found.end()
+    parts.append(re.escape(stated[end:]))
+    if len(stated) > 40 or len(set(seen)) != len(seen) or not {"YYYY", "MM", "DD"} <= set(seen):
+        return None
+    text = "".join(parts)
+    if not re.search(r"[^A-Za-z0-9]", stated):
+        # Without anything in between, each has its full width.
+        text = text.replace(r"\d{1,2}", r"\d{2}")
+    return re.compile(text, re.ASCII)
+
+
+def _moment(pattern: re.Pattern[str], prop: PropertyRow, cell: str, zone: str) -> object:
+    text = cell.strip()
+    found = pattern.fullmatch(text)
+    if not text:
+        return None
+    if found is None:
+        return text
+    part = {name: int(digits) for name, digits in found.groupdict().items()}
+    try:
+        moment = datetime(
+            part["year"], part["month"], part["day"], part.get("hour", 0), part.get("minute", 0),
+            part.get("second", 0), tzinfo=ZoneInfo(zone),
+        )  # fmt: skip
+        return moment.date().isoformat() if prop.type == "DATE" else _utc(moment)
+    except (ValueError, OverflowError):
+        return text
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+_NAIVE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?", re.ASCII)
+
+
+def _zoned(value: object, zone: str) -> object:
+    """A moment without an offset is one of the file's zone, a day its beginning."""
+    if not isinstance(value, str) or not _NAIVE.fullmatch(value):
+        return value
+    try:
+        return _utc(datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(zone)))
+    except (ValueError, OverflowError):
+        return value
+
+
+def _number(prop: PropertyRow, cell: str, table: dict[int, str | None], decimal: str) -> object:
+    text = cell.strip()
+    # Where commas are decimal, a lone point between three digits is no decimal point.
+    if decimal == "," and text.count(",") > 1:
+        return text or None
+    return values.parse(prop, text.translate(table)) if text else None
+
+
+def _unfit(prop: PropertyRow, stated: str) -> UnknownFormat:
+    expected = {
+        "DATE": "a date is written with YYYY, MM and DD, such as DD.MM.YYYY",
+        "DATETIME": "a moment is written with YYYY, MM, DD, HH, mm and ss, such as DD.MM.YYYY HH:mm",
+        "NUMBER": f"a number is written as one of {', '.join(NUMBERS)}",
+    }.get(prop.type, "its values have no format")
+    return UnknownFormat(format=values.tidy(stated), property=prop.name, expected=expected)
