@@ -18,6 +18,9 @@ from storage.sync.links import CONFLICT, EXCLUDED, FAILED, IN_SYNC, PENDING, Lin
 
 OURS, THEIRS = dirty.OURS, dirty.THEIRS
 
+# Longer than a transaction of a runner takes.
+SOON = timedelta(seconds=5)
+
 _TOLD = {
     IN_SYNC: EventKind.RECORD_SYNCED,
     FAILED: EventKind.RECORD_SYNC_FAILED,
@@ -150,7 +153,9 @@ class Book:
         await keys.put(tx, sync_id, self.keys)
         await conflicts.remove(tx, self.settled)
         await conflicts.put(tx, sync_id, self.asked)
-        await dirty.wait(tx, sync_id, self.waits)
+        unsure = await dirty.wait(tx, sync_id, self.waits)
+        if unsure:
+            self._look_soon({link_id for other, _, _, link_id in self.waits if other in unsure})
         await dirty.add_to_many(tx, self.dirty)
         await dirty.arrived(
             tx,
@@ -160,6 +165,12 @@ class Book:
         )
         await attempts.add(tx, sync_id, self.attempts, {link.id for link in self.new})
         self._tell()
+
+    def _look_soon(self, link_ids: set[int]) -> None:
+        """Let links that wait be looked at once what is at work now is done."""
+        for link in (*self.changed.values(), *self.new):
+            if link.id in link_ids:
+                self.look(link, THEIRS, self.tx.now + SOON)
 
     def _tell(self) -> None:
         object_type_id = self.rules.object_type.id

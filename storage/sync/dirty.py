@@ -6,6 +6,7 @@ from datetime import datetime
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
+from storage.sync import links
 
 OURS, THEIRS = "OURS", "THEIRS"
 
@@ -107,6 +108,18 @@ WAIT = Statement(
 )
 
 
+# Whoever links something holds its sync's row. A row that can be had at once is held by nobody: what was linked is to
+# be seen, and who links after us sees who waits. Nobody is waited for here, so nobody waits in a circle.
+STILL = Statement(
+    "sync_dirty.still",
+    """
+    SELECT s.id FROM sync AS s
+     WHERE s.account_id = $1 AND s.id = ANY($2::bigint[])
+     ORDER BY s.id FOR SHARE SKIP LOCKED
+    """,
+)
+
+
 async def add(
     tx: Transaction, sync_id: int, side: str, items: Iterable[str], due_at: datetime, *, attempts: int = 0
 ) -> None:
@@ -143,10 +156,29 @@ async def later(tx: Transaction, sync_id: int, side: str, rows: Sequence[tuple[D
         await tx.execute(LATER, sync_id, side, list(given), given)
 
 
-async def wait(tx: Transaction, sync_id: int, ends: Sequence[tuple[int, str, str, int]]) -> None:
-    """Let links wait for ends that are not linked yet: (the sync of the end, its side, its id, the link that waits)."""
-    if ends:
-        await tx.execute(WAIT, sync_id, *map(list, zip(*ends, strict=True)))
+async def wait(tx: Transaction, sync_id: int, ends: Sequence[tuple[int, str, str, int]]) -> set[int]:
+    """Let links wait for ends that are not linked yet: (the sync of the end, its side, its id, the link that waits).
+
+    Ends that were linked meanwhile are told of at once. Answers the syncs of which that cannot be known yet, since
+    they are at work: it is to be looked again soon.
+    """
+    if not ends:
+        return set()
+    await tx.execute(WAIT, sync_id, *map(list, zip(*ends, strict=True)))
+    others = sorted({end[0] for end in ends})
+    still = {row["id"] for row in await tx.fetch(STILL, others)}
+    asked = sorted(
+        {(other, int(item), None) if side == OURS else (other, None, item) for other, side, item, _ in ends},
+        key=lambda one: (one[0], one[1] or 0, one[2] or ""),
+    )
+    here: dict[int, tuple[list[int], list[str]]] = {}
+    for other, record_id, external_id in await links.halves(tx, [one for one in asked if one[0] in still]):
+        records, items = here.setdefault(other, ([], []))
+        records.append(record_id)
+        items.append(external_id)
+    for other, (records, items) in here.items():
+        await arrived(tx, other, records, items)
+    return set(others) - still
 
 
 async def arrived(
