@@ -126,7 +126,7 @@ def _item(rules: Rules, known: Known, item: Item) -> Decision:
         return _excluded(why)
     matched_by, found = best(rules, known.candidates)
     if len(found) > 1:
-        return _ambiguous(Side.OURS, matched_by, found)
+        return ambiguous(Side.OURS, matched_by, found)
     if found:
         record = known.match
         assert isinstance(record, RecordRow)  # whoever gives one candidate gives its record
@@ -142,7 +142,7 @@ def _record(rules: Rules, known: Known, record: RecordRow) -> Decision:
         return Decision(Kind.NONE, EXCLUDED)
     matched_by, found = best(rules, known.candidates)
     if len(found) > 1:
-        return _ambiguous(Side.THEIRS, matched_by, found)
+        return ambiguous(Side.THEIRS, matched_by, found)
     if found:
         if isinstance(known.match, Item):
             return _matched(rules, known, record, known.match, matched_by)
@@ -300,7 +300,7 @@ def _failed(category: Category, why: str, side: str, details: Map[str, Any] | No
     return Decision(Kind.FAIL, FAILED, category=category, message=why, failed_side=side, details=details)
 
 
-def _ambiguous(side: Side, matched_by: str | None, found: tuple[int | str, ...]) -> Decision:
+def ambiguous(side: Side, matched_by: str | None, found: tuple[int | str, ...]) -> Decision:
     """Several of `side` match: nobody guesses."""
     told = f"{len(found)} match by {matched_by}."
     details = {"side": side.value, "ids": list(found), "property": matched_by}

@@ -71,7 +71,7 @@ async def take_in(
     cases: list[Case] = []
     for item in given:
         link = known.get(item.external_id)
-        if link is not None and not forced and sifting.known(link, item, full):
+        if link is not None and not forced and sifting.known(rules, link, item, full):
             continue
         if link is not None and rules.capabilities.ordered_versions and sifting.older(link, item):
             continue

@@ -13,9 +13,10 @@ from engine.sync import finding, outcomes, roles
 from engine.sync import sending as sending_
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.categories import Category
-from engine.sync.decide import Decision, Kind, Known, decide
+from engine.sync.connectors.protocol import Item
+from engine.sync.decide import Decision, Kind, Known, ambiguous, best, decide
 from engine.sync.merge import Merged
-from engine.sync.rules import Rules
+from engine.sync.rules import Rules, Side
 from engine.sync.sending import Send
 from engine.sync.turns import Turn
 from storage import records
@@ -61,6 +62,7 @@ async def _decide(
     alone = [row for row in alone if row.archived_at is None and row.object_type_id == rules.object_type.id]
     candidates, items = await finding.items_of(tx, rules, alone) if alone else ([], {})
     of_record = {row.id: one for row, one in zip(alone, candidates, strict=True)}
+    rivals = await _rivals(tx, turn, [row for row in alone if any(of_record[row.id])])
     within = await _within(tx, rules, alone, found)
     asked = [link.id for link in held.values() if link.state == CONFLICT]
     open_ = await conflicts.of_links(tx, asked)
@@ -89,6 +91,8 @@ async def _decide(
             frozenset(one.mapping_id for one in open_.get(link.id, ())) if link is not None else frozenset(),
         )
         decision = decide(rules, known, tx.now)
+        if decision.kind is Kind.MATCH and record_id in rivals:
+            decision = ambiguous(Side.OURS, decision.matched_by, rivals[record_id])
         if decision.kind is Kind.MATCH and decision.external_id is not None and record is not None:
             taken.add(decision.external_id)
             _match(book, items[decision.external_id], link, record)
@@ -106,6 +110,28 @@ async def _decide(
     if rules.roles:
         await _add_roles(tx, turn, book, rows, held, found, sending, done)
     return sending, done
+
+
+async def _rivals(tx: Transaction, turn: Turn, rows: Sequence[RecordRow]) -> dict[int, tuple[int | str, ...]]:
+    """Of records that match an item: those that are not alone in it, with all that do."""
+    rules = turn.rules
+    if not rows:
+        return {}
+    asked = [
+        Item("", {one.field.name: row.properties.get(one.property.name) for one in rules.matchers})
+        for row in rows
+    ]
+    holding = await finding.holders(tx, rules, asked)
+    ids = sorted({one for some in holding for _, found in some for one in found})
+    present = {row.id: row for row in await records.rows(tx, ids) if row is not None}
+    known = await links.of_records(tx, turn.sync_id, ids)
+    taken = {one for one, link in known.items() if link.external_id is not None}
+    answer: dict[int, tuple[int | str, ...]] = {}
+    for row, some in zip(rows, holding, strict=True):
+        _, fitting = best(rules, finding.candidates(rules, some, present, taken))
+        if len(fitting) > 1:
+            answer[row.id] = fitting
+    return answer
 
 
 async def _tell_apart(book: Book, apart: Sequence[tuple[int, Decision]]) -> None:

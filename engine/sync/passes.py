@@ -17,7 +17,7 @@ from engine.sync.turns import PAGE, Turn
 from storage.changes import Event, EventKind
 from storage.database import Transaction
 from storage.filters import facts
-from storage.sync import dirty, leases, scans, seen
+from storage.sync import dirty, ends, leases, scans, seen
 from storage.sync import links as stored
 from storage.sync.leases import RunRow
 
@@ -141,10 +141,11 @@ async def ours(turn: Turn, now: datetime) -> None:
         last: int | None = None
         if rules.goes(Side.THEIRS):
             after = int(held.cursors.get("after", 0))
-            ids, last = await scans.unlinked(tx, turn.sync_id, rules.object_type.id, after, PAGE)
+            ids, others, last = await scans.unlinked(tx, turn.sync_id, rules.object_type.id, after, PAGE)
             if ids and rules.filter_ours is not None:
                 met = await facts.met(tx, rules.filter_ours, rules.object_type.id, ids, now=tx.now)
                 ids = [one for one in ids if one in met]
+            ids += await _with_ends(tx, rules, others)
             await dirty.add(tx, turn.sync_id, OURS, map(str, ids), now)
         held.cursors = {name: value for name, value in held.cursors.items() if name != "after"}
         if last is not None:
@@ -152,6 +153,19 @@ async def ours(turn: Turn, now: datetime) -> None:
         else:
             held.cursors["stage"] = SEND
         await leases.write(tx, held)
+
+
+async def _with_ends(tx: Transaction, rules: Rules, record_ids: Sequence[int]) -> list[int]:
+    """Those that have associations which are synced: their other ends may be linked by now."""
+    types = {
+        (one.association_type.to_object_type_id, one.association_type.id)
+        for one in rules.roles
+        if one.other_sync_id is not None
+    }
+    if not types or not record_ids:
+        return []
+    found = await ends.of_records(tx, record_ids, sorted(types))
+    return sorted({record_id for record_id, _ in found})
 
 
 async def finish(turn: Turn, now: datetime) -> None:

@@ -24,7 +24,7 @@ def last(rules: Rules, items: Sequence[Item]) -> list[Item]:
     return list(found.values())
 
 
-def known(link: LinkRow, item: Item, full: bool) -> bool:
+def known(rules: Rules, link: LinkRow, item: Item, full: bool) -> bool:
     """Whether nothing new can come of the item."""
     if item.deleted and link.deleted == THEIRS:
         return True
@@ -37,7 +37,19 @@ def known(link: LinkRow, item: Item, full: bool) -> bool:
         and link.details.get("tried") == item.version
     ):
         return True
+    if full and link.version == item.version and _new_ends(rules, link, item):
+        return False
     return link.version == item.version and not (full and link.state in (FAILED, EXCLUDED, CONFLICT))
+
+
+def _new_ends(rules: Rules, link: LinkRow, item: Item) -> bool:
+    """Whether it has ends in a role that was not looked at before: its other side is synced since."""
+    return any(
+        one.other_sync_id is not None
+        and one.role.name not in link.base_roles
+        and bool(item.associations.get(one.role.name))
+        for one in rules.roles
+    )
 
 
 def older(link: LinkRow, item: Item) -> bool:

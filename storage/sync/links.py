@@ -48,7 +48,7 @@ class LinkRow:
 
 
 _NAMES = tuple(LinkRow.__slots__)
-_BASES = ("base_ours", "base_theirs", "base_roles", "planned", "details")
+_BASES = ("base_ours", "base_theirs", "planned", "details")
 
 # The fields of LinkRow, in its order.
 COLUMNS = ", ".join(f"l.{name}" for name in _NAMES)

@@ -25,8 +25,9 @@ UNLINKED = Statement(
 
 async def unlinked(
     reader: Queryable, sync_id: int, object_type_id: int, after: int, limit: int
-) -> tuple[list[int], int | None]:
-    """Records of a page that are linked with no item, and the page's last record (None: there are no more)."""
+) -> tuple[list[int], list[int], int | None]:
+    """Records of a page that are linked with no item, the others, and the last record (None: there are no more)."""
     rows = await reader.fetch(UNLINKED, sync_id, object_type_id, after, limit)
     found = [row["id"] for row in rows if row["free"]]
-    return found, rows[-1]["id"] if len(rows) == limit else None
+    others = [row["id"] for row in rows if not row["free"]]
+    return found, others, rows[-1]["id"] if len(rows) == limit else None

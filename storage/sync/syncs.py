@@ -151,7 +151,7 @@ TRY_AGAIN = Statement(
 TELL_SIBLINGS = Statement(
     "syncs.tell_siblings",
     """
-    UPDATE sync AS s SET revision = s.revision + 1
+    UPDATE sync AS s SET revision = s.revision + 1, swept_at = NULL
      WHERE s.account_id = $1 AND s.connection_id = $2 AND s.id <> $3
        AND jsonb_array_length(coalesce(s.definition -> 'roles', '[]')) > 0
     """,
@@ -200,6 +200,7 @@ DELETE = (
         for table, column in (
             ("sync_plan", "sync_id"),
             ("sync_key", "sync_id"),
+            ("sync_wait", "sync_id"),
             ("sync_dirty", "sync_id"),
             ("sync_seen", "sync_id"),
             ("sync_attempt", "sync_id"),
