@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from tests.processes import fastest_place, nobody_runs_in, until
 from tests.test_clients import BROWSERS
 from tests.test_serve import Installation
 
+SHOP = Path(__file__).resolve().parents[1] / "examples/sync/shop.py"
 CACHES = (dashboard.theirs, dashboard.page, dashboard._packed)
 
 
@@ -115,6 +117,10 @@ class Watched:
         self.process, self.url = self.installation.serve("--demo")
         _, self.other = self.installation.serve()
         self.key = (data_dir / "demo-key").read_text().strip()
+        shop = data_dir / "shop.db"
+        self.shop = f"sqlite:///{shop}"
+        script = [sys.executable, SHOP, "make", shop]
+        subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
 
     @property
     def port(self) -> str:
@@ -135,6 +141,7 @@ class Watched:
             "RELATA_OTHER_URL": self.other,
             "RELATA_KEY": self.key,
             "RELATA_EMPTY_KEY": self.installation.key(),
+            "RELATA_SHOP": self.shop,
         }
         script = subprocess.Popen(
             ["node", "dashboard.mjs"],
@@ -180,6 +187,8 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     packages()
     seen = watched.converse(browser)
 
+    assert "No data sync yet" in seen["withoutSyncs"]
+    assert seen["sync"] == ["in, on", "4 in sync, 1 excluded"]
     assert seen["elsewhere"] == seen["complaints"] == seen["keyInAddress"] == []
     assert {name: found for name, found in seen["violations"].items() if found} == {}
     assert set(seen["violations"]) == {"key", "light", "dark", "phone", "narrow", "empty"}

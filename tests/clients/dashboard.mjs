@@ -154,6 +154,25 @@ await ask("mutation ($input: AddLabelsInput!) { addLabels(input: $input) { userE
 await page.locator("#ticker li", { hasText: `${hired.name} completed Decision makers` }).waitFor();
 await page.waitForFunction((before) => Number(document.querySelector('[data-tile="completed"] dd').textContent.replaceAll(",", "")) > before, completed);
 
+// A sync with another app: its panel says that there is none yet, then how it stands; its records are in the ticker.
+seen.withoutSyncs = await text(page, "#syncs");
+const settings = [{ name: "url", value: process.env.RELATA_SHOP }];
+const { createConnection: shop } = await ask(
+  "mutation ($input: CreateConnectionInput!) { createConnection(input: $input) { connection { id } userErrors { message } } }",
+  { input: { app: "sql", name: "Shop", settings } },
+);
+if (!shop.connection) throw new Error(shop.userErrors[0].message);
+const { createSync: configured } = await ask(
+  "mutation ($input: CreateSyncInput!) { createSync(input: $input) { sync { id } userErrors { message } } }",
+  { input: { connectionId: shop.connection.id, objectType: "contacts", direction: "IN" } },
+);
+await ask("mutation ($input: StartSyncInput!) { startSync(input: $input) { userErrors { message } } }", { input: { id: configured.sync.id } });
+const sync = page.locator("[data-sync]", { hasText: "Contacts with Shop" });
+await sync.locator('[data-part="inSync"]', { hasText: /^4$/ }).waitFor();
+await page.locator("#ticker li", { hasText: "Contacts with Shop is live" }).waitFor();
+await page.locator("#ticker li", { hasText: "Mira Olsen is in sync: Contacts with Shop" }).waitFor();
+seen.sync = [await sync.locator("small").first().innerText(), await sync.locator(".share").getAttribute("aria-label")];
+
 // The graph: found by name, walked by keyboard and by mouse.
 await page.selectOption("#search-type", "companies");
 await page.fill("#search-text", "watched works");
@@ -244,7 +263,7 @@ seen.people = people;
 seen.created = (await page.locator("#ticker li", { hasText: "Watched was made" }).count()) + 0;
 seen.log = {};
 seen.shown = {};
-for (const field of ["changes", "enrollmentEvents", "segmentEvents"]) {
+for (const field of ["changes", "enrollmentEvents", "segmentEvents", "syncEvents"]) {
   seen.log[field] = await logged(field, start);
   const shown = await page.locator(`#ticker li[data-stream="${field}"]`).evaluateAll((items) => items.map((item) => item.dataset.cursor));
   seen.shown[field] = shown.toReversed();
