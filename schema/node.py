@@ -13,6 +13,7 @@ from schema.enrollments import Enrollment
 from schema.nodes import Node
 from schema.records import Record
 from schema.segments import Segment
+from schema.syncs import Sync
 from schema.workflows import Workflow
 
 
@@ -24,9 +25,9 @@ class NodeQuery:
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id.")]
     ) -> Node | None:
-        """A record, segment, workflow or enrollment by its id alone; null where there is none.
+        """A record, segment, workflow, enrollment or sync by its id alone; null where there is none.
 
-        Workflows and enrollments need the scope automation:read, too.
+        Workflows, enrollments and syncs need the scope automation:read, too.
         """
         match ids.kind_of(id):
             case "record":
@@ -43,5 +44,8 @@ class NodeQuery:
                 info.context.principal.require(Scope.AUTOMATION_READ)
                 enrollment = await workflows.enrollment(info.context, ids.decode("enrollment", id))
                 return None if enrollment is None else Enrollment.of(enrollment)
+            case "sync":
+                info.context.principal.require(Scope.AUTOMATION_READ)
+                return await Sync.found(info.context, ids.decode("sync", id))
             case _:
                 return None

@@ -1,0 +1,112 @@
+"""How syncs stand: told anew as it changes, counted along an index, and no more often than that allows."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from engine.sync import standing
+from engine.sync.standing import BUSY, QUIET, Counts, Standing, _Kept, progress
+from engine.watching import State
+from storage.changes import Event, EventKind
+from storage.database import Actor, Database, Transaction
+from storage.sync import connections, links, syncs
+from storage.sync.connections import Described
+from storage.sync.links import LinkRow
+from tests.crm import Crm, crm
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def account(db: Database) -> Crm:
+    """An account with a sync under way."""
+    found = await crm(db)
+    async with writing(found) as tx:
+        await connections.insert(tx, 1, "sql", "Shop", {}, b"", [], Described("shop", []))
+        of = tx.catalogue.by_name["contacts"].id
+        await syncs.insert(tx, 2, 1, of, "contacts", direction="BOTH", policy="THEIRS", definition={})
+        await syncs.start(tx, 2, {"done": 5, "total": 9})
+    return found
+
+
+@contextlib.asynccontextmanager
+async def writing(here: Crm) -> AsyncIterator[Transaction]:
+    async with here.db.transaction(here.account, now=T0, actor=Actor("TEST")) as tx:
+        yield tx
+
+
+async def link(here: Crm, first: int, last: int) -> None:
+    """Links, of which every tenth has failed; and the log tells of them."""
+    async with writing(here) as tx:
+        rows = [
+            LinkRow(n, 2, external_id=str(n), state="FAILED" if n % 10 == 0 else "IN_SYNC")
+            for n in range(first, last + 1)
+        ]
+        await links.insert(tx, rows)
+        tx.happened(Event(EventKind.RECORD_SYNCED, None, None, 2, {}))
+
+
+def test_progress_tells_rate_and_time_left() -> None:
+    assert progress({}, T0) is None
+    started = {"done": 50, "total": 200, "startedAt": T0.isoformat()}
+    found = progress(started, T0 + timedelta(seconds=10))
+    assert found is not None
+    assert (found.per_second, found.left) == (5.0, timedelta(seconds=30))
+    lately = progress(started, T0 + timedelta(hours=10), recently=15.0)
+    assert lately is not None
+    assert lately.left == timedelta(seconds=10)
+    unknown = progress({"done": 50, "startedAt": T0.isoformat()}, T0 + timedelta(seconds=10))
+    assert unknown is not None
+    assert unknown.left is None
+    over = progress(started | {"endedAt": (T0 + timedelta(seconds=25)).isoformat()}, T0 + timedelta(days=1))
+    assert over is not None
+    assert (over.per_second, over.left) == (2.0, None)
+
+
+def test_what_takes_long_to_count_is_counted_seldom() -> None:
+    kept = _Kept(Counts(), 0, counted=100.0, took=0.5, moved=True)
+    assert not kept.due(100.0 + 0.5 * BUSY - 0.1)
+    assert kept.due(100.0 + 0.5 * BUSY + 0.1)
+    kept.moved = False
+    assert not kept.due(100.0 + 0.5 * BUSY + 0.1)
+    assert kept.due(100.0 + 0.5 * QUIET + 0.1)
+
+
+async def test_a_rate_is_that_of_the_last_seconds_and_begins_anew_with_a_new_initial_sync() -> None:
+    kept = _Kept(Counts(), 0, 0.0, 0.0)
+    assert [kept.rate(time, {"done": done}) for time, done in ((0.0, 0), (0.5, 100))] == [None, None]
+    assert kept.rate(2.0, {"done": 400}) == 200.0
+    assert kept.rate(100.0, {"done": 500}) is None
+    assert kept.rate(103.0, {"done": 800}) == 100.0
+    assert kept.rate(104.0, {"done": 10}) is None
+    assert kept.rate(105.0, {"done": 10, "endedAt": "x"}) is None
+
+
+async def test_counts_are_told_as_the_log_moves_with_a_cursor_that_nothing_is_missed_behind(
+    account: Crm,
+) -> None:
+    await link(account, 1, 100)
+    states = standing.watch(account.db, account.account, lambda: T0)
+
+    async def next_state() -> State[dict[int, Standing]]:
+        async with asyncio.timeout(30):
+            return await anext(states)
+
+    first = await next_state()
+    assert dict(first.value[2].counts.by_state) == {"IN_SYNC": 90, "FAILED": 10}
+    assert first.value[2].row.progress == {"done": 5, "total": 9}
+    await link(account, 101, 200)
+    second = await next_state()
+    assert dict(second.value[2].counts.by_state) == {"IN_SYNC": 180, "FAILED": 20}
+    assert second.seq > first.seq
+    async with writing(account) as tx:
+        await syncs.set_enabled(tx, 2, False)
+    assert (await next_state()).value[2].row.enabled is False
+    async with writing(account) as tx:
+        await syncs.delete(tx, 2)
+        tx.happened(Event(EventKind.SYNC_DELETED, None, None, 2, {}))
+    assert (await next_state()).value == {}
+    await states.aclose()
