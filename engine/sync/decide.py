@@ -184,7 +184,7 @@ def _matched(rules: Rules, known: Known, record: RecordRow, item: Item, matched_
 def _linked(rules: Rules, known: Known, link: LinkRow) -> Decision:
     record, item = known.record, known.item
     here = record is not None and record.archived_at is None
-    there = not item.deleted if item is not None else link.deleted != THEIRS
+    there = not item.deleted if item is not None else link.deleted != THEIRS and not _both_gone(link)
     if not here and not there:
         return _gone(EXCLUDED, "It was deleted on both sides.", link.deleted or OURS)
     if not here:
@@ -212,6 +212,11 @@ def _linked(rules: Rules, known: Known, link: LinkRow) -> Decision:
         merged = without(rules, merged, known.open, link)
     kind = Kind.MATCH if link.base_ours is None else Kind.UPDATE
     return _settled(rules, kind, merged, ours, theirs, known)
+
+
+def _both_gone(link: LinkRow) -> bool:
+    """Whether the other half, too, was deleted when it was last looked at."""
+    return link.state == EXCLUDED and link.category == Category.RECORD_DELETED
 
 
 def _gone_here(rules: Rules, link: LinkRow, item: Item | None) -> Decision:

@@ -12,7 +12,7 @@ UNLINKED = Statement(
          WHERE r.account_id = $1 AND r.object_type_id = $3 AND r.id > $4
          ORDER BY r.id LIMIT $5
     )
-    SELECT page.id,
+    SELECT page.id, page.archived_at IS NULL AS live,
            page.archived_at IS NULL
            AND (SELECT l.record_id = page.id AND l.external_id IS NOT NULL FROM sync_link AS l
                  WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id >= page.id
@@ -26,8 +26,8 @@ UNLINKED = Statement(
 async def unlinked(
     reader: Queryable, sync_id: int, object_type_id: int, after: int, limit: int
 ) -> tuple[list[int], list[int], int | None]:
-    """Records of a page that are linked with no item, the others, and the last record (None: there are no more)."""
+    """Records of a page that are linked with no item, those that are, and the last one (None: there are no more)."""
     rows = await reader.fetch(UNLINKED, sync_id, object_type_id, after, limit)
     found = [row["id"] for row in rows if row["free"]]
-    others = [row["id"] for row in rows if not row["free"]]
+    others = [row["id"] for row in rows if row["live"] and not row["free"]]
     return found, others, rows[-1]["id"] if len(rows) == limit else None
