@@ -115,7 +115,10 @@ async def conflicts_of(context: Context, link: int) -> list[OpenConflict]:
 def candidates(link: LinkRow) -> tuple[list[int], list[str]]:
     """What a record or an item matched, where it matched several: records of ours, items of theirs."""
     details: dict[str, Any] = link.details or {}
-    found = details.get("ids") or details.get("candidates") or []
+    found = details.get("ids") or []
+    if "role" in details:
+        # The end of an association that could not be made: nothing that matches.
+        return [], []
     if details.get("side") == "THEIRS":
         return [], [str(one) for one in found]
     return [int(one) for one in found], []
