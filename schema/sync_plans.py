@@ -16,7 +16,8 @@ from schema.context import Info
 from schema.errors import UserError, told
 from schema.nodes import Node, PageInfo, page_info
 from schema.records import Record
-from schema.sync_records import ValueChange, known, record_by_number
+from schema.sync_attempts import ValueChange, known
+from schema.sync_records import record_by_number
 from schema.sync_words import PlanKind, PlanOutcome, PlanState
 from schema.syncs import Sync
 from storage.sync.plans import PlanItemRow, PlanRow

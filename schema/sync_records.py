@@ -9,7 +9,7 @@ from engine import ids
 from engine.access import Scope
 from engine.sync.categories import Again, Category
 from engine.sync.conflicts import OpenConflict
-from engine.sync.health import AttemptRow, LinkRow, advice
+from engine.sync.health import LinkRow, advice
 from engine.sync.rules import Side
 from resolvers import sync_records as reads
 from resolvers.records import record as record_of
@@ -19,73 +19,10 @@ from schema.context import Info
 from schema.nodes import Node, PageInfo, page_info
 from schema.records import Record
 from schema.scalars import JSON
+from schema.sync_attempts import SyncAttempt, SyncAttemptConnection, SyncAttemptEdge, json, known
 from schema.sync_parts import SyncMapping
-from schema.sync_words import AttemptKind, SyncState
+from schema.sync_words import SyncState
 from schema.syncs import Sync
-
-
-@strawberry.type(name="SyncValueChange")
-class ValueChange:
-    """A value that was written, or would be."""
-
-    name: str = strawberry.field(description="The property, or the field of the other app.")
-    before: JSON | None = strawberry.field(description="What was there; null: nothing.")
-    after: JSON | None = strawberry.field(description="What is there afterwards; null: nothing.")
-
-    @classmethod
-    def all(cls, told: dict[str, list[object]] | None) -> "list[ValueChange]":
-        """Changes as they are kept: {name: [before, after]}."""
-        return [
-            cls(name=name, before=_json(before), after=_json(after))
-            for name, (before, after) in (told or {}).items()
-        ]
-
-
-def _json(value: object) -> JSON | None:
-    return None if value is None else JSON(value)
-
-
-@strawberry.type
-class SyncAttempt:
-    """Something that was tried with a record, and what came of it."""
-
-    id: strawberry.ID = strawberry.field(description="The attempt's id.")
-    at: datetime = strawberry.field(description="When.")
-    kind: AttemptKind = strawberry.field(description="What was done, or came of it.")
-    side: Side | None = strawberry.field(description="Where; null: on neither, or both.")
-    category: Category | None = strawberry.field(description="Why it failed, if it did.")
-    message: str | None = strawberry.field(description="What was said about it.")
-    changed: list[ValueChange] = strawberry.field(description="The values that were written.")
-
-    @classmethod
-    def of(cls, row: AttemptRow) -> "SyncAttempt":
-        """The attempt as clients see it."""
-        return cls(
-            id=strawberry.ID(ids.encode("attempt", row.id)),
-            at=row.at,
-            kind=AttemptKind(row.did),
-            side=None if row.side is None else Side(row.side),
-            category=known(row.category),
-            message=row.message,
-            changed=ValueChange.all(row.changed),
-        )
-
-
-@strawberry.type
-class SyncAttemptEdge:
-    """An attempt on a page."""
-
-    cursor: str = strawberry.field(description="Where it stands in this list.")
-    node: SyncAttempt = strawberry.field(description="The attempt.")
-
-
-@strawberry.type
-class SyncAttemptConnection:
-    """A page of attempts, newest first."""
-
-    edges: list[SyncAttemptEdge] = strawberry.field(description="The attempts with their cursors.")
-    nodes: list[SyncAttempt] = strawberry.field(description="The attempts.")
-    page_info: PageInfo = strawberry.field(description="Where the page stands.")
 
 
 @strawberry.type
@@ -126,9 +63,9 @@ class SyncConflict:
             row=row,
             id=strawberry.ID(ids.encode("conflict", row.id)),
             at=row.at,
-            ours=_json(row.ours),
-            theirs=_json(row.theirs),
-            agreed=_json(row.agreed),
+            ours=json(row.ours),
+            theirs=json(row.theirs),
+            agreed=json(row.agreed),
             resolved=row.resolved,
         )
 
@@ -282,11 +219,6 @@ class SyncRecordConnection:
         nodes = [SyncRecord.of(row) for row in page.rows]
         edges = [SyncRecordEdge(cursor=node.id, node=node) for node in nodes]
         return cls(edges=edges, nodes=nodes, page_info=page_info(edges, page.has_next, page.has_previous))
-
-
-def known(category: str | None) -> Category | None:
-    """A category that is one of ours."""
-    return Category.__members__.get(category or "")
 
 
 async def record_by_number(info: Info, number: int | None) -> Record | None:
