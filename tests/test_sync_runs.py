@@ -120,6 +120,9 @@ async def test_deletions_follow_where_that_is_chosen(db: Database) -> None:
     await it.crm.archive(second)
     await it.rest()
     assert it.world.all() == {}
+    calls = len(it.world.calls)
+    await it.later(100_000)
+    assert "write" not in it.world.calls[calls:]
 
 
 async def test_too_many_deletions_ask_first(db: Database) -> None:
