@@ -66,7 +66,7 @@ async def lettings(graph: Graph) -> None:
     assert dan
 
 
-BY_LABEL = {"source": "listings", "label": True}
+BY_LABEL = {"label": {"source": "listings"}}
 
 
 async def test_contacts_by_listing_label_broken_down_by_source(graph: Graph) -> None:
@@ -75,7 +75,7 @@ async def test_contacts_by_listing_label_broken_down_by_source(graph: Graph) -> 
         graph,
         objectType="contacts",
         joins=[{"to": "listings"}],
-        axes=[BY_LABEL, {"property": "original_source"}],
+        axes=[BY_LABEL, {"property": {"name": "original_source"}}],
         measures=[{"function": "COUNT"}],
     )
     assert groups(told) == {
@@ -98,7 +98,7 @@ async def test_only_the_short_term_ones(graph: Graph) -> None:
         graph,
         objectType="contacts",
         joins=[{"to": "listings", "labels": ["short_term"], "required": True}],
-        axes=[{"property": "original_source"}],
+        axes=[{"property": {"name": "original_source"}}],
         measures=[{"function": "COUNT"}, {"function": "COUNT", "source": "listings"}],
     )
     assert groups(told) == {("Events",): (1, 1), ("Referrals",): (1, 2)}
@@ -116,7 +116,7 @@ async def test_the_direction_of_a_paired_label_changes_the_answer(graph: Graph) 
     await graph.associate((parent, one, "child"), (parent, two, "child"))
     asked: dict[str, Any] = {
         "objectType": "companies",
-        "axes": [{"property": "name"}],
+        "axes": [{"property": {"name": "name"}}],
         "measures": [{"function": "SUM", "source": "other", "property": "annualrevenue"}],
     }
     children = await report(
@@ -134,7 +134,7 @@ async def test_the_direction_of_a_paired_label_changes_the_answer(graph: Graph) 
 async def test_the_first_values_of_an_axis_and_all_others_together(graph: Graph) -> None:
     cities = ["Rome"] * 4 + ["Oslo"] * 3 + ["Bern"] * 2 + ["Kyiv"]
     await make(graph, "contacts", *({"city": city, "score": n} for n, city in enumerate(cities)), {})
-    top = {"property": "city", "top": {"n": 2}}
+    top = {"property": {"name": "city", "top": {"n": 2}}}
     told = await report(
         graph,
         objectType="contacts",
@@ -145,7 +145,7 @@ async def test_the_first_values_of_an_axis_and_all_others_together(graph: Graph)
     assert groups(told) == {("Rome",): (4, 3), (OTHERS,): (4, 9), ("Oslo",): (3, 6)}
     assert totals(told) == {(None,): (11, 9)}
     alone = await report(
-        graph, objectType="contacts", axes=[{"property": "city", "top": {"n": 2, "others": False}}]
+        graph, objectType="contacts", axes=[{"property": {"name": "city", "top": {"n": 2, "others": False}}}]
     )
     assert groups(alone) == {("Oslo",): (3,), ("Rome",): (4,)}
 
@@ -155,21 +155,21 @@ async def test_dates_by_their_buckets_and_numbers_by_steps(graph: Graph) -> None
     await make(graph, "contacts", *({"date_of_birth": one, "score": n * 7} for n, one in enumerate(born)))
 
     async def by(**axis: Any) -> dict[tuple[str, ...], tuple[float | None, ...]]:
-        return groups(await report(graph, objectType="contacts", axes=[axis]))
+        return groups(await report(graph, objectType="contacts", axes=[{"property": axis}]))
 
-    assert await by(property="date_of_birth", bucket="MONTH") == {
+    assert await by(name="date_of_birth", bucket="MONTH") == {
         ("2025-12",): (1,),
         ("2026-01",): (2,),
         ("2026-02",): (1,),
     }
-    assert await by(property="date_of_birth", bucket="QUARTER") == {("2025-Q4",): (1,), ("2026-Q1",): (3,)}
-    assert await by(property="date_of_birth", bucket="WEEK") == {
+    assert await by(name="date_of_birth", bucket="QUARTER") == {("2025-Q4",): (1,), ("2026-Q1",): (3,)}
+    assert await by(name="date_of_birth", bucket="WEEK") == {
         ("2026-W01",): (2,),
         ("2026-W05",): (1,),
         ("2026-W09",): (1,),
     }
-    assert await by(property="score", step=10) == {("0",): (2,), ("10",): (1,), ("20",): (1,)}
-    assert await by(property="createdAt", bucket="YEAR") == {("2026",): (4,)}
+    assert await by(name="score", step=10) == {("0",): (2,), ("10",): (1,), ("20",): (1,)}
+    assert await by(name="createdAt", bucket="YEAR") == {("2026",): (4,)}
 
 
 async def test_what_is_wrong_is_told_at_its_place(graph: Graph) -> None:
@@ -178,14 +178,18 @@ async def test_what_is_wrong_is_told_at_its_place(graph: Graph) -> None:
             graph,
             objectType="contacts",
             joins=[{"to": "companies", "labels": ["nobody"]}],
-            axes=[{"label": True}, {"source": "deals", "property": "city"}, {"property": "nothing"}],
+            axes=[
+                {"label": {}},
+                {"property": {"source": "deals", "name": "city"}},
+                {"property": {"name": "nothing"}},
+            ],
             measures=[{"function": "SUM"}, {"function": "SUM", "property": "city"}],
         )
     assert [(problem.code, problem.path) for problem in refused.value.problems] == [
         ("UNKNOWN_LABEL", ("joins", 0, "labels", 0)),
         ("MEASURE_NEEDS_PROPERTY", ("measures", 0, "property")),
         ("PROPERTY_DOES_NOT_SUIT", ("measures", 1, "property")),
-        ("NO_LABEL_OF_PRIMARY", ("axes", 0, "source")),
-        ("UNKNOWN_SOURCE", ("axes", 1, "source")),
-        ("UNKNOWN_PROPERTY", ("axes", 2, "property")),
+        ("NO_LABEL_OF_PRIMARY", ("axes", 0, "label", "source")),
+        ("UNKNOWN_SOURCE", ("axes", 1, "property", "source")),
+        ("UNKNOWN_PROPERTY", ("axes", 2, "property", "name")),
     ]

@@ -1,36 +1,32 @@
 """From a report's definition (JSON, by name) to the bound report, with every problem told at its path.
 
 `{objectType, where, joins: [{as, from, to, labels, unlabelled, required, where}],
-axes: [{source, property | label: true, bucket, step, top: {n, measure, others}}],
+axes: [{property: {source, name, bucket, step, top}} | {label: {source, top}}],
 measures: [{function, source, property, name}], having: [{measure, comparison, value}],
-order: {measure, descending}, totals}`; a key that is null is not there. The primary source is called by its object
-type, a join by `as`, else by the object type that it leads to.
+order: {measure, descending}}`, a top being `{n, measure, others}`; a key that is null is not there. The primary source
+is called by its object type, a join by `as`, else by the object type that it leads to.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from engine import filters, object_types
-from engine.filters.problems import UnknownLabel
+from engine.filters.problems import TooManyLeaves, UnknownLabel
 from engine.problems import PathPart, Problem, Refused
 from engine.records.problems import UnknownProperty
 from engine.reports import problems as told
-from engine.values import shown, tidy
+from engine.reports.reading import Path, Reading
+from engine.values import tidy
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow, PropertyRow
 from storage.filters.tree import Comparison, Filter, Property
 from storage.reports.tree import Axis, Bucket, Function, Having, Join, Measure, Order, Report, Top
 
 JOINS, AXES, MEASURES, HAVING, TOP = 5, 3, 10, 10, 100
 
-Path = tuple[PathPart, ...]
-T = TypeVar("T")
-
 _TIMES = ("DATE", "DATETIME")
-# What no axis is made of: each value is a group of its own, or has no order.
-_UNSUITED = ("JSON",)
 # What of the record itself may be an axis.
-_MOMENTS = {"createdAt": "created_at", "updatedAt": "updated_at"}
+MOMENTS = {"createdAt": "created_at", "updatedAt": "updated_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +45,80 @@ class Bound:
 
     report: Report
     sources: tuple[Source, ...]
-    # Of each axis the property, None where it is a label.
+    # Of each axis the property, None where it is a label or a moment of the record's own.
     axes: tuple[PropertyRow | None, ...]
     measures: tuple[str, ...]
 
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """What people call each axis."""
+        found = []
+        for axis, row in zip(self.report.axes, self.axes, strict=True):
+            source = self.sources[axis.source]
+            what = (
+                row.label
+                if row is not None
+                else _MOMENT_WORDS[axis.property.name]
+                if axis.property
+                else "Label"
+            )
+            found.append(what if axis.source == 0 else f"{what} ({source.name})")
+        return tuple(found)
+
+
+_MOMENT_WORDS = {"createdAt": "Created", "updatedAt": "Updated"}
+# What stands where a part could not be bound; the whole report is then refused.
+_NOTHING = Property(0, 0, "", "STRING")
+
 
 @dataclass(slots=True)
-class _Binding:
-    catalogue: Catalogue
-    sources: list[Source] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+class _Binding(Reading):
+    catalogue: Catalogue = field(kw_only=True)
+    primary: ObjectTypeRow = field(kw_only=True)
+    # By place; None: its join is wrong, which is told where it stands.
+    sources: list[Source | None] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
-    def wrong(self, problem: Problem, *path: PathPart) -> None:
-        self.problems.append(problem.at(*path) if path else problem)
-
-    def source(self, name: Any, *path: PathPart) -> int:
-        """The place of a source; 0 where it is not named, or not known, which is told."""
+    def source(self, asked: Mapping[str, Any], path: Path, key: str = "source") -> int | None:
+        """The place of a source, the first where none is named; None where that is told to be wrong."""
+        name = asked.get(key)
         if name is None:
             return 0
-        for n, source in enumerate(self.sources):
-            if source.name == name:
-                return n
-        known = [source.name for source in self.sources]
-        self.wrong(told.UnknownSource(source=tidy(str(name)), known=known), *path)
-        return 0
+        if isinstance(name, str) and name in self.names:
+            place = self.names.index(name)
+            return None if self.sources[place] is None else place
+        self.wrong(told.UnknownSource(source=tidy(str(name)), known=self.names), *path, key)
+        return None
 
-    def property(self, source: int, name: Any, *path: PathPart) -> tuple[Property, PropertyRow | None] | None:
+    def at(self, place: int) -> Source:
+        """The source at a place that `source` has told."""
+        found = self.sources[place]
+        assert found is not None  # only such places are told
+        return found
+
+    def property(
+        self, source: int, asked: Mapping[str, Any], key: str, path: Path
+    ) -> tuple[Property, PropertyRow | None] | None:
         """A property of a source as filters know it, and its row; the record's own moments have none."""
-        of = self.sources[source].object_type
-        if name in _MOMENTS:
-            return Property(0, of.id, str(name), "DATETIME", column=_MOMENTS[str(name)]), None
-        row = of.live(name) if isinstance(name, str) else None
-        if row is None:
-            self.wrong(UnknownProperty(property=tidy(str(name)), object_type=of.name), *path)
+        of, name = self.at(source).object_type, asked.get(key)
+        if not isinstance(name, str):
+            self.malformed("the name of a property", name, *path, key)
             return None
-        return Property(row.id, row.object_type_id, row.name, row.type, row.multiple), row
+        row = of.live(name)
+        if row is not None:
+            return Property(row.id, row.object_type_id, row.name, row.type, row.multiple), row
+        if name in MOMENTS:
+            return Property(0, of.id, name, "DATETIME", column=MOMENTS[name]), None
+        self.wrong(UnknownProperty(property=tidy(name), object_type=of.name), *path, key)
+        return None
 
-    def filter(self, definition: Any, of: ObjectTypeRow, *path: PathPart) -> Filter | None:
+    def filter(self, definition: Any, of: ObjectTypeRow, path: Path) -> Filter | None:
+        """A filter of one source; what it leaves out follows the primary object type."""
         if definition is None:
             return None
         try:
-            return filters.bind(definition, of, self.catalogue)
+            filters.bind(definition, of, self.catalogue)
+            return filters.bind(filters.explicit(definition, self.primary), of, self.catalogue)
         except Refused as refused:
             self.problems += [problem.at(*path) for problem in refused.problems]
         except Problem as problem:
@@ -99,185 +128,242 @@ class _Binding:
 
 def bind(definition: Mapping[str, Any], catalogue: Catalogue) -> Bound:
     """The report that `definition` describes. Raises `Refused` with every problem."""
-    binding = _Binding(catalogue)
-    primary = object_types.get(catalogue, str(definition.get("objectType")))
+    try:
+        primary = object_types.get(catalogue, str(definition.get("objectType")))
+    except Problem as problem:
+        raise Refused([problem.at("objectType")]) from None
+    binding = _Binding(catalogue=catalogue, primary=primary)
     binding.sources.append(Source(primary.name, primary))
-    where = binding.filter(definition.get("where"), primary, "where")
-    joins = [
-        join
-        for n, asked in enumerate(_parts(binding, definition, "joins", JOINS))
-        if (join := _join(binding, asked, ("joins", n))) is not None
-    ]
+    binding.names.append(primary.name)
+    _count_leaves(binding, definition)
+    where = binding.filter(definition.get("where"), primary, ("where",))
+    parts = {name: binding.parts(definition, name, limit) for name, limit in _LIMITS.items()}
+    joins = [_join(binding, asked, ("joins", n)) for n, asked in enumerate(parts["joins"])]
     measures = [
         _measure(binding, asked, ("measures", n))
-        for n, asked in enumerate(
-            _parts(binding, definition, "measures", MEASURES) or [{"function": "COUNT"}]
-        )
+        for n, asked in enumerate(parts["measures"] or [{"function": "COUNT"}])
     ]
-    axes = [
-        _axis(binding, asked, len(measures), ("axes", n))
-        for n, asked in enumerate(_parts(binding, definition, "axes", AXES))
-    ]
-    having = [
-        _having(binding, asked, len(measures), ("having", n))
-        for n, asked in enumerate(_parts(binding, definition, "having", HAVING))
-    ]
-    order = _order(binding, definition.get("order"), len(measures))
+    count = len(measures)
+    axes = [_axis(binding, asked, count, ("axes", n)) for n, asked in enumerate(parts["axes"])]
+    having = [_having(binding, asked, count, ("having", n)) for n, asked in enumerate(parts["having"])]
+    order = _order(binding, binding.part(definition, "order", ()), count)
     if binding.problems:
         raise Refused(binding.problems)
     return Bound(
         Report(
             primary.id,
             where,
-            tuple(joins),
+            tuple(join for join in joins if join is not None),
             tuple(axis for axis, _ in axes),
             tuple(measure for measure, _ in measures),
             tuple(having),
             order,
-            definition.get("totals") is not False,
             catalogue.time_zone,
         ),
-        tuple(binding.sources),
+        tuple(source for source in binding.sources if source is not None),
         tuple(row for _, row in axes),
         tuple(name for _, name in measures),
     )
 
 
-def _parts(
-    binding: _Binding, definition: Mapping[str, Any], name: str, limit: int
-) -> Sequence[Mapping[str, Any]]:
-    asked = definition.get(name)
-    if asked is None:
-        return []
-    if not isinstance(asked, list) or not all(isinstance(one, Mapping) for one in asked):
-        binding.wrong(told.MalformedReport(expected=f"a list of {name}", value=shown(asked)), name)
-        return []
-    if len(asked) > limit:
-        binding.wrong(told.TooManyParts(limit=limit, part=name), name)
-        return []
-    return asked
+_LIMITS = {"joins": JOINS, "axes": AXES, "measures": MEASURES, "having": HAVING}
+
+
+def _count_leaves(binding: _Binding, definition: Mapping[str, Any]) -> None:
+    joins = definition.get("joins")
+    wheres = (
+        [one.get("where") for one in joins if isinstance(one, Mapping)] if isinstance(joins, list) else []
+    )
+    count = sum(filters.leaves(where) for where in [definition.get("where"), *wheres])
+    if count > filters.LEAVES_LIMIT:
+        binding.wrong(TooManyLeaves(count=count, limit=filters.LEAVES_LIMIT))
+
+
+# --- sources ----------------------------------------------------------------------------------------------------
 
 
 def _join(binding: _Binding, asked: Mapping[str, Any], path: Path) -> Join | None:
-    from_source = binding.source(asked.get("from"), *path, "from")
-    near = binding.sources[from_source].object_type
-    try:
-        far = object_types.get(binding.catalogue, str(asked.get("to")))
-    except Problem as problem:
-        binding.wrong(problem, *path, "to")
+    near = binding.source(asked, path, "from")
+    far = _far(binding, asked, path)
+    name = binding.name(asked, "as", path) or (far.name if far is not None else None)
+    if name in binding.names:
+        binding.wrong(told.SourceTwice(source=name), *path, "as")
+    elif name is not None:
+        binding.names.append(name)
+        binding.sources.append(None)
+    unlabelled, required = binding.flag(asked, "unlabelled", path), binding.flag(asked, "required", path)
+    if near is None or far is None or name is None:
         return None
-    types = binding.catalogue.between(near.id, far.id)
-    every = tuple(row for row in types if not row.unlabelled)
-    labels: tuple[int, ...] | None = None
-    if asked.get("labels") is not None:
-        found = []
-        for n, name in enumerate(asked["labels"]):
-            row = binding.catalogue.label(near.id, far.id, name)
-            if row is None:
-                known = sorted(row.name for row in every if row.name is not None) or "none"
-                wrong = UnknownLabel(label=tidy(str(name)), object_type=near.name, to=far.name, known=known)
-                binding.wrong(wrong, *path, "labels", n)
-            else:
-                found.append(row.id)
-        labels = tuple(found)
-    name = asked.get("as") or far.name
-    if any(source.name == name for source in binding.sources):
-        binding.wrong(told.SourceTwice(source=tidy(str(name))), *path, "as")
-        return None
-    where = binding.filter(asked.get("where"), far, *path, "where")
-    binding.sources.append(Source(str(name), far, every))
+    of = binding.at(near).object_type
+    every = tuple(row for row in binding.catalogue.between(of.id, far.id) if not row.unlabelled)
+    labels = _labels(binding, asked, of, far, every, path)
+    where = binding.filter(asked.get("where"), far, (*path, "where"))
+    binding.sources[binding.names.index(name)] = Source(name, far, every)
     return Join(
-        from_source,
+        near,
         far.id,
-        binding.catalogue.unlabelled(near.id, far.id).id,
+        binding.catalogue.unlabelled(of.id, far.id).id,
         tuple(row.id for row in every),
         labels,
         # No labels at all are wanted: those without any.
-        asked.get("unlabelled") is True or labels == (),
-        asked.get("required") is True,
+        unlabelled or labels == (),
+        required,
         where,
     )
+
+
+def _far(binding: _Binding, asked: Mapping[str, Any], path: Path) -> ObjectTypeRow | None:
+    try:
+        return object_types.get(binding.catalogue, str(asked.get("to")))
+    except Problem as problem:
+        binding.wrong(problem, *path, "to")
+    return None
+
+
+def _labels(
+    binding: _Binding,
+    asked: Mapping[str, Any],
+    near: ObjectTypeRow,
+    far: ObjectTypeRow,
+    every: Sequence[AssociationTypeRow],
+    path: Path,
+) -> tuple[int, ...] | None:
+    """The labels that join, each once; None: any association does."""
+    given = asked.get("labels")
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        binding.malformed("a list of labels", given, *path, "labels")
+        return None
+    found: dict[int, None] = {}
+    names = {row.name: row for row in every}
+    for n, name in enumerate(given):
+        row = names.get(name) if isinstance(name, str) else None
+        if row is None:
+            known = sorted(str(one) for one in names) or "none"
+            wrong = UnknownLabel(label=tidy(str(name)), object_type=near.name, to=far.name, known=known)
+            binding.wrong(wrong, *path, "labels", n)
+        else:
+            found[row.id] = None
+    return tuple(found)
+
+
+# --- axes -------------------------------------------------------------------------------------------------------
 
 
 def _axis(
     binding: _Binding, asked: Mapping[str, Any], measures: int, path: Path
 ) -> tuple[Axis, PropertyRow | None]:
-    source = binding.source(asked.get("source"), *path, "source")
-    top = _top(binding, asked.get("top"), measures, path)
-    if asked.get("label") is True:
+    given = [key for key, part in asked.items() if part is not None]
+    if given not in (["property"], ["label"]):
+        binding.malformed('"property" or "label"', dict(asked), *path)
+        return Axis(0, _NOTHING), None
+    (key,) = given
+    body, path = binding.part(asked, key, path), (*path, key)
+    if body is None:
+        return Axis(0, _NOTHING), None
+    source = binding.source(body, path)
+    top = _top(binding, binding.part(body, "top", path), measures, (*path, "top"))
+    if key == "label":
         if source == 0:
             binding.wrong(told.NoLabelOfPrimary(), *path, "source")
-        return Axis(source, None, top=top), None
-    found = binding.property(source, asked.get("property"), *path, "property")
-    if found is None:
-        return Axis(source, None), None
+        return Axis(source or 0, None, top=top), None
+    bucket = binding.choice(Bucket, body, "bucket", path)
+    step = binding.number(body, "step", path, above=0)
+    found = None if source is None else binding.property(source, body, "name", path)
+    if source is None or found is None:
+        return Axis(0, _NOTHING), None
     prop, row = found
-    bucket, step = asked.get("bucket"), asked.get("step")
-    if prop.type in _UNSUITED:
-        binding.wrong(_unsuited(prop, "an axis needs values that compare"), *path, "property")
+    if prop.type == "JSON":
+        binding.wrong(_unsuited(prop, "an axis needs values that compare"), *path, "name")
     if bucket is not None and prop.type not in _TIMES:
         binding.wrong(_unsuited(prop, "only dates and moments have buckets"), *path, "bucket")
-    if step is not None and (prop.type != "NUMBER" or not step > 0):
-        binding.wrong(_unsuited(prop, "steps are above 0, and of numbers"), *path, "step")
+    if step is not None and prop.type != "NUMBER":
+        binding.wrong(_unsuited(prop, "only numbers have steps"), *path, "step")
     if bucket is None and prop.type == "DATETIME":
         # Moments by themselves are groups of one.
-        bucket = Bucket.DAY.value
-    return Axis(source, prop, None if bucket is None else Bucket(bucket), step, top), row
+        bucket = Bucket.DAY
+    return Axis(source, prop, bucket, step, top), row
 
 
 def _unsuited(prop: Property, wanted: str) -> Problem:
     return told.PropertyDoesNotSuit(property=prop.name, type=prop.type, wanted=wanted)
 
 
-def _top(binding: _Binding, asked: Any, measures: int, path: Path) -> Top | None:
+def _top(binding: _Binding, asked: Mapping[str, Any] | None, measures: int, path: Path) -> Top | None:
     if asked is None:
         return None
-    n = asked.get("n")
-    if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= TOP:
-        binding.wrong(
-            told.MalformedReport(expected=f"a number from 1 to {TOP}", value=shown(n)), *path, "top", "n"
-        )
-        return None
-    measure = _place(binding, asked.get("measure") or 0, measures, *path, "top", "measure")
-    return Top(n, measure, asked.get("others") is not False)
+    n = binding.whole(asked, "n", path, 1, TOP)
+    measure = _place(binding, asked.get("measure"), measures, *path, "measure")
+    others = asked.get("others") is None or binding.flag(asked, "others", path)
+    return None if n is None else Top(n, measure, others)
 
 
 def _place(binding: _Binding, asked: Any, measures: int, *path: PathPart) -> int:
+    """The number of a measure, the first where none is given."""
+    if asked is None:
+        return 0
     if isinstance(asked, int) and not isinstance(asked, bool) and 0 <= asked < measures:
         return asked
-    binding.wrong(told.UnknownMeasure(measure=shown(asked), count=measures), *path)
+    binding.wrong(told.UnknownMeasure(measure=tidy(str(asked)), count=measures), *path)
     return 0
 
 
+# --- measures ---------------------------------------------------------------------------------------------------
+
+_NONE = (Measure(Function.COUNT, 0), "")
+_WORDS = {
+    Function.DISTINCT: "Different values",
+    Function.SUM: "Sum",
+    Function.AVERAGE: "Average",
+    Function.MINIMUM: "Smallest",
+    Function.MAXIMUM: "Largest",
+}
+
+
 def _measure(binding: _Binding, asked: Mapping[str, Any], path: Path) -> tuple[Measure, str]:
-    function = Function(asked.get("function") or Function.COUNT)
-    source = binding.source(asked.get("source"), *path, "source")
-    of = binding.sources[source]
+    function = binding.choice(Function, asked, "function", path)
+    source = binding.source(asked, path)
+    name = binding.name(asked, "name", path)
+    if asked.get("function") is None:
+        function = Function.COUNT
+    if source is None or function is None:
+        return _NONE
     if function is Function.COUNT:
-        return Measure(function, source), str(asked.get("name") or of.object_type.plural)
+        if asked.get("property") is not None:
+            binding.wrong(told.MeasureWithoutProperty(), *path, "property")
+        return Measure(function, source), name or binding.at(source).object_type.plural
     if asked.get("property") is None:
         binding.wrong(told.MeasureNeedsProperty(function=function.value), *path, "property")
-        return Measure(Function.COUNT, source), ""
-    found = binding.property(source, asked["property"], *path, "property")
+        return _NONE
+    found = binding.property(source, asked, "property", path)
     if found is None:
-        return Measure(Function.COUNT, source), ""
+        return _NONE
     prop, row = found
-    if function is not Function.DISTINCT and prop.type != "NUMBER":
+    if function is Function.DISTINCT:
+        if prop.multiple:
+            binding.wrong(
+                _unsuited(prop, "make it an axis, which tells its choices apart"), *path, "property"
+            )
+    elif prop.type != "NUMBER":
         binding.wrong(_unsuited(prop, f"{function.value} is made of numbers"), *path, "property")
-    words = row.label if row is not None else prop.name
-    return Measure(function, source, prop), str(
-        asked.get("name") or f"{function.value.capitalize()} of {words}"
-    )
+    words = row.label if row is not None else _MOMENT_WORDS[prop.name]
+    return Measure(function, source, prop), name or f"{_WORDS[function]}: {words}"
 
 
 def _having(binding: _Binding, asked: Mapping[str, Any], measures: int, path: Path) -> Having:
-    measure = _place(binding, asked.get("measure") or 0, measures, *path, "measure")
-    return Having(measure, Comparison[str(asked["comparison"])], float(asked["value"]))
+    measure = _place(binding, asked.get("measure"), measures, *path, "measure")
+    comparison = binding.choice(Comparison, asked, "comparison", path)
+    value = binding.number(asked, "value", path)
+    for key in ("comparison", "value"):
+        if asked.get(key) is None:
+            binding.malformed("a comparison" if key == "comparison" else "a number", None, *path, key)
+    return Having(measure, comparison or Comparison.EQUAL, value or 0.0)
 
 
-def _order(binding: _Binding, asked: Any, measures: int) -> Order:
+def _order(binding: _Binding, asked: Mapping[str, Any] | None, measures: int) -> Order:
     if asked is None:
         return Order()
     measure = asked.get("measure")
     place = None if measure is None else _place(binding, measure, measures, "order", "measure")
-    return Order(place, asked.get("descending") is True)
+    return Order(place, binding.flag(asked, "descending", ("order",)))

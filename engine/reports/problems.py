@@ -31,6 +31,10 @@ class MeasureNeedsProperty(Problem):
     """{function} is made of a property of its source: name one."""
 
 
+class MeasureWithoutProperty(Problem):
+    """COUNT counts records; to count the values of a property, ask for DISTINCT."""
+
+
 class UnknownMeasure(Problem):
     """There is no measure number {measure}; they are counted from 0, and there are {count}."""
 

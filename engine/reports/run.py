@@ -1,6 +1,7 @@
 """Running a report: one statement, and its rows as people and charts want them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,10 +13,14 @@ from storage.catalogue import Catalogue
 from storage.database import Queryable
 from storage.reports import rows as stored
 from storage.reports.compile import GROUPS
+from storage.reports.rows import GroupRow
+from storage.reports.tree import Order
 
 # What an axis shows where there is no value: no property, no label, no associated record.
 NO_VALUE = "(No value)"
 OTHERS = "(Others)"
+# Beyond this a JSON number is none of the numbers that clients hold.
+_WHOLE = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +59,141 @@ class Result:
     series: tuple[Series, ...]
 
 
-async def run(reader: Queryable, catalogue: Catalogue, bound: Bound, *, now: datetime) -> Result:
-    """What a report says at `now`. Raises `ReportTooLarge`."""
-    found = await stored.read(reader, bound.report, now=now)
+async def run(
+    reader: Queryable, catalogue: Catalogue, bound: Bound, *, now: datetime, totals: bool = True
+) -> Result:
+    """What a report says at `now`; totals where they are asked for. Raises `ReportTooLarge`.
+
+    A total is made of the records themselves: one under two labels counts once. What a condition on groups leaves out
+    is in the totals all the same.
+    """
+    axes = range(len(bound.axes))
+    whole, first, chart = (1 << len(axes)) - 1, _without(axes, 1), _without(axes, 2)
+    order = bound.report.order
+    levels = set(range(whole + 1)) if totals else {0}
+    # What the first axis comes to orders it; charts have two axes.
+    levels |= {first if order.measure is not None else 0, chart}
+    found = await stored.read(reader, bound.report, levels, now=now)
     if len(found) > GROUPS:
         raise told.ReportTooLarge(limit=GROUPS)
-    axes = range(len(bound.axes))
     labels = [_labels(bound, catalogue, n) for n in axes]
-    groups: list[Row] = []
-    totals: list[Row] = []
-    for row in found:
-        keys = tuple(
-            None if row.level >> n & 1 else _key(row.values[n], row.others[n], labels[n]) for n in axes
-        )
-        (totals if row.level else groups).append(Row(keys, row.measures))
-    return Result(tuple(groups), tuple(totals), *_chart(groups, len(bound.measures)))
+    place = _places(order, [row for row in found if row.level == first])
+    rows = [(row, _row(row, labels)) for row in sorted(found, key=place)]
+    groups = [(row, one) for row, one in rows if row.level == 0]
+    charted = _charted(groups, [(row, one) for row, one in rows if row.level == chart])
+    return Result(
+        tuple(one for _, one in groups),
+        tuple(one for row, one in rows if row.level != 0) if totals else (),
+        *_chart(charted, len(bound.measures)),
+    )
 
 
-def _labels(bound: Bound, catalogue: Catalogue, axis: int) -> dict[Any, str]:
-    """What people call the values of an axis, where that is not the value itself."""
+def _without(axes: range, kept: int) -> int:
+    """The level at which only the first axes are told apart."""
+    return sum(1 << n for n in axes if n >= kept)
+
+
+def _row(row: GroupRow, labels: Sequence[Mapping[Any, Key]]) -> Row:
+    keys = (
+        None if row.level >> n & 1 else _key(value, others, labels[n])
+        for n, (value, others) in enumerate(zip(row.values, row.others, strict=True))
+    )
+    return Row(tuple(keys), row.measures)
+
+
+def _labels(bound: Bound, catalogue: Catalogue, axis: int) -> dict[Any, Key]:
+    """What people call the values of an axis, where that is not the value itself; labels go by their names."""
     prop = bound.axes[axis]
     if bound.report.axes[axis].property is None:
         source = bound.sources[bound.report.axes[axis].source]
-        return {row.id: row.label or row.name or "" for row in source.labels}
+        return {row.id: Key(row.name, row.label or row.name or "") for row in source.labels}
     if prop is None:
         return {}
-    return {option["value"]: option["label"] for option in prop.options}
+    return {option["value"]: Key(option["value"], option["label"]) for option in prop.options}
 
 
-def _key(value: Any, others: bool, labels: dict[Any, str]) -> Key:
+def _key(value: Any, others: bool, known: Mapping[Any, Key]) -> Key:
     if others:
         return Key(None, OTHERS, others=True)
     if value is None:
         return Key(None, NO_VALUE)
     if isinstance(value, bool):
         return Key(value, "Yes" if value else "No")
-    if isinstance(value, Decimal | float):
+    if isinstance(value, Decimal):
         number = float(value)
-        value = int(number) if number.is_integer() else number
-    return Key(value, labels.get(value, str(value)))
+        if not math.isfinite(number):
+            # More than a number of JSON is held to; no command writes such.
+            return Key(None, str(value))
+        value = int(value) if abs(value) < _WHOLE and value == int(value) else number
+    return known.get(value) or Key(value, str(value))
 
 
-def _chart(groups: Sequence[Row], measures: int) -> tuple[tuple[Key, ...], tuple[Series, ...]]:
-    """Categories are values of the first axis, in the order in which groups have them; series by the others."""
-    if not groups or not groups[0].keys:
-        return (), tuple(Series(None, n, (groups[0].measures[n],)) for n in range(measures) if groups)
-    categories = tuple(dict.fromkeys(row.keys[0] for row in groups if row.keys[0] is not None))
-    place = {key: n for n, key in enumerate(categories)}
-    several: dict[tuple[Key | None, int], list[float | None]] = {}
-    for row in groups:
-        second = row.keys[1] if len(row.keys) > 1 else None
-        for n, value in enumerate(row.measures):
-            values = several.setdefault((second, n), [None] * len(categories))
-            first = row.keys[0]
-            if first is not None and value is not None:
-                # With a third axis, which charts do not show, its groups are added up.
-                values[place[first]] = value + (values[place[first]] or 0.0)
-    return categories, tuple(Series(key, n, tuple(values)) for (key, n), values in several.items())
+# --- order ------------------------------------------------------------------------------------------------------
+
+
+def _places(order: Order, first: Sequence[GroupRow]) -> Callable[[GroupRow], tuple[Any, ...]]:
+    """The place of a row: groups before totals, then axis by axis; what are others, and no value, stand last."""
+    down = -1 if order.descending else 1
+    ranks: dict[tuple[bool, Any], tuple[bool, float]] = {}
+    for row in first if order.measure is not None else ():
+        told = row.measures[order.measure or 0]
+        if row.values:
+            ranks[row.others[0], row.values[0]] = (told is None, (told or 0) * down)
+
+    def place(row: GroupRow) -> tuple[Any, ...]:
+        keys: list[Any] = [row.level]
+        for n, (value, others) in enumerate(zip(row.values, row.others, strict=True)):
+            keys.append(others)
+            if n == 0 and ranks:
+                keys.append(ranks.get((others, value), (True, 0.0)))
+            keys.append(_placed(value, turned=n == 0 and order.measure is None and order.descending))
+        return tuple(keys)
+
+    return place
+
+
+def _placed(value: Any, *, turned: bool = False) -> tuple[bool, Any]:
+    return value is None, 0 if value is None else _turned(value) if turned else value
+
+
+def _turned(value: Any) -> Any:
+    """What sorts the other way round."""
+    if isinstance(value, str):
+        # A text follows what it begins with.
+        return [*(-ord(letter) for letter in value), 1]
+    return -value
+
+
+# --- charts -----------------------------------------------------------------------------------------------------
+
+
+def _charted(
+    groups: Sequence[tuple[GroupRow, Row]], two: Sequence[tuple[GroupRow, Row]]
+) -> Sequence[tuple[GroupRow, Row]]:
+    """What a chart shows: the groups; of three axes the first two, as far as there are groups for them."""
+    if not groups or len(groups[0][1].keys) < 3:
+        return groups
+    there = {one.keys[:2] for _, one in groups}
+    return [(row, one) for row, one in two if one.keys[:2] in there]
+
+
+def _chart(rows: Sequence[tuple[GroupRow, Row]], measures: int) -> tuple[tuple[Key, ...], tuple[Series, ...]]:
+    """Categories are values of the first axis, in the order in which groups have them; series by the second."""
+    if not rows or not rows[0][1].keys:
+        return (), tuple(Series(None, n, (one.measures[n],)) for _, one in rows for n in range(measures))
+    places: dict[Key | None, int] = {}
+    seconds: dict[Key | None, tuple[Any, ...]] = {}
+    for row, one in rows:
+        places.setdefault(one.keys[0], len(places))
+        second = one.keys[1] if len(one.keys) > 1 else None
+        seconds[second] = () if second is None else (row.others[1], *_placed(row.values[1]))
+    values: dict[tuple[Key | None, int], list[float | None]] = {
+        (key, n): [None] * len(places)
+        for key in sorted(seconds, key=lambda key: seconds[key])
+        for n in range(measures)
+    }
+    for _, one in rows:
+        for n, value in enumerate(one.measures):
+            values[one.keys[1] if len(one.keys) > 1 else None, n][places[one.keys[0]]] = value
+    categories = tuple(key for key in places if key is not None)
+    return categories, tuple(Series(key, n, tuple(found)) for (key, n), found in values.items())

@@ -1,5 +1,6 @@
 """A report's rows, as the statement answers them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,15 +21,17 @@ class GroupRow:
     measures: tuple[float | None, ...]
 
 
-async def read(reader: Queryable, report: Report, *, now: datetime) -> list[GroupRow]:
-    """All groups and totals, in order."""
+async def read(
+    reader: Queryable, report: Report, levels: Collection[int], *, now: datetime
+) -> list[GroupRow]:
+    """The groups of these levels, in no order."""
     given: list[Any] = []
 
     def add(value: Any, cast: str) -> str:
         given.append(value)
         return f"${len(given) + 1}::{cast}"
 
-    sql = compile(report, add)
+    sql = compile(report, levels, add)
     axes, measures = range(len(report.axes)), range(len(report.measures))
     return [
         GroupRow(

@@ -88,7 +88,7 @@ class Having:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order of the first axis: by a measure's value, or (None) by its own."""
+    """The order of the first axis: by what a measure comes to, or (None) by its own values."""
 
     measure: int | None = None
     descending: bool = False
@@ -105,7 +105,5 @@ class Report:
     measures: tuple[Measure, ...]
     having: tuple[Having, ...] = ()
     order: Order = Order()
-    # Besides each group: those without one or more of the axes, down to the whole.
-    totals: bool = True
     # The name of the time zone whose days moments are bucketed by.
     time_zone: str = "UTC"
