@@ -119,7 +119,7 @@ class Watched:
         self.key = (data_dir / "demo-key").read_text().strip()
         shop = data_dir / "shop.db"
         self.shop = f"sqlite:///{shop}"
-        script = [sys.executable, SHOP, "make", shop]
+        script = [sys.executable, str(SHOP), "make", str(shop)]
         subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
 
     @property
