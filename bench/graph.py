@@ -109,7 +109,7 @@ async def build(db: Database, name: str, size: Size) -> Graph:
                 "deals": await tx.new_ids(size.deals),
             },
         )
-        for object_type, properties in (("contacts", _contact), ("companies", _company), ("deals", _deal)):
+        for object_type, properties in (("contacts", contact), ("companies", _company), ("deals", _deal)):
             rows = [(number, properties(n, chance)) for n, number in enumerate(graph.ids[object_type])]
             await _write_records(tx, tx.catalogue.by_name[object_type], rows)
         await _write_associations(tx, _pairs(graph, chance, size.companies_a_contact))
@@ -135,7 +135,8 @@ async def read(db: Database, account_id: int) -> Graph:
     return Graph(account_id, catalogue, ids)
 
 
-def _contact(n: int, chance: random.Random) -> dict[str, Any]:
+def contact(n: int, chance: random.Random) -> dict[str, Any]:
+    """The values of a contact."""
     return {
         "firstname": chance.choice(FIRST_NAMES),
         "lastname": f"{chance.choice(LAST_NAMES)}-{chance.randrange(5_000)}",
