@@ -84,21 +84,31 @@ class _Writer:
 
     def _base(self) -> str:
         report = self._report
-        dims = [f"{self._dimension(n)} AS d{n}" for n in self._axes]
+        # What is read of a first record is read once, before joining multiplies it and carries its document about;
+        # unless joining is what finds few of them.
+        read = self._sources.multiply and not any(one.required and one.where for one in report.joins)
+        first: list[str] = []
+        dims = [f"{self._dimension(n, first if read else None)} AS d{n}" for n in self._axes]
         ids = [f"s{source}.id AS i{source}" for source in self._measured()]
-        values = [
-            f"{of_measure(one, one.property, f's{one.source}', self._add)} AS v{n}"
-            for n, one in enumerate(report.measures)
-            if one.property is not None
-        ]
-        tables = self._sources.tables() + "".join(self._beside)
-        return f"SELECT {', '.join([*dims, *ids, *values])} FROM {tables} WHERE {self._sources.where()}"
+        values = []
+        for n, one in enumerate(report.measures):
+            if one.property is not None:
+                value = of_measure(one, one.property, f"s{one.source}", self._add)
+                values.append(f"{_first(value, f'v{n}', one.source, first if read else None)} AS v{n}")
+        where, others = self._sources.of_first(), self._sources.of_others()
+        fence = f"(SELECT s0.id{''.join(first)} FROM record AS s0 WHERE {where} OFFSET 0) AS s0"
+        tables = (fence if read else "record AS s0") + self._sources.joins() + "".join(self._beside)
+        # Computed before it is grouped: documents would not fit into its memory.
+        wanted = " AND ".join([*([] if read else [where]), *others])
+        ending = (f" WHERE {wanted}" if wanted else "") + (" OFFSET 0" if read else "")
+        return f"SELECT {', '.join([*dims, *ids, *values])} FROM {tables}{ending}"
 
-    def _dimension(self, n: int) -> str:
+    def _dimension(self, n: int, first: list[str] | None) -> str:
         axis = self._report.axes[n]
         if axis.property is None:
             return self._sources.label(axis.source)
         value = of_axis(axis, axis.property, f"s{axis.source}", self._zone, self._add)
+        value = _first(value, f"d{n}", axis.source, first)
         if not axis.property.multiple:
             return value
         # A function's rows cannot be kept without a table beside it: none is NULL.
@@ -134,7 +144,7 @@ class _Writer:
         ):
             some = [one for one in levels if tuple(n for n in one.axes if n in apart) == kept]
             rows = source
-            if len(self._sources.joined) > 1 or self._beside:
+            if self._sources.multiply or self._beside:
                 rows = self._once(of, measures, begin, source, kept, apart)
                 # The first has all that tell apart, where any level has: each other set is found in it.
                 begin = rows if kept == tuple(apart) else begin
@@ -249,3 +259,11 @@ class _Writer:
         columns += [f"b.v{n}" for n, one in enumerate(self._report.measures) if one.property is not None]
         wanted = f" WHERE {' AND '.join(where)}" if where else ""
         return f"SELECT {', '.join(columns)} FROM base AS b{''.join(joins)}{wanted}"
+
+
+def _first(value: str, name: str, source: int, first: list[str] | None) -> str:
+    """A value of a record; of the first source, by name, where those are read before joining."""
+    if first is None or source != 0:
+        return value
+    first.append(f", {value} AS {name}")
+    return f"s0.{name}"

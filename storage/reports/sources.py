@@ -34,20 +34,32 @@ class Sources:
             return "NULL::bigint"
         return f"l{source}.type_id" if self._beside(source) else f"a{source}.type_id"
 
-    def tables(self) -> str:
-        """All that is joined."""
-        joins = ((n, self._report.joins[n - 1]) for n in self.joined if n > 0)
-        return "record AS s0" + "".join(self._join(source, join) for source, join in joins)
+    @property
+    def multiply(self) -> bool:
+        """Whether anything is joined, so that a record may stand in several rows."""
+        return len(self.joined) > 1
 
-    def where(self) -> str:
-        """What holds of the first source, and whom records must be associated with that are not joined."""
+    def joins(self) -> str:
+        """All that is joined to the first source."""
+        joins = ((n, self._report.joins[n - 1]) for n in self.joined if n > 0)
+        return "".join(self._join(source, join) for source, join in joins)
+
+    def of_first(self) -> str:
+        """What holds of the first source, and whom its records must be associated with that is not joined."""
         report = self._report
         said = [f"s0.account_id = $1 AND s0.object_type_id = {int(report.object_type_id)}"]
         said.append("s0.archived_at IS NULL")
         if report.where is not None:
             said.append(condition(report.where, "s0", self._add))
-        asked = (n for n, join in enumerate(report.joins, 1) if join.from_source in self.joined)
-        return " AND ".join([*said, *(self._asked(n) for n in asked if self._only_asked(n))])
+        return " AND ".join([*said, *self._beyond(0)])
+
+    def of_others(self) -> list[str]:
+        """Whom records of the others must be associated with that is not joined."""
+        return [said for source in self.joined if source > 0 for said in self._beyond(source)]
+
+    def _beyond(self, source: int) -> list[str]:
+        below = (n for n, join in enumerate(self._report.joins, 1) if join.from_source == source)
+        return [self._asked(n) for n in below if self._only_asked(n)]
 
     def _only_asked(self, source: int) -> bool:
         """Whether a source is not joined, and records must have one all the same."""
@@ -58,8 +70,7 @@ class Sources:
 
     def _asked(self, source: int) -> str:
         join = self._report.joins[source - 1]
-        below = (n for n, other in enumerate(self._report.joins, 1) if other.from_source == source)
-        nested = "".join(f" AND {self._asked(n)}" for n in below if self._only_asked(n))
+        nested = "".join(f" AND {said}" for said in self._beyond(source))
         return (
             f"EXISTS (SELECT FROM {self._pair(source, join)}"
             f" WHERE {self._edge(source, join)}{self._chosen(source, join)}{nested})"
@@ -76,11 +87,9 @@ class Sources:
         """The association, the record at its other end, and labels beside it where its absence matters."""
         edge, record, beside = f"a{source}", f"s{source}", f"l{source}"
         where = "" if join.where is None else f" AND {condition(join.where, record, self._add)}"
-        # The object type is implied, and lets the planner begin with all such records.
         pair = (
             f"association AS {edge} JOIN record AS {record} ON {record}.account_id = $1"
-            f" AND {record}.id = {edge}.to_id AND {record}.object_type_id = {int(join.object_type_id)}"
-            f" AND {record}.archived_at IS NULL{where}"
+            f" AND {record}.id = {edge}.to_id AND {record}.archived_at IS NULL{where}"
         )
         if not self._beside(source):
             return pair
