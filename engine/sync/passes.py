@@ -26,6 +26,7 @@ FULL, MISSING, RECORDS, SEND = "FULL", "MISSING", "OURS", "SEND"
 # Why a pass is made: the first one; because apps tell of no changes; to find what no change told of.
 FIRST, POLL, SWEEP = "FIRST", "POLL", "SWEEP"
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 # So many reads are gathered for one transaction.
 READS = 20
 
@@ -36,8 +37,8 @@ def pace(rules: Rules) -> timedelta:
 
 
 def sweep(rules: Rules) -> timedelta:
-    """How often everything is read."""
-    return rules.options.sweep or DAY
+    """How often everything is read: oftener where nobody tells us of deletions."""
+    return rules.options.sweep or (DAY if rules.capabilities.tombstones else HOUR)
 
 
 def begin(row: RunRow, why: str) -> None:

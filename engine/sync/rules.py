@@ -131,7 +131,8 @@ class Options:
     all_companies: bool = False
     # How often they are asked; None: the app's own pace.
     pace: timedelta | None = None
-    # How often everything is read, to find what no change told of; None: once a day, where changes are told.
+    # How often everything is read, to find what no change told of; None: once a day, or once an hour
+    # where deletions are not told.
     sweep: timedelta | None = None
 
 
