@@ -293,3 +293,22 @@ async def edit(
 def account_rows(it: HubSpotRig) -> list[Any]:
     """The contacts over there."""
     return [row for row in it.account.kinds["contacts"].rows.values() if row.archived is None]
+
+
+async def test_a_company_that_search_does_not_know_yet_is_not_made_twice(
+    it: HubSpotRig, account: Portal
+) -> None:
+    """The answer to its creation is lost, and search, by which companies are found, lags."""
+    await it.sync_of("companies", {})
+    await it.rest()
+    account.lag = 3_600
+    account.next.append("lose batch/create")
+    await company(it, name="Acme", domain="acme.example")
+    await it.rest()
+    await it.later(5)
+    account.lag = 0
+    for _ in range(3):
+        await it.later(60)
+    assert list(account.next) == []
+    assert len(account.kinds["companies"].rows) == 1
+    assert {one.state for one in await it.links()} == {"IN_SYNC"}

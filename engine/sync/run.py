@@ -33,8 +33,7 @@ async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
     runs = row.enabled and row.held is None and row.phase != "CONFIGURED"
     if work.creating and (runs or work.plans):
         # Nothing else happens before it is known what was created: what comes in could be that.
-        await settling.settle(turn, now)
-        return now
+        return await settling.settle(turn, now)
     if work.plans and await applying.step(turn, now):
         return now
     if not runs:
@@ -56,12 +55,12 @@ async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
 def _due(turn: Turn, row: RunRow, work: Work, now: datetime) -> tuple[set[str], datetime | None]:
     """What is due, and when the first of the rest is."""
     stage = row.cursors.get("stage")
-    reading = row.phase == passes.INITIAL and stage in (None, passes.FULL, passes.MISSING, passes.RECORDS)
+    reading = row.phase == passes.INITIAL and stage in (None, passes.FULL, passes.MISSING)
     times: dict[str, datetime | None] = {AGAIN: work.theirs}
     # Before all of theirs is known, nothing of ours is sent: it might be there already.
     times[SEND] = None if reading else work.ours
-    if stage == passes.SEND:
-        # Done as soon as nothing of it is due.
+    if stage in (passes.RECORDS, passes.SEND):
+        # A page of records is worked off before the next one is looked at; done as soon as nothing is due.
         times[PASS] = None if work.ours is not None and work.ours <= now else now
     elif stage is not None or row.phase == passes.INITIAL or row.swept_at is None:
         times[PASS] = now

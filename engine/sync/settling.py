@@ -1,51 +1,151 @@
-"""Creations of which it is not known whether they were done: asked about before anything else is."""
+"""Creations of which it is not known whether they were done: asked about before anything else is.
 
-from datetime import datetime
+An app that is slow to tell of what it has is asked again for as long as it may be: only then was it not done.
+"""
 
-from engine.sync import inbound, outcomes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from engine.sync import inbound, matching, outcomes
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.connectors.protocol import Item
+from engine.sync.sending import holds
 from engine.sync.turns import Turn
 from storage.sync import links
 from storage.sync.links import PENDING, LinkRow
 
-SETTLED_A_STEP = 100
+# Creations that are looked at together, and those of them that are asked for one by one in a step.
+MOST, SETTLED_A_STEP = 1_000, 100
+# How soon it is looked again: not before so long, and not after.
+SOON, SELDOM = timedelta(seconds=1), timedelta(seconds=10)
+# When it was first asked for, in `planned`.
+ASKED = "asked"
 
 
-async def settle(turn: Turn, now: datetime) -> bool:
-    """Find out what became of some creations; whether those were all. Raises what the connector raises."""
+@dataclass(slots=True)
+class _Answers:
+    """What the app says of open creations. `asked`: those that it was asked for by their keys."""
+
+    asked: set[int] = field(default_factory=set)
+    made: dict[int, Item] = field(default_factory=dict)
+    # Items that hold what was planned: probably it.
+    alike: dict[int, tuple[Item, ...]] = field(default_factory=dict)
+
+
+async def settle(turn: Turn, now: datetime) -> datetime:
+    """Find out what became of some creations; when it is to be looked again. Raises what the connector raises."""
     async with turn.db.read(turn.account_id) as reader:
-        open_ = await links.creating(reader, turn.sync_id, SETTLED_A_STEP)
-    found: dict[int, Item | None] = {}
-    for link in open_:
+        open_ = await links.creating(reader, turn.sync_id, MOST)
+    due = [link for link in open_ if _known_at(turn, link, now) <= now]
+    answers = _Answers()
+    for link in due[:SETTLED_A_STEP]:
         turn.at("created?")
-        found[link.id] = await turn.connector.created(turn.rules.remote, link.create_key or "")
-    return await _note(turn, open_, found, now)
+        answers.asked.add(link.id)
+        item = await turn.connector.created(turn.rules.remote, link.create_key or "")
+        if item is not None:
+            answers.made[link.id] = item
+    if _patience(turn):
+        rest = [link for link in open_ if link.id not in answers.made]
+        answers.alike = await _look(turn, rest)
+    again = await _note(turn, open_, answers, now)
+    return now if again is None or len(due) > SETTLED_A_STEP else again
 
 
-async def _note(turn: Turn, asked: list[LinkRow], found: dict[int, Item | None], now: datetime) -> bool:
+def _patience(turn: Turn) -> timedelta:
+    """How long it may take until the app tells of what it has; nothing, where a repetition does no harm."""
+    return timedelta(0) if turn.rules.capabilities.idempotent_create else turn.rules.capabilities.overlap
+
+
+def _since(link: LinkRow) -> datetime | None:
+    asked = (link.planned or {}).get(ASKED)
+    return None if asked is None else datetime.fromisoformat(asked)
+
+
+def _known_at(turn: Turn, link: LinkRow, now: datetime) -> datetime:
+    """When the app's answer is to be believed, or is to be heard for the first time."""
+    since = _since(link)
+    return now if since is None else since + _patience(turn)
+
+
+async def _look(turn: Turn, open_: Sequence[LinkRow]) -> dict[int, tuple[Item, ...]]:
+    """Items that hold what was planned, by what items are found by."""
+    rules = turn.rules
+    found: dict[int, tuple[Item, ...]] = {}
+    for matcher in matching.found_by(rules.matchers, rules.remote):
+        asked: dict[str, list[LinkRow]] = {}
+        for link in open_:
+            value = (link.planned or {}).get("theirs", {}).get(matcher.field.name)
+            if isinstance(value, str) and value and link.id not in found:
+                asked.setdefault(value, []).append(link)
+        if not asked:
+            continue
+        turn.at("find")
+        answers = await turn.connector.find(rules.remote, matcher.field.name, list(asked))
+        turn.at("found")
+        for some, items in zip(asked.values(), answers, strict=True):
+            for link in some:
+                planned = (link.planned or {}).get("theirs", {})
+                fitting = tuple(one for one in items if not one.deleted and holds(rules, one.fields, planned))
+                if fitting:
+                    found[link.id] = fitting
+    return found
+
+
+async def _note(turn: Turn, open_: Sequence[LinkRow], answers: _Answers, now: datetime) -> datetime | None:
+    """Note what is known now; when the rest is looked for again, None: there is none."""
     met: list[Item] = []
+    waits: list[datetime] = []
     async with turn.hold(now) as (tx, _):
-        present = await links.read(tx, [link.id for link in asked])
-        ids = [item.external_id for item in found.values() if item is not None]
-        others = await links.of_items(tx, turn.sync_id, [(one, None) for one in ids]) if ids else {}
+        present = await links.read(tx, [link.id for link in open_])
+        told = [item.external_id for item in answers.made.values()]
+        told += [item.external_id for some in answers.alike.values() for item in some]
+        others = (
+            await links.of_items(tx, turn.sync_id, [(one, None) for one in sorted(set(told))]) if told else {}
+        )
         book = Book(tx, turn.rules)
-        for old in asked:
+        taken: set[str] = set()
+        for old in open_:
             link = present.get(old.id)
             if link is None or link.create_key != old.create_key:
                 continue
-            item = found[old.id]
+            item = answers.made.get(link.id) or _free(answers.alike.get(link.id, ()), others, taken)
             if item is not None:
                 if outcomes.make_room(book, link, others.get(item.external_id)):
                     _made(book, link, item.external_id)
+                    taken.add(item.external_id)
                     met.append(item)
-            else:
-                _not_made(turn, book, link)
+            elif link.id in answers.asked:
+                until = (_since(link) or now) + _patience(turn)
+                if until <= now:
+                    _not_made(turn, book, link)
+                else:
+                    link.planned = {**(link.planned or {}), ASKED: now.isoformat()}
+                    book.keep(link)
+                    waits.append(_again(now, now, until))
+            elif (since := _since(link)) is not None:
+                waits.append(_again(since, now, since + _patience(turn)))
         await book.write()
         if met:
             # They hold what was planned, or have changed since.
             await inbound.take_in(tx, turn.rules, met, certain=True)
-    return len(asked) < SETTLED_A_STEP
+    return min(waits, default=None)
+
+
+def _free(alike: Sequence[Item], others: Mapping[str, LinkRow], taken: set[str]) -> Item | None:
+    """The one of these that is nobody's; None where there are several, or none."""
+    free = [
+        one
+        for one in alike
+        if one.external_id not in taken
+        and ((other := others.get(one.external_id)) is None or other.record_id is None)
+    ]
+    return free[0] if len(free) == 1 else None
+
+
+def _again(since: datetime, now: datetime, until: datetime) -> datetime:
+    """Sooner at first."""
+    return min(now + min(max(now - since, SOON), SELDOM), until)
 
 
 def _not_made(turn: Turn, book: Book, link: LinkRow) -> None:
