@@ -5,6 +5,7 @@ Any number of workers share the work: what one holds, the others pass over.
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -14,6 +15,7 @@ import structlog
 from engine import indexing, retention
 from engine.evaluation import run as evaluate
 from engine.evaluation import trouble
+from engine.imports.runner import Runner
 from engine.segments import fill
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
@@ -80,6 +82,7 @@ async def run(
 ) -> None:
     """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database."""
     keeper = Keeper(db, clock, vault, surroundings)
+    importer = Runner(uuid.uuid4().hex, clock)
     sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
     send = Duty(
         "send",
@@ -112,6 +115,7 @@ async def run(
         stepping,
         Duty("keep", aged, _keep, heeds_news=False),
         Duty("index", lambda db, now: indexing.due_accounts(db), _index),
+        Duty("import", importer.due, importer.run_once, heeds_news=False),
         send,
     ]
 
@@ -129,6 +133,7 @@ async def run(
     finally:
         unlisten()
         trouble.on_trouble.remove(_tell_trouble)
+        await importer.close()
 
 
 async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:

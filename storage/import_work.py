@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from storage.database import Database, Queryable, Transaction
 from storage.imports import COLUMNS, ImportRow
@@ -173,6 +174,20 @@ ADDED_TYPES = Statement(
     """,
 )
 
+# The types that others have put there.
+OTHERS_TYPES = Statement(
+    "import_work.others_types",
+    """
+    SELECT p.from_id, p.to_id, a.type_id
+      FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS p(from_id, to_object_type_id, to_id)
+     CROSS JOIN LATERAL (
+           SELECT a.type_id FROM association AS a
+            WHERE a.account_id = $1 AND a.from_id = p.from_id AND a.to_object_type_id = p.to_object_type_id
+              AND a.to_id = p.to_id AND (a.source, a.source_id) IS DISTINCT FROM ('IMPORT', $5)
+           OFFSET 0) AS a
+    """,
+)
+
 # All that ever happened to the properties of some records, in its order: a range of the key for each.
 HISTORIES = Statement(
     "import_work.histories",
@@ -299,18 +314,31 @@ async def added_types(
     reader: Queryable, number: int, pairs: Sequence[tuple[int, int, int]]
 ) -> dict[tuple[int, int], set[int]]:
     """The types that an import put between (from, to's object type, to), and that still stand; they stand at `from`."""
+    return await _types(reader, ADDED_TYPES, number, pairs)
+
+
+async def others_types(
+    reader: Queryable, number: int, pairs: Sequence[tuple[int, int, int]]
+) -> dict[tuple[int, int], set[int]]:
+    """The same of those that others have put there."""
+    return await _types(reader, OTHERS_TYPES, number, pairs)
+
+
+async def _types(
+    reader: Queryable, statement: Statement, number: int, pairs: Sequence[tuple[int, int, int]]
+) -> dict[tuple[int, int], set[int]]:
     found: dict[tuple[int, int], set[int]] = {}
     froms, object_types, tos = zip(*pairs, strict=True)
-    for row in await reader.fetch(ADDED_TYPES, froms, object_types, tos, str(number)):
+    for row in await reader.fetch(statement, froms, object_types, tos, str(number)):
         found.setdefault((row[0], row[1]), set()).add(row[2])
     return found
 
 
 async def histories(
     reader: Queryable, number: int, ids: Sequence[int]
-) -> dict[int, list[tuple[dict[str, object], bool]]]:
+) -> dict[int, list[tuple[dict[str, Any], bool]]]:
     """What happened to the properties of records, in order: (changed, whether the import did it)."""
-    found: dict[int, list[tuple[dict[str, object], bool]]] = {}
+    found: dict[int, list[tuple[dict[str, Any], bool]]] = {}
     for row in await reader.fetch(HISTORIES, list(ids), str(number)):
         found.setdefault(row["record_id"], []).append((row["changed"], row["ours"]))
     return found

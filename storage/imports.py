@@ -202,30 +202,3 @@ async def errors_after(
     """Up to `limit` errors behind (row, n), in the order of the file; only of these codes."""
     chosen = None if codes is None else list(codes)
     return [RowErrorRow(**row) for row in await reader.fetch(ERRORS, number, *after, limit, chosen)]
-
-
-async def start(tx: Transaction, number: int, name: str, kind: str, mapping: dict[str, Any]) -> None:
-    """Note that an import runs."""
-    await create(tx, number, name, kind, mapping, status="RUNNING")
-
-
-async def count(
-    tx: Transaction, number: int, *, read: int, created: int, updated: int, unchanged: int, failed: int
-) -> None:
-    """Add to an import's figures."""
-    row = await hold(tx, number)
-    assert row is not None
-    row.rows_read += read
-    row.rows_created += created
-    row.rows_updated += updated
-    row.rows_unchanged += unchanged
-    row.rows_failed += failed
-    await write(tx, row)
-
-
-async def end(tx: Transaction, number: int, status: str) -> None:
-    """Note that an import has ended."""
-    row = await hold(tx, number)
-    assert row is not None
-    row.status, row.ended_at = status, tx.now
-    await write(tx, row)

@@ -82,16 +82,23 @@ END_ALL = Statement(
 )
 
 # A range of the primary key of histories for each of a page of records, whatever the planner believes: those that an
-# import made or changed.
+# import made or changed; and probes for those that it associated.
 OF_IMPORT = Statement(
     "passes.of_import",
     """
     SELECT r.id
       FROM unnest($2::bigint[]) AS r(id)
      CROSS JOIN LATERAL (
-           SELECT FROM property_history AS h
-            WHERE h.account_id = $1 AND h.record_id = r.id AND h.source = 'IMPORT' AND h.source_id = $3
-            LIMIT 1
+           (SELECT FROM property_history AS h
+             WHERE h.account_id = $1 AND h.record_id = r.id AND h.source = 'IMPORT' AND h.source_id = $3
+             LIMIT 1)
+           UNION ALL
+           (SELECT FROM import_pair AS p
+             WHERE p.account_id = $1 AND p.import_id = $4 AND p.from_id = r.id LIMIT 1)
+           UNION ALL
+           (SELECT FROM import_pair AS p
+             WHERE p.account_id = $1 AND p.import_id = $4 AND p.to_id = r.id LIMIT 1)
+           LIMIT 1
            ) AS h
      ORDER BY r.id
     """,
@@ -142,8 +149,9 @@ async def end_all(tx: Transaction, workflow_id: int) -> None:
 
 
 async def of_import(reader: Queryable, record_ids: Sequence[int], import_id: int) -> list[int]:
-    """Those of the records that an import made or changed."""
-    return [row["id"] for row in await reader.fetch(OF_IMPORT, list(record_ids), str(import_id))]
+    """Those of the records that an import made, changed or associated."""
+    rows = await reader.fetch(OF_IMPORT, list(record_ids), str(import_id), import_id)
+    return [row["id"] for row in rows]
 
 
 async def makers(reader: Queryable, record_ids: Collection[int]) -> dict[int, int]:

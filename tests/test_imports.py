@@ -13,7 +13,7 @@ import pytest
 
 from engine import accounts, imports, labels
 from engine.ids import encode
-from engine.imports import Progress, Report, files, of_associations, of_records
+from engine.imports import Progress, Report, csv_files, of_associations, of_records
 from engine.imports.definitions import Guess, guessed, internal, singular
 from engine.imports.labels import split_labels
 from engine.imports.problems import ColumnMissing, ColumnTwice, FileUnreadable, HeaderMissing, KeyNotUnique
@@ -141,7 +141,7 @@ async def test_history_and_events_name_the_import(db: Database, account: int, pe
     assert {tuple(row) for row in rows} == {("IMPORT", str(report.import_id))}
     assert found is not None
     assert (found.status, found.kind, found.rows_read, found.rows_created) == ("DONE", "RECORDS", 2, 2)
-    assert found.mapping["objectType"] == "contacts"
+    assert found.mapping["parts"][0]["objectType"] == "contacts"
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ async def test_semicolons_as_spreadsheets_of_some_languages_write_them(
 BAD = b"".join(
     [
         b"email,firstname,score,interests,lifecyclestage\n",
-        b"good1@x.example,One,1,,lead\n",
+        "good1@x.example,Öne Ünique,1,,lead\n".encode(),
         b"ragged@x.example,Two\n",
         b"toolong@x.example,Three,3,,lead,more\n",
         b",Four,4,,\n",
         b"number@x.example,Five,many,,\n",
         b"choice@x.example,Six,6,product;sports,famous\n",
-        b"latin@x.example,J\xfcrgen,7,,\n",
+        b"latin@x.example,J\xfcrgen,7,,\n",  # one row in another encoding among many
         b"good1@x.example,One again,8,,\n",
         b"email,firstname,score,interests,lifecyclestage\n",
         b'quote@x.example,"Ten"s,10,,\n',
@@ -237,14 +237,14 @@ async def test_small_batches_find_what_large_ones_find(
         ("\n", HeaderMissing),
         ("email,firstname,email\na@x.example,A,a@x.example\n", ColumnTwice),
         ("firstname,city\nAnn,Köln\n", ColumnMissing),
-        ("email,firstname".encode("utf-16"), FileUnreadable),
-        (b"email,f\xfcr\n", FileUnreadable),
+        ("email,f\u00f6r,ön\n".encode() + b"x,f\xfcr,\n", Refused),
+        (b"email,\xc3\xb6,\xc3\xb6n,f\xfcr\n", FileUnreadable),
         (gzip.compress(GOOD.encode())[:-12], FileUnreadable),
         (b"\x1f\x8bnot gzip at all", FileUnreadable),
-        ("email,firstname\n" + "x" * (files.LONGEST_LINE + 1), FileUnreadable),
+        ("email,firstname\n" + "x" * (csv_files.LONGEST_LINE + 1), FileUnreadable),
         ('email,"firstname\n', FileUnreadable),
     ],
-    ids=["empty", "blank", "column twice", "no key", "UTF-16", "header not UTF-8", "cut gzip", "no gzip",
+    ids=["empty", "blank", "column twice", "no key", "unknown columns", "header not UTF-8", "cut gzip", "no gzip",
          "endless line", "open quote"],
 )  # fmt: skip
 async def test_a_file_that_is_no_table_is_refused(

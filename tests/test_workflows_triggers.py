@@ -181,7 +181,6 @@ async def test_an_import_s_end_enrolls_what_it_made_or_changed_once(
     crm: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from engine.workflows import passing
-    from storage import imports as stored_imports
     from storage import passes
 
     monkeypatch.setattr(passing, "RECORDS_A_BATCH", 3)
@@ -196,7 +195,6 @@ async def test_an_import_s_end_enrolls_what_it_made_or_changed_once(
     assert await crm.who(flow) == []
     for _ in range(2):
         async with crm.db.transaction(crm.account, now=crm.tick(), actor=actor) as tx:
-            await stored_imports.end(tx, 77, "DONE")
             await passes.import_finished(tx, 77)
         await crm.work()
     touched = [one.value.id for one in made if one.value is not None][1::2]

@@ -1,33 +1,20 @@
-"""Files: CSV, plain or gzipped, as batches of rows in bounded memory; what is wrong with a row is told with it."""
+"""Files: CSV, plain or gzipped, or XLSX, in batches of rows and bounded memory; what is wrong comes with its row."""
 
 import contextlib
-import csv
-import gzip
-import io
 import os
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from engine.imports.problems import (
-    ColumnTwice,
-    FileUnreadable,
-    HeaderMissing,
-    HeaderRepeated,
-    RaggedRow,
-    RowMalformed,
-    RowNotUtf8,
-)
+from engine.imports.problems import ColumnTwice, FileChanged, FileUnreadable, HeaderMissing
 from engine.problems import Problem
 from engine.values import tidy
 
-GZIP = b"\x1f\x8b"
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-DELIMITERS = ",;\t"
-# Longer lines are no table: without this bound a file without line breaks would be read into memory whole.
-LONGEST_LINE = 1 << 20
+ZIP = b"PK\x03\x04"
+# Of a spreadsheet program's older, binary format.
+OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+COLUMNS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,134 +31,113 @@ class Row:
     value: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file is to be read, where people say so; else it is found out."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+
+    @classmethod
+    def of(cls, plan: Mapping[str, Any]) -> "Reading":
+        """What a plan's document says of it."""
+        given = plan.get("file")
+        given = given if isinstance(given, Mapping) else {}
+        names = ("encoding", "delimiter", "sheet")
+        return cls(**{name: value for name in names if isinstance(value := given.get(name), str)})
+
+
+class Source(Protocol):
+    """Rows out of one kind of file. Reading raises `FileUnreadable` and `FileInflates`."""
+
+    header: list[str]
+
+    @property
+    def share(self) -> float: ...
+    def described(self) -> dict[str, Any]: ...
+    def rows(self) -> Iterator[Row]: ...
+
+
 class Table:
     """An open file: its header, and its rows one after the other. Raises `FileUnreadable` while it is read."""
 
-    def __init__(self, raw: BinaryIO, size: int) -> None:
-        """Read the header. Raises `FileUnreadable`, `HeaderMissing` and `ColumnTwice`."""
+    def __init__(self, source: Source, raw: BinaryIO) -> None:
+        self._source = source
         self._raw = raw
-        self._size = size
-        self._number = 0
-        with _told():
-            first = raw.read(2)
-            raw.seek(0)
-            if first in UTF_16:
-                raise FileUnreadable(reason="it is UTF-16; save it as UTF-8")
-            stream = gzip.GzipFile(fileobj=raw) if first == GZIP else raw
-            # What is not UTF-8 comes through as lone surrogates, so that a row can be told and left out.
-            text = io.TextIOWrapper(
-                stream,
-                encoding="utf-8-sig",
-                errors="surrogateescape",
-                newline="",
-            )
-            # Kept: once nobody holds it, it closes the file, and `share` is asked after the last row.
-            self._text = text
-            lines = _lines(text)
-            head = next(lines, "")
-        self._rows = csv.reader(_chained(head, lines), delimiter=_delimiter(head), strict=True)
-        self.header = self._header()
+        self._seen = _look(raw)
+        self.header = source.header
 
     @property
     def share(self) -> float:
         """How much of the file has been read, from 0 to 1."""
-        return min(1.0, self._raw.tell() / self._size) if self._size else 1.0
+        return self._source.share
 
-    def batches(self, size: int) -> Iterator[list[Row]]:
-        """All rows, up to `size` at a time; empty lines are passed over, yet counted."""
+    def described(self) -> dict[str, Any]:
+        """How the file is written: format, encoding, delimiter, sheet; the header, and what people are to know."""
+        return {"header": self.header, **self._source.described()}
+
+    def batches(self, size: int, after: int = 0) -> Iterator[list[Row]]:
+        """The rows behind number `after`, up to `size` at a time; empty lines are passed over, yet counted.
+
+        Raises `FileChanged` where somebody wrote to the file meanwhile.
+        """
         batch: list[Row] = []
-        while (row := self._next()) is not None:
-            if row.cells or row.problem is not None:
+        for row in self._source.rows():
+            if row.number > after:
                 batch.append(row)
             if len(batch) >= size:
+                self._unchanged(batch[0].number - 1)
                 yield batch
                 batch = []
+        self._unchanged(batch[0].number - 1 if batch else 0)
         if batch:
             yield batch
 
-    def _header(self) -> list[str]:
-        try:
-            with _told():
-                header = [name.strip() for name in next(self._rows, [])]
-        except csv.Error as error:
-            raise FileUnreadable(reason=f"its header is not CSV ({error})") from error
-        if not any(header):
-            raise HeaderMissing()
-        if not _whole(header):
-            raise FileUnreadable(reason="its header is not UTF-8; save the file as UTF-8")
-        for name in header:
-            if header.count(name) > 1:
-                raise ColumnTwice(column=tidy(name))
-        return header
-
-    def _next(self) -> Row | None:
-        self._number += 1
-        try:
-            with _told():
-                cells = next(self._rows, None)
-        except csv.Error as error:
-            return Row(self._number, [], RowMalformed(reason=str(error)))
-        if cells is None:
-            return None
-        return Row(self._number, cells) if not cells else self._checked(cells)
-
-    def _checked(self, cells: list[str]) -> Row:
-        if not _whole(cells):
-            n = next(n for n, cell in enumerate(cells) if not _whole([cell]))
-            column = self.header[n] if n < len(self.header) else None
-            return Row(self._number, [], RowNotUtf8(), column, tidy(cells[n]))
-        if len(cells) != len(self.header):
-            return Row(self._number, [], RaggedRow(count=len(cells), expected=len(self.header)))
-        if [cell.strip() for cell in cells] == self.header:
-            return Row(self._number, [], HeaderRepeated())
-        return Row(self._number, cells)
+    def _unchanged(self, rows: int) -> None:
+        if _look(self._raw) != self._seen:
+            raise FileChanged(rows=rows)
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Table]:
-    """The table in the file at `path`; raises what `Table` raises."""
+def opened(path: Path, reading: Reading = Reading()) -> Iterator[Table]:
+    """The table in the file at `path`. Raises `FileUnreadable`, `FileInflates`, `HeaderMissing`, `ColumnTwice`."""
+    # Both read through names of this module.
+    from engine.imports.csv_files import CsvSource
+    from engine.imports.xlsx_files import XlsxSource
+
     with contextlib.ExitStack() as stack:
         try:
             raw = stack.enter_context(path.open("rb"))
             size = os.fstat(raw.fileno()).st_size
+            first = raw.read(4)
+            raw.seek(0)
         except OSError as error:
             raise FileUnreadable(reason=error.strerror or str(error)) from error
-        yield Table(raw, size)
+        if first == OLD_EXCEL:
+            raise FileUnreadable(reason="it is an old Excel file (.xls); save it as .xlsx or CSV")
+        if first == ZIP:
+            source: Source = stack.enter_context(contextlib.closing(XlsxSource(raw, reading)))
+        else:
+            source = CsvSource(raw, size, reading)
+        yield Table(source, raw)
 
 
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileUnreadable(reason=str(error)) from error
+def checked_header(names: Sequence[str]) -> list[str]:
+    """The names of columns, if they can be told apart. Raises `HeaderMissing` and `ColumnTwice`."""
+    header = [name.strip() for name in names]
+    if not any(header):
+        raise HeaderMissing()
+    if len(header) > COLUMNS:
+        raise FileUnreadable(reason=f"it has more than {COLUMNS} columns")
+    seen = set[str]()
+    for name in header:
+        if name in seen:
+            raise ColumnTwice(column=tidy(name))
+        seen.add(name)
+    return header
 
 
-def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    while line := text.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise FileUnreadable(reason=f"a line has more than {LONGEST_LINE} characters")
-        yield line
-
-
-def _chained(head: str, lines: Iterator[str]) -> Iterator[str]:
-    if head:
-        yield head
-    yield from lines
-
-
-def _delimiter(head: str) -> str:
-    """Spreadsheets of some languages separate by semicolons: the header's most frequent separator it is."""
-    return max(DELIMITERS, key=head.count)
-
-
-def _whole(cells: list[str]) -> bool:
-    """Whether all of this was UTF-8."""
-    joined = "".join(cells)
-    if joined.isascii():
-        return True
-    try:
-        joined.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _look(raw: BinaryIO) -> tuple[int, int]:
+    state = os.fstat(raw.fileno())
+    return state.st_size, state.st_mtime_ns

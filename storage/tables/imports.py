@@ -103,6 +103,8 @@ class ImportPair(SQLModel, table=True):
     """Two records that a row of an import associated or labelled. What it added, the associations themselves tell."""
 
     __tablename__ = "import_pair"
+    # Whether a record was at either end of what an import associated: workflows ask for that.
+    __table_args__ = (Index("import_pair_to", "account_id", "import_id", "to_id"),)
 
     account_id: int = key()
     import_id: int = key()

@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("to_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("account_id", "import_id", "from_id", "to_id"),
     )
+    op.create_index("import_pair_to", "import_pair", ["account_id", "import_id", "to_id"], unique=False)
     op.create_table(
         "import_record",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),

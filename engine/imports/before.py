@@ -1,0 +1,177 @@
+"""Rows about a record that earlier rows were about: duplicates, or more of the same; within a batch and before it."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine import values
+from engine.imports.files import Row
+from engine.imports.plan import Part, Plan
+from engine.imports.problems import ConflictInFile, DuplicateInFile
+from engine.imports.tally import Tally
+from engine.problems import Problem
+from storage import import_work, records
+from storage.database import Transaction
+from storage.import_work import Touched
+
+
+@dataclass(slots=True)
+class Entry:
+    """A row as it concerns one part: what it gives, and by which key."""
+
+    row: Row
+    given: dict[str, Any]
+    # The canonical text of a unique value; the number of a record; None: a new one.
+    key: str | int | None = None
+
+
+class Before:
+    """What a batch knows of the rows before it. Records tell of rows that went well; keys are kept of the others."""
+
+    def __init__(self, plan: Plan, number: int, checking: bool, failures: bool) -> None:
+        self._plan = plan
+        self._number = number
+        self._checking = checking
+        self.failures = failures
+        # What is to be remembered of this batch: digests of keys with their first rows.
+        self.met: dict[bytes, int] = {}
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the plan."""
+        return self._plan.parts
+
+    @property
+    def number(self) -> int:
+        """The import's."""
+        return self._number
+
+    def failed(self, part: Part, entry: Entry) -> None:
+        """A row was refused: the first row of a key counts all the same."""
+        if entry.key is not None and not self._checking:
+            self.met.setdefault(_digest(part.name, entry.key), entry.row.number)
+
+    async def keep(self, tx: Transaction) -> None:
+        """Remember the keys of this batch."""
+        if self.met:
+            self.failures = True
+            await import_work.add_keys(tx, self._number, self.met)
+
+    async def first(
+        self,
+        tx: Transaction,
+        part: Part,
+        entries: Sequence[Entry],
+        found: Mapping[str | int, int],
+        touched: Mapping[int, Touched],
+        tally: Tally,
+    ) -> list[Entry]:
+        """The entries that may be written: the first about each record, and later ones that do not contradict it."""
+        if part.key is None:
+            return list(entries)
+        first: dict[str | int, int] = {}
+        given: dict[str | int, dict[str, Any]] = {}
+        earlier = await self._earlier(tx, part, entries)
+        if self._plan.repeats:
+            given = await self._given(tx, part, found, touched)
+        fit = []
+        for entry in entries:
+            key = entry.key
+            if key is None:
+                fit.append(entry)
+                continue
+            before = first.get(key) or earlier.get(key)
+            known = touched.get(found.get(key, 0))
+            if before is None and known is not None:
+                before = known.row
+            if before is None or before >= entry.row.number:
+                first[key] = entry.row.number
+                given[key] = {**given.get(key, {}), **_normal(part, entry.given)}
+                fit.append(entry)
+            elif not self._plan.repeats:
+                cell = entry.row.cells[part.key.index]
+                problem: Problem = DuplicateInFile(value=values.tidy(cell), first=before)
+                tally.wrong(entry.row.number, problem, part.key.name, cell)
+            elif self._agrees(part, entry, given.setdefault(key, {}), before, tally):
+                fit.append(entry)
+        return fit
+
+    def _agrees(self, part: Part, entry: Entry, given: dict[str, Any], before: int, tally: Tally) -> bool:
+        """Whether a later row says nothing else of a record than the rows before it did."""
+        mine = _normal(part, entry.given)
+        for column in part.columns:
+            name = column.property.name
+            key = part.key is not None and column.property is part.key.property
+            if not key and name in mine and name in given and mine[name] != given[name]:
+                problem = ConflictInFile(first=before, held=values.shown(given[name]))
+                tally.wrong(entry.row.number, problem, column.name, entry.row.cells[column.index])
+                return False
+        given.update({name: value for name, value in mine.items() if name not in given})
+        return True
+
+    async def _given(
+        self,
+        tx: Transaction,
+        part: Part,
+        found: Mapping[str | int, int],
+        touched: Mapping[int, Touched],
+    ) -> dict[str | int, dict[str, Any]]:
+        """What rows of earlier batches gave to the records of these keys: what those hold now."""
+        known = {key: record for key, record in found.items() if record in touched}
+        rows = await records.rows(tx, list(known.values())) if known else []
+        given: dict[str | int, dict[str, Any]] = {}
+        for (key, record), row in zip(known.items(), rows, strict=True):
+            names = touched[record].given or ()
+            if row is not None:
+                given[key] = {name: row.properties[name] for name in names if name in row.properties}
+        return given
+
+    async def _earlier(self, tx: Transaction, part: Part, entries: Sequence[Entry]) -> dict[str | int, int]:
+        """The rows of earlier batches in which keys stood that no record tells of: in a check, or where they failed."""
+        if not self._checking and not self.failures:
+            return {}
+        digests: dict[bytes, str | int] = {}
+        for entry in entries:
+            if entry.key is not None:
+                digest = _digest(part.name, entry.key)
+                digests[digest] = entry.key
+                if self._checking:
+                    self.met.setdefault(digest, entry.row.number)
+        met = await import_work.keys(tx, self._number, list(digests)) if digests else {}
+        return {digests[digest]: row for digest, row in met.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """In a check: keys of records that are not there yet, but that rows of the file would make."""
+
+    tx: Transaction
+    before: Before
+
+    async def among(self, object_type_id: int, property_id: int, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that a row of the file has, up to this batch."""
+        digests: dict[bytes, str] = {}
+        for part in self.before.parts:
+            prop = None if part.key is None else part.key.property
+            if part.object_type.id == object_type_id and prop is not None and prop.id == property_id:
+                digests |= {_digest(part.name, key): key for key in keys}
+        met = await import_work.keys(self.tx, self.before.number, list(digests)) if digests else {}
+        return {key for digest, key in digests.items() if digest in met or digest in self.before.met}
+
+
+def _digest(part: str, key: str | int) -> bytes:
+    text = f"{part}\0{key}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=12).digest()
+
+
+def _normal(part: Part, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as they would be kept; those that are wrong are left to the command."""
+    kept = {}
+    for column in part.columns:
+        name = column.property.name
+        if name in given:
+            with contextlib.suppress(Problem):
+                kept[name] = values.normalize(column.property, given[name])
+    return kept

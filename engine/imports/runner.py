@@ -1,0 +1,122 @@
+"""The worker's way with imports: it leases one, reads its file from the database, and goes on where it was left."""
+
+from datetime import datetime, timedelta
+
+from engine.imports import running, undoing
+from engine.imports.binding import bind
+from engine.imports.running import Clock, Overtaken, Turn
+from engine.imports.spooling import Spool
+from engine.imports.writing import Writer
+from engine.problems import Problem, Refused
+from storage import import_work
+from storage.database import Database
+from storage.imports import ImportRow
+
+# A worker that says nothing for so long has lost its import to the next one.
+LEASE = timedelta(seconds=20)
+BATCH = 2_000
+# Pieces of an ended import's file that are removed at a time.
+CLEARED = 64
+
+
+class _Open:
+    """An import whose file this process has open: what it is read for, and how far."""
+
+    def __init__(self, status: str, position: int, writer: Writer, spool: Spool) -> None:
+        self.status = status
+        self.position = position
+        self.writer = writer
+        self.spool = spool
+
+
+class Runner:
+    """Works on the imports of all accounts under one token; any number of runners share the work."""
+
+    def __init__(self, token: str, clock: Clock, *, batch: int = BATCH) -> None:
+        self._token = token
+        self._clock = clock
+        self._batch = batch
+        self._open: dict[tuple[int, int], _Open] = {}
+
+    async def due(self, db: Database, now: datetime) -> list[int]:
+        """The accounts with imports to work on."""
+        return await import_work.due_accounts(db, self._token, now)
+
+    async def run_once(self, db: Database, account_id: int, now: datetime) -> bool:
+        """Do a batch of one import of this account; whether there was one."""
+        async with db.single(account_id) as single:
+            row = await import_work.take(single, self._token, now, now + LEASE)
+        if row is None:
+            await self._close_all(account_id)
+            return False
+        turn = Turn(db, account_id, row.id, self._token, LEASE, self._clock, row.user_id)
+        try:
+            await self._work(turn, row)
+        except Overtaken:
+            await self._close(turn)
+        except (Problem, Refused) as problem:
+            # The file, or what the plan names, is not what it was.
+            await self._close(turn)
+            await self._fail(turn, problem.message if isinstance(problem, Problem) else str(problem))
+        except BaseException:
+            await self._close(turn)
+            raise
+        return True
+
+    async def close(self) -> None:
+        """Let go of all files."""
+        for key in list(self._open):
+            await self._open.pop(key).spool.close()
+
+    async def _work(self, turn: Turn, row: ImportRow) -> None:
+        if row.status == "UNDOING":
+            await undoing.step(turn)
+        elif row.status not in ("CHECKING", "RUNNING"):
+            await self._close(turn)
+            await running.clear(turn, row, CLEARED)
+        elif not row.chunks:
+            await self._fail(turn, "The process that read the file has ended.")
+        else:
+            await self._batch_of(turn, row)
+
+    async def _batch_of(self, turn: Turn, row: ImportRow) -> None:
+        key = turn.account_id, turn.number
+        held = self._open.get(key)
+        if held is None or (held.status, held.position) != (row.status, row.position):
+            await self._close(turn)
+            held = self._open[key] = await self._opened(turn, row)
+        batch = await held.spool.next(lambda: running.keep(turn))
+        if batch is None:
+            await self._close(turn)
+            await running.finish(turn)
+            return
+        step = running.check if row.status == "CHECKING" else running.run
+        after, _ = await step(turn, held.writer, batch)
+        held.position = after.position
+
+    async def _opened(self, turn: Turn, row: ImportRow) -> _Open:
+        spool = await Spool.open(turn.db, turn.account_id, row, self._batch, lambda: running.keep(turn))
+        try:
+            plan = bind(row.mapping, spool.table.header, await turn.db.catalogue(turn.account_id))
+            await running.begun(turn, plan, spool.table.described())
+        except BaseException:
+            await spool.close()
+            raise
+        # What failed before this process came is in the table of keys.
+        writer = Writer(plan, turn.number, row.status == "CHECKING", row.position > 0)
+        return _Open(row.status, row.position, writer, spool)
+
+    async def _fail(self, turn: Turn, reason: str) -> None:
+        try:
+            await running.fail(turn, reason)
+        except Overtaken:
+            return
+
+    async def _close(self, turn: Turn) -> None:
+        held = self._open.pop((turn.account_id, turn.number), None)
+        if held is not None:
+            await held.spool.close()
+
+    async def _close_all(self, account_id: int) -> None:
+        for key in [key for key in self._open if key[0] == account_id]:
+            await self._open.pop(key).spool.close()

@@ -1,0 +1,200 @@
+"""Batches of an import: each in a transaction of its own, with its figures, its errors, and the place where it ends."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.imports.commands import told
+from engine.imports.files import Row
+from engine.imports.plan import Plan
+from engine.imports.tally import RowError, Tally
+from engine.imports.writing import Writer
+from storage import import_work, imports, passes
+from storage.changes import Event, EventKind
+from storage.database import Actor, Database, Transaction
+from storage.faults import Fault, fault
+from storage.imports import ImportRow
+
+# How often a batch that met another writer is tried, and how long it waits before the next time (seconds).
+TRIES = 6
+WAIT = 0.05
+# Keys of a check that are forgotten at a time.
+FORGOTTEN = 10_000
+
+Clock = Callable[[], datetime]
+
+
+class Overtaken(Exception):
+    """The import is no longer ours, or people have stopped it: whatever was about to be written is not."""
+
+
+class _Undone(Exception):
+    """A check has seen what would happen; it does not."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """One import, leased under `token` for `lease` from each batch on."""
+
+    db: Database
+    account_id: int
+    number: int
+    token: str
+    lease: timedelta
+    clock: Clock
+    user_id: int | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Who writes."""
+        return Actor("IMPORT", str(self.number), self.user_id)
+
+    async def hold(self, tx: Transaction, *statuses: str) -> ImportRow:
+        """The import, held until the commit. Raises `Overtaken` where it is not ours, or in none of these states."""
+        row = await import_work.hold(tx, self.number, self.token, tx.now + self.lease)
+        if row is None or row.status not in statuses:
+            raise Overtaken
+        return row
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows with the share of the file that has been read with them."""
+
+    rows: Sequence[Row]
+    share: float
+
+
+async def run(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list[RowError]]:
+    """Write a batch, with how far the run has got by then: whoever sees its rows can know of that."""
+    for attempt in range(TRIES):
+        tally = Tally(len(batch.rows))
+        try:
+            async with _transaction(turn) as tx:
+                await writer.write(tx, batch.rows, tally)
+                row = await turn.hold(tx, "RUNNING")
+                await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
+            return row, tally.errors
+        except Exception as error:
+            if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
+                raise
+            await asyncio.sleep(WAIT * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def check(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list[RowError]]:
+    """Write a batch, see what comes of it, and undo it; only findings stay."""
+    for attempt in range(TRIES):
+        tally = Tally(len(batch.rows))
+        try:
+            try:
+                async with _transaction(turn) as tx:
+                    await writer.write(tx, batch.rows, tally)
+                    raise _Undone
+            except _Undone:
+                pass
+            async with _transaction(turn) as tx:
+                row = await turn.hold(tx, "CHECKING")
+                if writer.before.met:
+                    await import_work.add_keys(tx, turn.number, writer.before.met)
+                await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
+            return row, tally.errors
+        except Exception as error:
+            if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
+                raise
+            await asyncio.sleep(WAIT * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _note(tx: Transaction, row: ImportRow, batch: Batch, tally: Tally, kind: EventKind) -> None:
+    kept = tally.add_to(row)
+    # Several processes may read one file, each its own rows.
+    row.position = max(row.position, batch.rows[-1].number)
+    row.share = max(row.share, batch.share)
+    await imports.write(tx, row)
+    if kept:
+        await imports.errors(tx, row.id, kept)
+    tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))
+
+
+async def begun(turn: Turn, plan: Plan, file: dict[str, object]) -> ImportRow:
+    """Note how the file is written, and what is imported from it."""
+    async with _transaction(turn) as tx:
+        row = await turn.hold(tx, "CHECKING", "RUNNING")
+        row.file, row.kind = {**row.file, **file}, plan.kind
+        await imports.write(tx, row)
+    return row
+
+
+async def finish(turn: Turn) -> ImportRow:
+    """The file has been read to its end: CHECKED, or DONE."""
+    await _forget_keys(turn)
+    async with _transaction(turn) as tx:
+        row = await turn.hold(tx, "CHECKING", "RUNNING")
+        row.share, row.ended_at = 1.0, tx.now
+        if row.status == "CHECKING":
+            row.status, kind = "CHECKED", EventKind.IMPORT_CHECKED
+            row.findings = {
+                "rows": row.rows_read,
+                "create": row.rows_created,
+                "update": row.rows_updated,
+                "unchanged": row.rows_unchanged,
+                "fail": row.rows_failed,
+                "figures": row.figures,
+                "notes": row.file.get("notes", []),
+            }
+        else:
+            row.status, kind = "DONE", EventKind.IMPORT_FINISHED
+            await passes.import_finished(tx, turn.number)
+        await imports.write(tx, row)
+        tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))
+    await release(turn)
+    return row
+
+
+async def fail(turn: Turn, reason: str) -> None:
+    """The import broke off (FAILED). What is in stays."""
+    async with _transaction(turn) as tx:
+        row = await turn.hold(tx, "CHECKING", "RUNNING", "UNDOING")
+        row.status, row.reason, row.ended_at = "FAILED", reason, tx.now
+        await imports.write(tx, row)
+        tx.happened(Event(EventKind.IMPORT_FAILED, subject_id=row.id, payload=told(row, tx.now)))
+    await _forget_keys(turn)
+    await release(turn)
+
+
+async def keep(turn: Turn) -> None:
+    """Keep the lease through something that takes long. Raises `Overtaken`."""
+    async with _transaction(turn) as tx:
+        await turn.hold(tx, "CHECKING", "RUNNING", "UNDOING")
+
+
+async def clear(turn: Turn, row: ImportRow, pieces: int) -> None:
+    """Forget the last pieces of the file of an import that has ended."""
+    async with _transaction(turn) as tx:
+        held = await turn.hold(tx, row.status)
+        held.chunks = max(held.chunks - pieces, 0)
+        await import_work.clear_chunks(tx, turn.number, held.chunks)
+        await imports.write(tx, held)
+    if not held.chunks:
+        await _forget_keys(turn)
+        await release(turn)
+
+
+async def _forget_keys(turn: Turn) -> None:
+    while True:
+        async with _transaction(turn) as tx:
+            if await import_work.clear_keys(tx, turn.number, FORGOTTEN) < FORGOTTEN:
+                return
+
+
+async def release(turn: Turn) -> None:
+    """Give the import back."""
+    async with turn.db.single(turn.account_id) as single:
+        await import_work.release(single, turn.number, turn.token)
+
+
+def _transaction(turn: Turn) -> AbstractAsyncContextManager[Transaction]:
+    return turn.db.transaction(turn.account_id, now=turn.clock(), actor=turn.actor)
