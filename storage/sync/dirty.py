@@ -13,11 +13,15 @@ OURS, THEIRS = "OURS", "THEIRS"
 
 @dataclass(slots=True)
 class DirtyRow:
-    """A record (its id, as text) or an item (its id) to look at. `attempts` counts those that failed."""
+    """A record (its id, as text) or an item (its id) to look at. `attempts` counts those that failed.
+
+    `place` is where the row stands, which is another one as soon as somebody tells of it anew.
+    """
 
     item: str
     token: int
-    attempts: int = 0
+    attempts: int
+    place: tuple[int, int]
 
 
 # In the order of the key, so that two who tell of the same cannot wait for each other in a circle. Another token:
@@ -40,23 +44,19 @@ ADD = Statement(
 DUE = Statement(
     "sync_dirty.due",
     """
-    SELECT d.item, d.token, d.attempts FROM sync_dirty AS d
+    SELECT d.item, d.token, d.attempts, d.ctid FROM sync_dirty AS d
      WHERE d.account_id = $1 AND d.sync_id = $2 AND d.due_at <= $4 AND d.side = $3
      ORDER BY d.due_at, d.item LIMIT $5
     """,
 )
 
-# Only where nobody has told of it since. A probe for each, as with links.
+# Only where nobody has told of it since: that moves the token, and the row. Named by their places: what a planner without
+# statistics makes of their keys reads all that is dirty for each of them.
 DONE = Statement(
     "sync_dirty.done",
     """
     DELETE FROM sync_dirty AS d
-     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3
-       AND d.ctid = ANY(ARRAY(
-               SELECT (SELECT g.ctid FROM sync_dirty AS g
-                        WHERE g.account_id = $1 AND g.sync_id = $2 AND g.side = $3 AND g.item >= n.item
-                        ORDER BY g.item LIMIT 1)
-                 FROM unnest($4::text[]) AS n(item)))
+     WHERE d.account_id = $1 AND d.ctid = ANY($4::tid[]) AND d.sync_id = $2 AND d.side = $3
        AND d.token = ($5::jsonb ->> d.item)::bigint
     """,
 )
@@ -65,12 +65,7 @@ LATER = Statement(
     """
     UPDATE sync_dirty AS d
        SET due_at = ($5::jsonb -> d.item ->> 1)::timestamptz, attempts = d.attempts + 1
-     WHERE d.account_id = $1 AND d.sync_id = $2 AND d.side = $3
-       AND d.ctid = ANY(ARRAY(
-               SELECT (SELECT g.ctid FROM sync_dirty AS g
-                        WHERE g.account_id = $1 AND g.sync_id = $2 AND g.side = $3 AND g.item >= n.item
-                        ORDER BY g.item LIMIT 1)
-                 FROM unnest($4::text[]) AS n(item)))
+     WHERE d.account_id = $1 AND d.ctid = ANY($4::tid[]) AND d.sync_id = $2 AND d.side = $3
        AND d.token = ($5::jsonb -> d.item ->> 0)::bigint
     """,
 )
@@ -145,7 +140,7 @@ async def done(tx: Transaction, sync_id: int, side: str, rows: Sequence[DirtyRow
     """These were looked at; who was told of since stays."""
     if rows:
         await tx.execute(
-            DONE, sync_id, side, [row.item for row in rows], {row.item: row.token for row in rows}
+            DONE, sync_id, side, [row.place for row in rows], {row.item: row.token for row in rows}
         )
 
 
@@ -153,7 +148,7 @@ async def later(tx: Transaction, sync_id: int, side: str, rows: Sequence[tuple[D
     """These are to be looked at again at their times; who was told of since is due anyway."""
     if rows:
         given = {row.item: [row.token, at] for row, at in rows}
-        await tx.execute(LATER, sync_id, side, list(given), given)
+        await tx.execute(LATER, sync_id, side, [row.place for row, _ in rows], given)
 
 
 async def wait(tx: Transaction, sync_id: int, ends: Sequence[tuple[int, str, str, int]]) -> set[int]:
