@@ -94,10 +94,10 @@ OF_IMPORT = Statement(
              LIMIT 1)
            UNION ALL
            (SELECT FROM import_pair AS p
-             WHERE p.account_id = $1 AND p.import_id = $4 AND p.from_id = r.id LIMIT 1)
+             WHERE p.account_id = $1 AND p.import_id = $3::text::bigint AND p.from_id = r.id LIMIT 1)
            UNION ALL
            (SELECT FROM import_pair AS p
-             WHERE p.account_id = $1 AND p.import_id = $4 AND p.to_id = r.id LIMIT 1)
+             WHERE p.account_id = $1 AND p.import_id = $3::text::bigint AND p.to_id = r.id LIMIT 1)
            LIMIT 1
            ) AS h
      ORDER BY r.id
@@ -150,7 +150,7 @@ async def end_all(tx: Transaction, workflow_id: int) -> None:
 
 async def of_import(reader: Queryable, record_ids: Sequence[int], import_id: int) -> list[int]:
     """Those of the records that an import made, changed or associated."""
-    rows = await reader.fetch(OF_IMPORT, list(record_ids), str(import_id), import_id)
+    rows = await reader.fetch(OF_IMPORT, list(record_ids), str(import_id))
     return [row["id"] for row in rows]
 
 

@@ -24,6 +24,10 @@ ROWS = 40_000
 BATCH = list(range(10_000, 11_000))
 
 FILL = (
+    """
+    INSERT INTO import_pair (account_id, import_id, from_id, to_id)
+    SELECT $1, 8, n, n + 1 FROM generate_series(1, $3::int) AS n WHERE $2::timestamptz IS NOT NULL
+    """,
     # A hundred workflows; a tenth of all enrollments is active, and a hundredth is due.
     """
     INSERT INTO enrollment (account_id, id, workflow_id, revision, record_id, epoch, status, next_step, steps,

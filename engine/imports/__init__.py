@@ -17,10 +17,12 @@ from engine.imports.commands import (
 )
 from engine.imports.of_associations import associations
 from engine.imports.of_records import records
-from engine.imports.run import Progress, Report, RowError
+from engine.imports.proposals import Proposal, propose, propose_for
+from engine.imports.run import Progress, Report, RowError, run
 
 __all__ = [
     "Progress",
+    "Proposal",
     "Report",
     "RowError",
     "associations",
@@ -31,8 +33,11 @@ __all__ = [
     "get",
     "page",
     "pause",
+    "propose",
+    "propose_for",
     "records",
     "resume",
+    "run",
     "set_plan",
     "start",
     "told",

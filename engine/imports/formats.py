@@ -43,6 +43,8 @@ def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
     if stated is None:
         if prop.type == "DATETIME":
             return lambda cell: _zoned(values.parse(prop, cell), zone)
+        if prop.type == "ENUMERATION":
+            return _choices(prop)
         return lambda cell: values.parse(prop, cell)
     if prop.type in ("DATE", "DATETIME"):
         pattern = _pattern(stated)
@@ -54,6 +56,24 @@ def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
         table = str.maketrans({**dict.fromkeys(thousands), decimal: "."})
         return lambda cell: _number(prop, cell, table, decimal)
     raise _unfit(prop, stated)
+
+
+def _choices(prop: PropertyRow) -> Parse:
+    """Options may be called by their labels, in any case."""
+    live = [option for option in prop.options if not option.get("archived")]
+    known = {option["value"] for option in live}
+    called: dict[str, str] = {}
+    for option in live:
+        called.setdefault(str(option.get("label", "")).casefold(), option["value"])
+
+    def one(text: str) -> str:
+        return text if text in known else called.get(text.casefold(), text)
+
+    def parse(cell: str) -> object:
+        value = values.parse(prop, cell)
+        return [one(part) for part in value] if isinstance(value, list) else one(value) if value else value
+
+    return parse
 
 
 def fitting(prop: PropertyRow, cells: Sequence[str]) -> tuple[str | None, ...]:

@@ -1,0 +1,280 @@
+"""A plan proposed from what a file shows: the names of its columns, and what stands in them. People correct it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from engine.ids import decode
+from engine.imports import files, formats
+from engine.imports.commands import get
+from engine.imports.files import Reading, Row
+from engine.imports.plan import RECORD_ID, Doing
+from engine.imports.spooling import spooled
+from engine.problems import MalformedId, Problem
+from storage import imports
+from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
+from storage.database import Actor, Database
+
+# How many rows are looked at.
+SAMPLE = 500
+# How many of the cells of a column must fit the property, for the column to be taken for it.
+FIT = 0.5
+# What people call columns that the properties call otherwise.
+CALLED = {
+    "e mail": "email", "mail": "email", "email address": "email", "e mail address": "email",
+    "first": "firstname", "given name": "firstname", "vorname": "firstname",
+    "last": "lastname", "surname": "lastname", "family name": "lastname", "nachname": "lastname",
+    "telephone": "phone", "phone number": "phone", "tel": "phone", "mobile": "mobilephone",
+    "website url": "website", "web site": "website", "url": "website", "domain name": "domain",
+    "company domain name": "domain", "postal code": "zip", "zip code": "zip", "postcode": "zip",
+}  # fmt: skip
+LABELS = re.compile(r"(association|associated)? ?labels?")
+IDS = ("id", "record id", "object id")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan's document, and what is left to people: columns that nothing was found for, and what is unclear."""
+
+    plan: dict[str, Any]
+    unmapped: tuple[str, ...]
+    notes: tuple[str, ...]
+    header: tuple[str, ...]
+    # The first rows, as texts.
+    sample: tuple[tuple[str, ...], ...]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found of one object type: columns with the properties (None: the id) that they seem to fill."""
+
+    object_type: ObjectTypeRow
+    columns: dict[str, PropertyRow | None] = field(default_factory=dict)
+
+
+def propose(
+    header: Sequence[str],
+    sample: Sequence[Sequence[str]],
+    catalogue: Catalogue,
+    object_types: Sequence[str] | None = None,
+) -> Proposal:
+    """A plan for a file with this header, of which `sample` are some rows.
+
+    `object_types` are the ones to look among, the most important first; without them, all that are active.
+    """
+    cells = {name: _column(n, sample) for n, name in enumerate(header)}
+    among = [
+        row
+        for row in catalogue.object_types.values()
+        if row.active and (object_types is None or row.name in object_types)
+    ]
+    if object_types is not None:
+        among.sort(key=lambda row: object_types.index(row.name))
+    found: dict[int, _Found] = {}
+    rest, labels = list[str](), None
+    for name in header:
+        words = _words(name)
+        if labels is None and LABELS.fullmatch(words):
+            labels = name
+            continue
+        owner = _named(words, name, among, cells, found)
+        if not owner:
+            rest.append(name)
+    main = _main(rest, among, cells, found, given=object_types is not None)
+    unmapped = []
+    for name in rest:
+        if main is None or not _take(main, name, _words(name), cells[name], found, exact=False):
+            unmapped.append(name)
+    order = sorted(
+        found.values(), key=lambda one: (one.object_type is not main, header.index(next(iter(one.columns))))
+    )
+    notes: list[str] = []
+    parts = [_part(one, cells, notes) for one in order]
+    plan: dict[str, Any] = {"parts": parts}
+    if len(parts) > 1:
+        first, *others = (part["objectType"] for part in parts)
+        plan["associations"] = [
+            {
+                "from": {"part": first},
+                "to": {"part": other},
+                **({"labelsColumn": labels} if labels and n == 0 else {}),
+            }
+            for n, other in enumerate(others)
+        ]
+        labels = None
+    if labels is not None:
+        unmapped.append(labels)
+    shown = tuple(tuple(row) for row in sample[:10])
+    return Proposal(plan, tuple(unmapped), tuple(notes), tuple(header), shown)
+
+
+async def propose_for(
+    db: Database,
+    account_id: int,
+    number: int,
+    *,
+    now: datetime,
+    reading: Reading | None = None,
+    object_types: Sequence[str] | None = None,
+    user_id: int | None = None,
+) -> Proposal:
+    """The proposal for an uploaded file, whose header is noted with the import. Raises what opening a file raises."""
+    async with db.read(account_id) as reader:
+        row = await get(reader, number)
+    reading = reading or Reading.of(row.mapping)
+    async with spooled(db, account_id, row, whole=False) as path:
+        with files.opened(path, reading) as table:
+            described = table.described()
+            sample = _sample(table.batches(SAMPLE))
+    async with db.transaction(account_id, now=now, actor=Actor("API", None, user_id)) as tx:
+        held = await imports.hold(tx, number)
+        if held is not None and held.status in ("UPLOADED", "CHECKED"):
+            held.file = {**held.file, **described}
+            await imports.write(tx, held)
+    proposal = propose(described["header"], sample, await db.catalogue(account_id), object_types)
+    stated = {
+        name: value
+        for name in ("encoding", "delimiter", "sheet")
+        if (value := getattr(reading, name)) is not None
+    }
+    if stated:
+        proposal.plan["file"] = stated
+    return proposal
+
+
+def _sample(batches: Any) -> list[list[str]]:
+    """The cells of the first sound rows; a beginning may end in the middle of a row."""
+    try:
+        rows: list[Row] = next(batches, [])
+    except Problem:
+        return []
+    return [row.cells for row in rows if row.problem is None]
+
+
+def _column(n: int, sample: Sequence[Sequence[str]]) -> list[str]:
+    return [row[n].strip() for row in sample if n < len(row) and row[n].strip()]
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+
+
+def _named(
+    words: str,
+    name: str,
+    among: Sequence[ObjectTypeRow],
+    cells: Mapping[str, list[str]],
+    found: dict[int, _Found],
+) -> bool:
+    """Whether a column says itself whose it is, such as "Company name" or "Contact: E-mail"."""
+    for row in among:
+        for called in sorted(
+            {_words(row.singular), _words(row.plural), _words(row.name)}, key=len, reverse=True
+        ):
+            if not words.startswith(called + " "):
+                continue
+            rest = words[len(called) + 1 :]
+            # A property that is called so as a whole comes first: "company name" may be a contact's own.
+            if _take(row, name, rest, cells[name], found, exact=False):
+                return True
+    return False
+
+
+def _main(
+    names: Sequence[str],
+    among: Sequence[ObjectTypeRow],
+    cells: Mapping[str, list[str]],
+    found: Mapping[int, _Found],
+    *,
+    given: bool,
+) -> ObjectTypeRow | None:
+    """The object type that explains most of the columns which do not say whose they are."""
+    best: tuple[int, int, ObjectTypeRow] | None = None
+    for n, row in enumerate(among):
+        matched = sum(_property(row, _words(name), cells[name]) is not None for name in names)
+        # What is found already, or asked for first, decides between equals.
+        rank = (matched, (row.id in found) * 2 + (given and n == 0))
+        if matched and (best is None or rank > best[:2]):
+            best = (*rank, row)
+    return None if best is None else best[2]
+
+
+def _take(
+    row: ObjectTypeRow, name: str, words: str, cells: Sequence[str], found: dict[int, _Found], *, exact: bool
+) -> bool:
+    """Let a column fill a property of an object type, if it is called so and its cells fit."""
+    held = found.get(row.id)
+    taken = {None if prop is None else prop.id for prop in held.columns.values()} if held else set()
+    if words in IDS and None not in taken and _ids(cells):
+        prop = None
+    else:
+        prop = _property(row, words, cells)
+        if prop is None or prop.id in taken:
+            return False
+    found.setdefault(row.id, _Found(row)).columns[name] = prop
+    return True
+
+
+def _ids(cells: Sequence[str]) -> bool:
+    try:
+        return bool(cells) and all(decode("record", cell) for cell in cells)
+    except MalformedId:
+        return False
+
+
+def _property(row: ObjectTypeRow, words: str, cells: Sequence[str]) -> PropertyRow | None:
+    squeezed = words.replace(" ", "")
+    called = CALLED.get(words)
+    for prop in row.properties.values():
+        if prop.archived_at is not None or prop.read_only or prop.calculated:
+            continue
+        names = {_words(prop.name), _words(prop.label)}
+        if (
+            words in names or squeezed in {one.replace(" ", "") for one in names} or prop.name == called
+        ) and _fits(prop, cells):
+            return prop
+    return None
+
+
+def _fits(prop: PropertyRow, cells: Sequence[str]) -> bool:
+    if not cells:
+        return True
+    if formats.fitting(prop, cells):
+        return True
+    fit = sum(bool(formats.fitting(prop, [cell])) for cell in cells)
+    return fit >= len(cells) * FIT
+
+
+def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> dict[str, Any]:
+    columns = []
+    for name, prop in found.columns.items():
+        column = {"column": name, "property": RECORD_ID if prop is None else prop.name}
+        if prop is not None and cells[name]:
+            fitting = formats.fitting(prop, cells[name])
+            if fitting and fitting[0] is not None:
+                column["format"] = fitting[0]
+                if prop.type == "DATE" and len(fitting) > 1 and {"DD/MM/YYYY", "MM/DD/YYYY"} <= set(fitting):
+                    notes.append(f'"{name}" may be day first or month first; {fitting[0]} was taken.')
+        columns.append(column)
+    key = _key(found, cells)
+    doing = Doing.CREATE if key is None else Doing.UPSERT
+    part: dict[str, Any] = {"objectType": found.object_type.name, "mode": doing.value, "columns": columns}
+    if key is None:
+        notes.append(
+            f"No column tells {found.object_type.plural} apart: each row makes a new one, "
+            "and so it does when the file is imported again."
+        )
+    else:
+        part["key"] = key
+    return part
+
+
+def _key(found: _Found, cells: Mapping[str, list[str]]) -> str | None:
+    """The column that tells records apart: the ids, else the unique property that most rows have."""
+    for name, prop in found.columns.items():
+        if prop is None:
+            return name
+    unique = [name for name, prop in found.columns.items() if prop is not None and prop.is_unique]
+    return max(unique, key=lambda name: len(cells[name]), default=None)
