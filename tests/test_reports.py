@@ -1,15 +1,22 @@
 """Reports told as stories: what counts where, by label and direction, once in a group and once in a total."""
 
+import copy
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from engine import accounts, object_types, records
 from engine.batches import Mode
-from engine.problems import Refused
+from engine.problems import Problem, Refused
+from engine.reports import problems
+from engine.reports import run as running
 from engine.reports.definition import bind
 from engine.reports.run import NO_VALUE, OTHERS, Result, run
+from storage.catalogue import Catalogue
 from storage.database import Database
+from storage.reports import compile as compiling
 from tests.graph import T0, Graph
 
 
@@ -193,3 +200,100 @@ async def test_what_is_wrong_is_told_at_its_place(graph: Graph) -> None:
         ("UNKNOWN_SOURCE", ("axes", 1, "property", "source")),
         ("UNKNOWN_PROPERTY", ("axes", 2, "property", "name")),
     ]
+
+
+JUNK: list[Any] = [
+    None,
+    "",
+    "x",
+    "\0",
+    "\ud800",
+    0,
+    -1,
+    10**400,
+    1.5,
+    math.nan,
+    math.inf,
+    True,
+    [],
+    [1],
+    [[]],
+    {},
+    {"x": 1},
+]
+WHOLE: dict[str, Any] = {
+    "objectType": "contacts",
+    "where": {"property": {"name": "city", "operator": "KNOWN"}},
+    "joins": [{"as": "c", "from": "contacts", "to": "companies", "labels": ["primary"], "where": None}],
+    "axes": [
+        {"label": {"source": "c", "top": {"n": 2, "measure": 0, "others": True}}},
+        {"property": {"source": "contacts", "name": "score", "step": 5}},
+        {"property": {"name": "createdAt", "bucket": "WEEK"}},
+    ],
+    "measures": [{"function": "SUM", "source": "c", "property": "annualrevenue", "name": "Revenue"}],
+    "having": [{"measure": 0, "comparison": "GREATER", "value": 1}],
+    "order": {"measure": 0, "descending": True},
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every part of a definition."""
+    if path:
+        yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from places(part, (*path, key))
+
+
+def wrong(definition: Any, catalogue: Catalogue) -> Sequence[Problem]:
+    """What is wrong with a definition."""
+    try:
+        bind(definition, catalogue)
+    except Refused as refused:
+        return refused.problems
+    return []
+
+
+async def test_no_definition_is_too_malformed_to_be_told_what_is_wrong(graph: Graph) -> None:
+    catalogue = await graph.db.catalogue(graph.account)
+    bind(WHOLE, catalogue)
+    refused = 0
+    for path in places(WHOLE):
+        for junk in JUNK:
+            definition = copy.deepcopy(WHOLE)
+            inside = definition
+            for key in path[:-1]:
+                inside = inside[key]
+            inside[path[-1]] = junk
+            found = wrong(definition, catalogue)
+            refused += bool(found)
+            # Told where it stands, in words that can be sent.
+            assert all(problem.code and problem.message.encode() for problem in found)
+            assert all(problem.path for problem in found)
+    assert refused > 300
+
+
+async def test_the_first_axis_is_ordered_by_what_it_comes_to(graph: Graph) -> None:
+    await lettings(graph)
+    told = await report(
+        graph,
+        objectType="contacts",
+        joins=[{"to": "listings"}],
+        axes=[BY_LABEL, {"property": {"name": "original_source"}}],
+        order={"measure": 0, "descending": True},
+    )
+    # Two rent short-term, though no single group has more than one; then by name.
+    assert [key.label for key in told.categories] == ["Short-term", NO_VALUE, "Long-term"]
+    assert [(one.key and one.key.label, one.values) for one in told.series] == [
+        ("Events", (1, 1, 1)),
+        ("Referrals", (1, None, None)),
+        (NO_VALUE, (None, 1, None)),
+    ]
+
+
+async def test_a_report_of_too_many_groups_is_told_to_be_that(graph: Graph, monkeypatch: Any) -> None:
+    monkeypatch.setattr(compiling, "GROUPS", 3)
+    monkeypatch.setattr(running, "GROUPS", 3)
+    await make(graph, "contacts", *({"city": str(n)} for n in range(4)))
+    with pytest.raises(problems.ReportTooLarge):
+        await report(graph, objectType="contacts", axes=[{"property": {"name": "city"}}])

@@ -185,7 +185,8 @@ class _Writer:
         columns = [f"{' | '.join(bits)} AS level"]
         for n in self._axes:
             value = f"u.d{n}" if n in here else f"NULL::{self._kind(n)}"
-            others = f"u.o{n}" if n in here and self._cuts(n, source) else "false"
+            # At a level without the axis there is neither.
+            others = f"coalesce(u.o{n}, false)" if n in here and self._cuts(n, source) else "false"
             columns.append(f"{value} AS d{n}, {others} AS o{n}")
         for n in measures:
             measure = self._report.measures[n]

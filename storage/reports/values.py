@@ -1,6 +1,7 @@
 """What a report reads of a record: the values of axes, and those that measures are made of."""
 
 from datetime import tzinfo
+from decimal import Decimal
 
 from storage.filters.times import offsets
 from storage.filters.tree import Property
@@ -26,7 +27,8 @@ def of_axis(axis: Axis, prop: Property, record: str, zone: tzinfo, add: Add) -> 
         return _bucket(prop, axis.bucket, record, zone, add)
     value = of_record(prop, record, add)
     if axis.step is not None:
-        step = add(axis.step, "numeric")
+        # As it is written: the driver would take the binary fraction that stands for it.
+        step = add(Decimal(repr(axis.step)), "numeric")
         # Exact, and towards less, as no division of numbers with a point in them would be.
         return f"({value} - mod(mod({value}, {step}) + {step}, {step}))"
     return value
@@ -60,5 +62,8 @@ def _bucket(prop: Property, bucket: Bucket, record: str, zone: tzinfo, add: Add)
     if moved:
         # By our own table of clocks, as filters: the database may know other ones.
         first, ahead = add(list(starts), "timestamp[]"), add(list(seconds), "int[]")
-        time = f"({time} + make_interval(secs => ({ahead})[width_bucket({time}, {first})]))"
+        shown = f"{time} + make_interval(secs => ({ahead})[width_bucket({time}, {first})])"
+        # Beyond the calendar there are no days; both of these pass over NULL, which is no time.
+        held = f"least(greatest({shown}, '0001-01-01'::timestamp), '9999-12-31'::timestamp)"
+        time = f"(CASE WHEN {time} IS NOT NULL THEN {held} END)"
     return f"(to_char({time}, '{_BUCKETS[bucket]}') COLLATE \"C\")"
