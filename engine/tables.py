@@ -5,11 +5,12 @@ so that what an import reads is what an export wrote.
 """
 
 import asyncio
+import contextlib
 import csv
 import enum
 import io
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import TypeAlias
 
 from engine.problems import Problem
@@ -71,8 +72,8 @@ def split(cell: str) -> list[str]:
 
 
 def written(
-    format_: Format, header: Sequence[str], pieces: AsyncIterator[Sequence[Sequence[Cell]]]
-) -> AsyncIterator[bytes]:
+    format_: Format, header: Sequence[str], pieces: AsyncGenerator[Sequence[Sequence[Cell]], None]
+) -> AsyncGenerator[bytes, None]:
     """The bytes of a file with these rows below this header; guards all cells. Raises `CellTooLong` for XLSX."""
     match format_:
         case Format.CSV:
@@ -82,13 +83,17 @@ def written(
 
 
 async def _csv(
-    header: Sequence[str], pieces: AsyncIterator[Sequence[Sequence[Cell]]]
-) -> AsyncIterator[bytes]:
+    header: Sequence[str], pieces: AsyncGenerator[Sequence[Sequence[Cell]], None]
+) -> AsyncGenerator[bytes, None]:
     """RFC 4180, in UTF-8 with a byte order mark: Excel takes it for another alphabet without."""
-    yield b"\xef\xbb\xbf" + _lines([header])
-    async for rows in pieces:
-        if rows:
-            yield _lines(rows)
+    head = b"\xef\xbb\xbf" + _lines([header])
+    async with contextlib.aclosing(pieces):
+        # With the first rows, not before: what goes wrong with these is told instead of a file.
+        async for rows in pieces:
+            yield head + _lines(rows)
+            head = b""
+    if head:
+        yield head
 
 
 def _lines(rows: Sequence[Sequence[Cell]]) -> bytes:
@@ -102,21 +107,22 @@ def _plain(cell: Cell) -> Cell:
 
 
 async def _xlsx(
-    header: Sequence[str], pieces: AsyncIterator[Sequence[Sequence[Cell]]]
-) -> AsyncIterator[bytes]:
+    header: Sequence[str], pieces: AsyncGenerator[Sequence[Sequence[Cell]], None]
+) -> AsyncGenerator[bytes, None]:
     """Sheets of `SHEET` rows at most, each with the header; packed beside the event loop."""
     book = Book()
     head = [[guarded(name) for name in header]]
     left = 0
-    async for rows in pieces:
-        if book.full or left < len(rows):
-            left = SHEET
-            book.sheet()
-            book.rows(head)
-        await asyncio.to_thread(_fill, book, header, rows)
-        left -= len(rows)
-        if content := book.taken():
-            yield content
+    async with contextlib.aclosing(pieces):
+        async for rows in pieces:
+            if book.full or left < len(rows):
+                left = SHEET
+                book.sheet()
+                book.rows(head)
+            await asyncio.to_thread(_fill, book, header, rows)
+            left -= len(rows)
+            if content := book.taken():
+                yield content
     if book.full:
         book.sheet()
         book.rows(head)

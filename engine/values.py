@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
+from engine import tables
 from engine.problems import Problem
 from storage.catalogue import PropertyRow
 
@@ -70,7 +71,7 @@ def normalize(prop: PropertyRow, value: Any) -> Any:
 def parse(prop: PropertyRow, text: str) -> Any:
     """A cell of a file as a value of `prop`, to be checked; text that cannot be read is given back as it is.
 
-    Several choices are separated by `;`. Numbers have a decimal point and no thousands separators.
+    Several choices are separated by `;` (`\\;` within one). Numbers have a decimal point and no thousands separators.
     """
     text = text if prop.type in ("STRING", "JSON") else text.strip()
     if text.strip() == "":
@@ -83,7 +84,7 @@ def parse(prop: PropertyRow, text: str) -> Any:
         case "BOOLEAN" if text.lower() in FALSE_TEXTS:
             return False
         case "ENUMERATION" if prop.multiple:
-            return [part for part in (part.strip() for part in text.split(";")) if part]
+            return tables.split(text)
         case "JSON":
             try:
                 return orjson.loads(text)

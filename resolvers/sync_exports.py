@@ -1,6 +1,6 @@
 """A sync's records as a file: what the address asks for, checked, and the bytes of it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -31,7 +31,7 @@ class File:
 
     name: str
     media: str
-    content: AsyncIterator[bytes]
+    content: AsyncGenerator[bytes, None]
 
 
 async def file(context: Context, given: Mapping[str, str]) -> File:

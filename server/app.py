@@ -87,7 +87,7 @@ def create_app(
                 db, operations, authenticator, now=now, body_bytes=limits.body, seconds=limits.seconds
             ),
             *hints.routes(db, operations, now=now, body_bytes=limits.body, seconds=limits.seconds),
-            *exports.routes(operations, authenticator, seconds=limits.seconds),
+            *exports.routes(operations, authenticator, body_bytes=limits.body, seconds=limits.seconds),
         ],
         middleware=[Middleware(_cross_origin, origins)] if origins else [],
         lifespan=lifespan,

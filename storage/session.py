@@ -78,6 +78,12 @@ class Reader(_Session):
 
     __slots__ = ()
 
+    async def pieces(self, sql: str, *args: Any, size: int) -> AsyncIterator[list[Row]]:
+        """The rows of `sql`, `size` at a time, however many: by a cursor, which only a snapshot can hold open."""
+        cursor = await self._connection.cursor(told(sql), self.account_id, *args)
+        while rows := await cursor.fetch(size):
+            yield rows
+
 
 class Single(_Session):
     """One account's connection on which each statement is a transaction of its own, and may write."""

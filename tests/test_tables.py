@@ -2,7 +2,7 @@
 
 import io
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 from openpyxl import load_workbook
@@ -19,7 +19,9 @@ def any_text(chance: random.Random) -> str:
     return "".join(chance.choices(LETTERS, k=chance.randrange(1, 9)))
 
 
-async def in_pieces(rows: Sequence[Sequence[Cell]], size: int = 3) -> AsyncIterator[Sequence[Sequence[Cell]]]:
+async def in_pieces(
+    rows: Sequence[Sequence[Cell]], size: int = 3
+) -> AsyncGenerator[Sequence[Sequence[Cell]], None]:
     for n in range(0, len(rows), size):
         yield rows[n : n + size]
 

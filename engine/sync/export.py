@@ -1,7 +1,7 @@
 """Records of a sync as a table, for spreadsheets: CSV or XLSX, piece by piece, whatever their number."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 
 from engine import display, ids, tables
@@ -47,14 +47,14 @@ _UNHELD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 def export(
     db: Database, account_id: int, sync_ids: Sequence[int], narrow: Narrow, format_: Format
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The bytes of a file with the records of these syncs, newest first."""
     return tables.written(format_, HEADER, _pieces(db, account_id, sync_ids, narrow))
 
 
 async def _pieces(
     db: Database, account_id: int, sync_ids: Sequence[int], narrow: Narrow
-) -> AsyncIterator[list[list[Cell]]]:
+) -> AsyncGenerator[list[list[Cell]], None]:
     """Rows, some at a time; each piece is read on a connection of its own, and nothing is held in between."""
     catalogue = await db.catalogue(account_id)
     before = NEWEST

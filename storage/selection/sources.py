@@ -12,7 +12,7 @@ from storage.filters.ways import Asked
 from storage.selection import ordered, past
 from storage.selection.orders import at_or_before, beyond, order_by
 from storage.selection.sql import Params
-from storage.selection.tree import Associated, Listing, Page, Records, Source
+from storage.selection.tree import Associated, Listing, Order, Page, Records, Source
 
 # So many associations from the far end of a filter are collected, in a millisecond or two; where there are more, a
 # page is full after some thousand records at most.
@@ -115,6 +115,12 @@ def rows_beyond(
     body = _body(listing.source, params, record, of, [behind], fenced=True)
     nearest = order_by(page.order, record, ident=ident, backward=not following)
     return f"(SELECT 1 {body} ORDER BY {nearest} LIMIT 1) IS NOT NULL"
+
+
+def every(source: Records, order: Order, params: Params, record: str) -> str:
+    """The ids of all records of a source, in an order."""
+    ident = _ident(source, record)
+    return f"SELECT {ident} {_body(source, params, record, '', [])} ORDER BY {order_by(order, record, ident=ident)}"
 
 
 def total(source: Source, params: Params, record: str, *, of: str = "") -> str:
