@@ -5,6 +5,7 @@ one by one), OURS (records without an item), SEND (until those are worked off). 
 the page that it stands behind.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from engine.sync import inbound
 from engine.sync.book import OURS, THEIRS
 from engine.sync.connectors.protocol import CursorLost, Item, Page, Phase
 from engine.sync.rules import Rules, Side
-from engine.sync.turns import PAGE, Turn
+from engine.sync.turns import PAGE, Ahead, Turn
 from storage.changes import Event, EventKind
 from storage.database import Transaction
 from storage.filters import facts
@@ -54,12 +55,15 @@ async def full(turn: Turn, row: RunRow, now: datetime) -> None:
     """One page of everything."""
     cursor = row.cursors.get("full")
     try:
-        page, items = await _read(turn, Phase.FULL, cursor)
+        page, items = await _next(turn, cursor)
     except CursorLost:
         async with turn.hold(now) as (tx, held):
             begin(held, held.cursors.get("why", SWEEP))
             await leases.write(tx, held)
         return
+    if page.more and row.phase == INITIAL:
+        # The app makes the next page while this one is written.
+        turn.ahead = Ahead(page.cursor, asyncio.ensure_future(_read(turn, Phase.FULL, page.cursor)))
     async with turn.hold(now) as (tx, held):
         if (held.cursors.get("full"), held.cursors.get("stage")) != (cursor, FULL):
             return
@@ -92,6 +96,16 @@ def _progress(tx: Transaction, turn: Turn, row: RunRow, done: int, total: int | 
 
 def _tell(tx: Transaction, turn: Turn, kind: EventKind, payload: dict[str, Any]) -> None:
     tx.happened(Event(kind, turn.rules.object_type.id, None, turn.sync_id, payload))
+
+
+async def _next(turn: Turn, cursor: str | None) -> tuple[Page, list[Item]]:
+    """The page of everything behind the cursor, which may have been asked for already."""
+    ahead = turn.ahead
+    if ahead is not None and ahead.cursor == cursor:
+        turn.ahead = None
+        return await ahead.reading
+    turn.forget()
+    return await _read(turn, Phase.FULL, cursor)
 
 
 async def _read(turn: Turn, phase: Phase, cursor: str | None) -> tuple[Page, list[Item]]:

@@ -1,11 +1,12 @@
 """A runner's turn: the sync that it has leased, the rules that it goes by, the connector that it holds open."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine.sync.connectors.protocol import Connector
+from engine.sync.connectors.protocol import Connector, Item, Page
 from engine.sync.rules import Rules
 from storage.database import Actor, Database, Transaction
 from storage.sync import leases
@@ -25,6 +26,20 @@ def _nowhere(_place: str) -> None:
     """Tests break off here."""
 
 
+def _heard(reading: asyncio.Task[tuple[Page, list[Item]]]) -> None:
+    """What became of it no longer matters."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A read behind a cursor that was begun before what stands before it is written."""
+
+    cursor: str | None
+    reading: asyncio.Task[tuple[Page, list[Item]]]
+
+
 @dataclass(slots=True)
 class Turn:
     """One sync, leased under `token`, with rules of `revision` and an open connector.
@@ -40,11 +55,19 @@ class Turn:
     rules: Rules
     connector: Connector
     at: Callable[[str], None] = _nowhere
+    ahead: Ahead | None = None
 
     @property
     def actor(self) -> Actor:
         """Who writes."""
         return Actor("SYNC", str(self.sync_id))
+
+    def forget(self) -> None:
+        """Let go of what was read ahead."""
+        if self.ahead is not None:
+            self.ahead.reading.cancel()
+            self.ahead.reading.add_done_callback(_heard)
+            self.ahead = None
 
     @contextlib.asynccontextmanager
     async def hold(self, now: datetime) -> AsyncIterator[tuple[Transaction, RunRow]]:

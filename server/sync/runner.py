@@ -133,6 +133,7 @@ class Runner:
                 rules,
                 calls,
             )
+            stack.callback(turn.forget)
             if rules.capabilities.push:
                 await stack.enter_async_context(_beside(self._watch(turn)))
             await self._steps(turn, calls, paused=found.connection.category is not None)
