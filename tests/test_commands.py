@@ -180,6 +180,22 @@ def test_an_import_tells_the_wrong_rows_and_keeps_the_others(relata: Relata, tmp
     assert (said.code, said.out) == (0, "2 rows: 0 created, 1 updated, 1 unchanged, 0 failed.\n")
 
 
+def test_an_import_goes_by_a_plan_that_was_proposed_and_a_check_changes_nothing(
+    relata: Relata, tmp_path: Path
+) -> None:
+    people, plan = tmp_path / "people.csv", tmp_path / "plan.json"
+    people.write_text("E-Mail;First name\nzoe@x.example;Zoe\nyan@x.example;Yan\nragged\n")
+    relata("accounts", "create", "planned")
+    proposed = relata("import", people, "-a", "planned", "--propose")
+    plan.write_text(proposed.out)
+    checked = relata("import", people, "-a", "planned", "--plan", plan, "--check")
+    assert "3 rows: 2 to create, 0 to update, 0 unchanged, 1 failed." in checked.out
+    for told in ("2 created, 0 updated, 0 unchanged", "0 created, 0 updated, 2 unchanged"):
+        said = relata("import", people, "-a", "planned", "--plan", plan)
+        assert f"3 rows: {told}, 1 failed." in said.out
+        assert said.code == 1
+
+
 def test_an_import_of_associations_joins_what_an_import_of_records_made(
     relata: Relata, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from engine.imports.commands import (
 )
 from engine.imports.of_associations import associations
 from engine.imports.of_records import records
-from engine.imports.proposals import Proposal, propose, propose_for
+from engine.imports.proposals import Proposal, propose, propose_for, propose_of
 from engine.imports.run import Progress, Report, RowError, run
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "pause",
     "propose",
     "propose_for",
+    "propose_of",
     "records",
     "resume",
     "run",

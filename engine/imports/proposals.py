@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from engine.ids import decode
@@ -142,6 +143,12 @@ async def propose_for(
     if stated:
         proposal.plan["file"] = stated
     return proposal
+
+
+async def propose_of(db: Database, account_id: int, path: Path, reading: Reading | None = None) -> Proposal:
+    """The proposal for a file on this machine's disk. Raises what opening a file raises."""
+    with files.opened(path, reading or Reading()) as table:
+        return propose(table.header, _sample(table.batches(SAMPLE)), await db.catalogue(account_id))
 
 
 def _sample(batches: Any) -> list[list[str]]:

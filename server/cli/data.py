@@ -1,11 +1,20 @@
 """`relata demo`, `relata import`, `relata schema`: data in, and the schema out."""
 
+import json
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from server.cli.words import account_id, err, fail, out, with_database
@@ -33,7 +42,10 @@ def demo(
 
 def import_file(
     file: Annotated[
-        Path, typer.Argument(help="A CSV file with a header, perhaps gzipped.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A CSV file with a header, perhaps gzipped, or an XLSX file.", show_default=False
+        ),
     ],
     account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
     object_type: Annotated[
@@ -73,6 +85,16 @@ def import_file(
             help="TEXT or TEXT=INVERSE of a label to make when it is missing; may be given several times.",
         ),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="A plan in JSON or YAML: which columns fill what, for one or several object types."
+        ),
+    ] = None,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Print a plan proposed for the file, and import nothing.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only tell what the import would do.")] = False,
 ) -> None:
     """Import records or labelled associations from a file. Wrong rows are told, all others are in.
 
@@ -80,24 +102,37 @@ def import_file(
 
     Associations:  relata import jobs.csv -a demo --from contacts.email --to companies.id
 
+    Several object types:  relata import all.xlsx -a demo --propose > plan.json; correct it; then --plan plan.json
+
     The first column holds the keys of --from, the second those of --to, unless options name others.
     Ends with exit code 1 when any row failed.
     """
-    if (object_type is None) == (from_ is None and to is None):
-        fail("Say what the file holds: --type and --key for records, or --from and --to for associations.")
+    kinds = (object_type is not None, from_ is not None or to is not None, plan is not None, propose)
+    if sum(kinds) != 1:
+        fail(
+            "Say what the file holds: --type and --key for records, --from and --to for associations, "
+            "or --plan; --propose proposes a plan."
+        )
+    if propose:
+        with_database(lambda db: _propose(db, account, file))
+        return
+    document = None if plan is None else _document(plan)
 
     async def importing(db: "Database") -> "Report":
         from engine import imports
         from server.clock import now
 
         number = await account_id(db, account)
-        columns = (TextColumn(escape(file.name)), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=err, transient=True) as bar:
-            task = bar.add_task("import", total=1.0)
+        with Progress(*_bar(file.name), console=err, transient=True) as bar:
+            task = bar.add_task("import", total=1.0, rows=0, rate=0.0, failed=0)
+            began = time.monotonic()
 
             def show(so_far: imports.Progress) -> None:
-                bar.update(task, completed=so_far.share)
+                rate = so_far.rows / max(time.monotonic() - began, 0.001)
+                bar.update(task, completed=so_far.share, rows=so_far.rows, rate=rate, failed=so_far.failed)
 
+            if document is not None:
+                return await imports.run(db, number, file, document, clock=now, checking=check, progress=show)
             if object_type is not None:
                 return await imports.records(
                     db,
@@ -108,6 +143,7 @@ def import_file(
                     clock=now,
                     create=create,
                     columns=_pairs(column or []),
+                    checking=check,
                     progress=show,
                 )
             from_type, from_key = _end("--from", from_)
@@ -125,6 +161,7 @@ def import_file(
                 to_column=to_column,
                 create_labels=[_texts(each) for each in create_label or []],
                 clock=now,
+                checking=check,
                 progress=show,
             )
 
@@ -136,6 +173,41 @@ def schema() -> None:
     from schema.root import SDL
 
     out.print(SDL, markup=False, end="")
+
+
+def _bar(name: str) -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn(escape(name)),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f}/s, {task.fields[failed]:,} failed"),
+        TimeElapsedColumn(),
+    )
+
+
+async def _propose(db: "Database", account: str, file: Path) -> None:
+    from engine import imports
+
+    number = await account_id(db, account)
+    proposal = await imports.propose_of(db, number, file)
+    out.print_json(json.dumps(proposal.plan))
+    for column in proposal.unmapped:
+        err.print(f'Nothing was found for the column "{column}".', markup=False)
+    for note in proposal.notes:
+        err.print(note, markup=False)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        # JSON is YAML, too.
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        fail(f"The plan {path} cannot be read: {error}")
+    if not isinstance(document, dict):
+        fail(f"The plan {path} is no object.")
+    return document
 
 
 def _pairs(columns: list[str]) -> dict[str, str]:
@@ -166,10 +238,18 @@ def _tell(report: "Report") -> None:
             shown = (str(error.row), error.column or "", (error.value or "")[:40], error.message)
             table.add_row(*(escape(text) for text in shown))
         err.print(table)
+    for note in report.file.get("notes", []):
+        err.print(note, markup=False)
+    if report.failed > len({error.row for error in report.errors[:SHOWN]}):
+        err.print("The import keeps further errors.", markup=False)
+    words = ("to create", "to update") if report.status == "CHECKED" else ("created", "updated")
     out.print(
-        f"{report.read:,} rows: {report.created:,} created, {report.updated:,} updated, "
+        f"{report.read:,} rows: {report.created:,} {words[0]}, {report.updated:,} {words[1]}, "
         f"{report.unchanged:,} unchanged, {report.failed:,} failed.",
         markup=False,
     )
+    if report.status not in ("DONE", "CHECKED"):
+        err.print(f"The import is {report.status}: somebody stopped it.", markup=False)
+        raise typer.Exit(1)
     if report.failed:
         raise typer.Exit(1)
