@@ -29,6 +29,7 @@ PREFIXES = {
     "plan": "pln",
     "plan item": "pli",
     "attempt": "att",
+    "report": "rpt",
 }
 KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 

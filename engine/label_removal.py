@@ -107,8 +107,8 @@ def _spoken(found: Sequence[Use]) -> str:
             words.append("1 association" if use.count == 1 else f"{use.count} associations")
         elif use.kind is UseKind.SEGMENT:
             words.append(f'{".".join(map(str, use.path))} in the segment "{use.name}"')
-        elif use.kind is UseKind.SYNC:
-            words.append(f'{".".join(map(str, use.path))} in the sync "{use.name}"')
+        elif use.kind in (UseKind.SYNC, UseKind.REPORT):
+            words.append(f'{".".join(map(str, use.path))} in the {use.subject} "{use.name}"')
         else:
             of = "the draft" if use.revision is None else f"revision {use.revision}"
             words.append(f'{".".join(map(str, use.path))} in {of} of the workflow "{use.name}"')

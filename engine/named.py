@@ -1,4 +1,4 @@
-"""Who names a thing of the account in a definition: filters of segments, drafts and revisions of workflows, syncs.
+"""Who names a thing of the account in a definition: segments, drafts and revisions of workflows, syncs, reports.
 
 Whoever deletes or archives something asks here first. Labels have `engine.uses.uses`, since they are replaced, too.
 """
@@ -10,10 +10,12 @@ from typing import Any
 
 from engine import ids
 from engine.problems import PathPart
+from engine.reports import names as of_reports
 from engine.workflows.labels import DATA, NAMES
 from storage import segment_labels, workflow_labels
 from storage.catalogue import Catalogue
 from storage.database import Queryable
+from storage.reports import saved
 from storage.sync import mappings, syncs
 
 Path = tuple[PathPart, ...]
@@ -30,7 +32,7 @@ class Named(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamedUse:
-    """A place in the definition of a segment, a workflow or a sync (`kind`) that names something.
+    """A place in the definition of a segment, a workflow, a sync or a report (`kind`) that names something.
 
     `revision`: the published definition of a workflow, or one on which enrollments are under way (None: its draft).
     """
@@ -72,7 +74,8 @@ async def of(
     found: dict[int, list[NamedUse]] = {one: [] for one in wanted}
     async for definition in _naming(reader, {text for text, _ in words.values()}):
         near = catalogue.object_types[definition.object_type_id].name
-        texts = list(_texts(definition.document, near, catalogue, ()))
+        said = _texts(definition.document, near, catalogue, ())
+        texts = list(said if definition.kind != "report" else _of_report(definition.document, catalogue))
         for one, (word, about) in words.items():
             if (definition.kind, definition.id) == (kind, one):
                 continue
@@ -116,6 +119,26 @@ async def _naming(reader: Queryable, names: Collection[str]) -> AsyncIterator[_D
     for sync in await syncs.definitions(reader):
         where = {"filterOurs": sync.definition.get("filterOurs")}
         yield _Definition("sync", sync.id, sync.name, None, sync.object_type_id, where)
+    for report in await saved.naming(reader, names):
+        yield _Definition("report", report.id, report.name, None, report.object_type_id, report.definition)
+
+
+def _of_report(definition: Mapping[str, Any], catalogue: Catalogue) -> Iterator[_Text]:
+    """What a report names: in its filters, and by the properties of its sources."""
+    sources = of_reports.sources(definition, catalogue)
+    primary = definition["objectType"]
+    yield from _texts(definition.get("where"), primary, catalogue, ("where",))
+    for n, join in enumerate(definition.get("joins", ())):
+        yield from _texts(join.get("where"), join["to"], catalogue, ("joins", n, "where"))
+    axes = [
+        (("axes", n, "property"), axis.get("property")) for n, axis in enumerate(definition.get("axes", ()))
+    ]
+    measures = [(("measures", n), measure) for n, measure in enumerate(definition.get("measures", ()))]
+    for parts, key in ((axes, "name"), (measures, "property")):
+        for path, part in parts:
+            source = sources.get(part.get("source") or primary) if part is not None else None
+            if part is not None and source is not None and isinstance(part.get(key), str):
+                yield _Text((*path, key), part[key], frozenset({source.name}))
 
 
 def _texts(value: Any, near: str | None, catalogue: Catalogue, path: Path) -> Iterator[_Text]:

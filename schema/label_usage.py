@@ -29,6 +29,7 @@ enum(
         "WORKFLOW_TRIGGER": "A trigger of a workflow, or a filter in it.",
         "WORKFLOW_ACTION": "An action of a workflow, or a filter in it.",
         "SYNC": "A role of a data sync, or its filter.",
+        "REPORT": "A join of a saved report, or a filter in it.",
     },
 )
 
@@ -43,7 +44,7 @@ class LabelUse:
         description="How many pairs of records hold it, archived records included; 1 for a place in a definition."
     )
     name: str | None = strawberry.field(
-        description="The name of the segment, workflow or sync; null for associations."
+        description="The name of the segment, workflow, sync or report; null for associations."
     )
     revision: int | None = strawberry.field(
         description="Which published definition of the workflow names it, published now or still under way; "
@@ -52,7 +53,7 @@ class LabelUse:
 
     @strawberry.field
     def id(self) -> strawberry.ID | None:
-        """The id of the segment, workflow or sync; null for associations."""
+        """The id of the segment, workflow, sync or report; null for associations."""
         kind, number = self.use.subject, self.use.subject_id
         return None if kind is None or number is None else strawberry.ID(ids.encode(kind, number))
 
@@ -92,6 +93,11 @@ class LabelUsage:
     def sync_count(self) -> int:
         """How many data syncs name it."""
         return self._subjects("sync")
+
+    @strawberry.field
+    def report_count(self) -> int:
+        """How many saved reports name it."""
+        return self._subjects("report")
 
     @strawberry.field
     def in_use(self) -> bool:

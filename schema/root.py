@@ -27,6 +27,8 @@ from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
 from schema.properties import PropertyMutation
 from schema.record_mutations import RecordMutation
 from schema.records import RecordQuery
+from schema.report_mutations import ReportMutation
+from schema.reports import ReportQuery
 from schema.scalars import SCALARS
 from schema.segment_events import SegmentEventSubscription
 from schema.segment_mutations import SegmentMutation
@@ -66,6 +68,7 @@ class Query(
     NodeQuery,
     ObjectTypeQuery,
     RecordQuery,
+    ReportQuery,
     SegmentQuery,
     SyncPlanQuery,
     SyncQuery,
@@ -95,6 +98,7 @@ class Mutation(
     ObjectTypeMutation,
     PropertyMutation,
     RecordMutation,
+    ReportMutation,
     SegmentMutation,
     SyncHealingMutation,
     SyncMutation,

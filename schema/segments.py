@@ -131,7 +131,7 @@ class SegmentHistoryConnection:
 class SegmentUse:
     """Something whose definition names a segment."""
 
-    kind: str = strawberry.field(description="A segment or a workflow.")
+    kind: str = strawberry.field(description="A segment, a workflow, a sync or a report.")
     id: strawberry.ID = strawberry.field(description="Which one.")
     name: str = strawberry.field(description="What people call it.")
 

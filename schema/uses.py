@@ -18,6 +18,7 @@ class DefinitionUseKind(Enum):
     SEGMENT = "segment"
     WORKFLOW = "workflow"
     SYNC = "sync"
+    REPORT = "report"
 
 
 enum(
@@ -28,18 +29,19 @@ enum(
         "SEGMENT": "The filter of a segment.",
         "WORKFLOW": "A trigger, a condition or an action of a workflow.",
         "SYNC": "A mapping or the filter of a data sync.",
+        "REPORT": "An axis, a measure or a filter of a saved report.",
     },
 )
 
 
 @strawberry.type
 class DefinitionUse:
-    """A place in the definition of a segment, a workflow or a data sync that names something."""
+    """A place in the definition of a segment, a workflow, a data sync or a saved report that names something."""
 
     kind: DefinitionUseKind = strawberry.field(description="What names it.")
-    id: strawberry.ID = strawberry.field(description="The id of the segment, workflow or sync.")
+    id: strawberry.ID = strawberry.field(description="The id of the segment, workflow, sync or report.")
     name: str = strawberry.field(
-        description="The name of the segment or workflow; of a sync, those of its connection and object."
+        description="The name of the segment, workflow or report; of a sync, those of its connection and object."
     )
     revision: int | None = strawberry.field(
         description="Which published definition of the workflow names it, published now or still under way; "

@@ -24,11 +24,15 @@ NAMING = Statement(
                        OR EXISTS (SELECT FROM enrollment AS e
                                    WHERE e.account_id = $1 AND e.workflow_id = w.id
                                      AND e.revision = r.revision AND e.status = 'ACTIVE'))))
+     UNION ALL
+    SELECT 'report' AS kind, p.id, p.name FROM report AS p
+     WHERE p.account_id = $1
+       AND jsonb_path_exists(p.definition, '$.** ? (@ == $name)', jsonb_build_object('name', $2::text))
      ORDER BY kind, id
     """,
 )
 
 
 async def naming(reader: Queryable, name: str) -> list[tuple[str, int, str]]:
-    """(kind, id, name) of segments and workflows in which the text `name` stands as a value."""
+    """(kind, id, name) of segments, workflows and reports in which the text `name` stands as a value."""
     return [(row["kind"], row["id"], row["name"]) for row in await reader.fetch(NAMING, name)]

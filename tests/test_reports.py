@@ -231,7 +231,7 @@ WHOLE: dict[str, Any] = {
         {"property": {"name": "createdAt", "bucket": "WEEK"}},
     ],
     "measures": [{"function": "SUM", "source": "c", "property": "annualrevenue", "name": "Revenue"}],
-    "having": [{"measure": 0, "comparison": "GREATER", "value": 1}],
+    "having": [{"measure": 0, "operator": "GREATER_THAN", "value": 1}],
     "order": {"measure": 0, "descending": True},
 }
 

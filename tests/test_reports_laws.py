@@ -135,7 +135,7 @@ def conditions(exact: list[int]) -> Any:
         st.fixed_dictionaries(
             {
                 "measure": st.sampled_from(exact),
-                "comparison": st.sampled_from(["EQUAL", "NOT_EQUAL", "LESS", "GREATER_OR_EQUAL"]),
+                "operator": st.sampled_from(["EQUALS", "NOT_EQUALS", "LESS_THAN", "GREATER_THAN_OR_EQUAL"]),
                 "value": st.sampled_from([0, 1, 2, 1.5]),
             }
         ),

@@ -2,7 +2,7 @@
 
 `{objectType, where, joins: [{as, from, to, labels, unlabelled, required, where}],
 axes: [{property: {source, name, bucket, step, top}} | {label: {source, top}}],
-measures: [{function, source, property, name}], having: [{measure, comparison, value}],
+measures: [{function, source, property, name}], having: [{measure, operator, value}],
 order: {measure, descending}}`, a top being `{n, measure, others}`; a key that is null is not there. The primary source
 is called by its object type, a join by `as`, else by the object type that it leads to.
 """

@@ -1,5 +1,6 @@
 """What a report is told apart by, and what it measures: its axes, measures, conditions on groups and order."""
 
+import enum
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,18 @@ from engine.values import tidy
 from storage.catalogue import PropertyRow
 from storage.filters.tree import Comparison, Property
 from storage.reports.tree import Axis, Bucket, Function, Having, Measure, Order, Top
+
+
+class HavingOperator(enum.Enum):
+    """How a measure compares with a number, by the names that filters have for it."""
+
+    EQUALS = Comparison.EQUAL
+    NOT_EQUALS = Comparison.NOT_EQUAL
+    LESS_THAN = Comparison.LESS
+    LESS_THAN_OR_EQUAL = Comparison.LESS_OR_EQUAL
+    GREATER_THAN = Comparison.GREATER
+    GREATER_THAN_OR_EQUAL = Comparison.GREATER_OR_EQUAL
+
 
 # The largest top of an axis.
 TOP = 100
@@ -127,12 +140,12 @@ def measure(binding: Binding, asked: Mapping[str, Any], path: Path) -> tuple[Mea
 def having(binding: Binding, asked: Mapping[str, Any], measures: int, path: Path) -> Having:
     """A condition on groups."""
     measure = _place(binding, asked.get("measure"), measures, *path, "measure")
-    comparison = binding.choice(Comparison, asked, "comparison", path)
+    operator = binding.choice(HavingOperator, asked, "operator", path)
     value = binding.number(asked, "value", path)
-    for key in ("comparison", "value"):
+    for key in ("operator", "value"):
         if asked.get(key) is None:
-            binding.malformed("a comparison" if key == "comparison" else "a number", None, *path, key)
-    return Having(measure, comparison or Comparison.EQUAL, value or 0.0)
+            binding.malformed("an operator" if key == "operator" else "a number", None, *path, key)
+    return Having(measure, (operator or HavingOperator.EQUALS).value, value or 0.0)
 
 
 def order(binding: Binding, asked: Mapping[str, Any] | None, measures: int) -> Order:

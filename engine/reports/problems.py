@@ -39,5 +39,21 @@ class UnknownMeasure(Problem):
     """There is no measure number {measure}; they are counted from 0, and there are {count}."""
 
 
+class ReportNameTaken(Problem):
+    """There is already a report called "{name}"."""
+
+
+class StaleReport(Problem):
+    """The report has been changed since version {read}: it is at version {version} now. Read it again."""
+
+
+class TooManyReports(Problem):
+    """An account has at most {limit} saved reports; delete one first."""
+
+
+class ReportBroken(Problem):
+    """The report "{name}" names what is not there (any more): {reason}"""
+
+
 class ReportTooLarge(Problem):
     """This report has more than {limit} groups; choose coarser axes, or the top of one."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from engine.labels import Label
 from engine.named import Named, NamedUse, of
-from engine.uses import associations, segments, syncs, workflows
+from engine.uses import associations, reports, segments, syncs, workflows
 from engine.uses.kinds import Exchange, LabelUser, Use, UseKind, exchange
 from storage.catalogue import Catalogue
 from storage.database import Queryable, Transaction
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # In the order in which uses are told. Associations are moved first, since it is there that one may not fit.
-USERS: tuple[LabelUser, ...] = (associations, segments, workflows, syncs)
+USERS: tuple[LabelUser, ...] = (associations, segments, workflows, syncs, reports)
 
 
 async def uses(reader: Queryable, catalogue: Catalogue, labels: Sequence[Label]) -> dict[int, list[Use]]:

@@ -19,17 +19,18 @@ class UseKind(enum.StrEnum):
     WORKFLOW_TRIGGER = "WORKFLOW_TRIGGER"
     WORKFLOW_ACTION = "WORKFLOW_ACTION"
     SYNC = "SYNC"
+    REPORT = "REPORT"
 
 
-_SUBJECTS = {UseKind.SEGMENT: "segment", UseKind.SYNC: "sync"}
+_SUBJECTS = {UseKind.SEGMENT: "segment", UseKind.SYNC: "sync", UseKind.REPORT: "report"}
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
     """A use of the label `pair_id`: a number of associations, or a place in a definition.
 
-    `subject_id` is the segment's, workflow's or sync's, `path` the place in its definition, `revision` the published
-    definition of a workflow that names the label (None: its draft).
+    `subject_id` is the segment's, workflow's, sync's or report's, `path` the place in its definition, `revision` the
+    published definition of a workflow that names the label (None: its draft).
     """
 
     pair_id: int

@@ -58,6 +58,8 @@ LENGTHS = {
     ("__Schema", "directives"): 6,
 }
 META = {"__schema": "__Schema", "__type": "__Type"}
+# What looks at all records, and at all that is associated with them, whatever its arguments.
+REPORTS = {("Query", "runReport"): 5 * ALL_RECORDS}
 # Their objects are made in memory, and short.
 LIGHT = frozenset({"EdgeLabel", "UserError"})
 
@@ -169,6 +171,7 @@ class Weighing:
         else:
             below = Place(place.times)
             own = 0 if place.page is not None else _object(named)
+            own += REPORTS.get((parent.name, name), 0)
         return own * below.times + self._below(named, nodes, below)
 
     def _connection(

@@ -284,6 +284,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "other_sync_id", "side", "item", "sync_id", "link_id"),
     )
     op.create_table(
+        "report",
+        sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(collation="C"), nullable=False),
+        sa.Column("object_type_id", sa.BigInteger(), nullable=False),
+        sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("chart", sa.Text(collation="C"), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id", "object_type_id"],
+            ["object_type.account_id", "object_type.id"],
+        ),
+        sa.PrimaryKeyConstraint("account_id", "id"),
+        sa.UniqueConstraint("account_id", "name"),
+    )
+    op.create_table(
         "sync",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
