@@ -27,9 +27,9 @@ def lacks_email(rules: Rules, side: Side, values: Values) -> bool:
 
 
 def _email_field(rules: Rules) -> str | None:
-    fields = {one.property.name: one.field.name for one in rules.matchers}
-    fields |= {one.property.name: one.field.name for one in rules.mappings}
-    return fields.get(EMAIL)
+    # Asked of every item: no more is looked at than the first that says so.
+    mapped = next((one.field.name for one in rules.mappings if one.property.name == EMAIL), None)
+    return mapped or next((one.field.name for one in rules.matchers if one.property.name == EMAIL), None)
 
 
 def _meets(condition: Condition, value: Any) -> bool:
