@@ -130,6 +130,11 @@ class World:
     unique: frozenset[str] = frozenset()
     versions: bool = True
     tells_fields: bool = False
+    # It cannot tell what a key made; what was made is found so much later.
+    keyless: bool = False
+    lag: timedelta = timedelta(0)
+    # Whether items go on naming those that were deleted.
+    dangles: bool = True
     trouble: Trouble = field(default_factory=Trouble)
     now: datetime = DAWN
 
@@ -138,6 +143,8 @@ class World:
         self.items: dict[str, dict[str, Stored]] = {one.name: {} for one in self.objects}
         self.log: dict[str, list[Stored]] = {one.name: [] for one in self.objects}
         self.keys: dict[str, str] = {}
+        # When others made items.
+        self.born: dict[str, datetime] = {}
         self.number = 0
         # What was asked of it: verbs, and ops that were carried out.
         self.calls: list[str] = []
@@ -168,6 +175,20 @@ class World:
         old = self.items[object_].pop(id_)
         gone = Stored(id_, dict(old.fields), self._tick(), self.now, deleted=True)
         self.log[object_].append(gone)
+        if not self.dangles:
+            for one, other, role in self._naming(object_, id_):
+                self.relate(other.id, role, *(other.associations[role] - {id_}), object_=one)
+
+    def _naming(self, object_: str, id_: str) -> list[tuple[str, Stored, str]]:
+        """Where an item is an end: (object, item, role)."""
+        return [
+            (one.name, other, role.name)
+            for one in self.objects
+            for role in one.roles
+            if role.to == object_
+            for other in list(self.items[one.name].values())
+            if id_ in other.associations.get(role.name, ())
+        ]
 
     def all(self, object_: str = "people") -> dict[str, dict[str, Any]]:
         """{id: fields}"""
@@ -221,6 +242,10 @@ class World:
             one.deleted,
         )
 
+    def found(self, one: Stored) -> bool:
+        """Whether a search knows of it by now."""
+        return one.id not in self.born or self.now >= self.born[one.id] + self.lag
+
     def write(self, object_: str, op: Op) -> Outcome:
         """Carry out one op."""
         match op:
@@ -230,8 +255,9 @@ class World:
                     return Gone("It was deleted.") if known is None else self._written(object_, known)
                 if (taken := self._taken(object_, None, fields)) is not None:
                     return taken
-                new = self._store(object_, f"y{self._tick()}", fields, _related({}, links))
+                new = self._store(object_, f"y{self._tick()}", fields, self._related(object_, {}, links))
                 self.keys[key] = new.id
+                self.born[new.id] = self.now
                 self.done.append(("create", new.id, dict(fields)))
                 return self._written(object_, new)
             case Update(external_id, fields, version, links):
@@ -242,7 +268,7 @@ class World:
                     return Stale("It has changed.")
                 if (taken := self._taken(object_, external_id, fields)) is not None:
                     return taken
-                related = _related(old.associations, links)
+                related = self._related(object_, old.associations, links)
                 new = self._store(object_, external_id, {**old.fields, **fields}, related)
                 self.done.append(("update", external_id, dict(fields)))
                 return self._written(object_, new)
@@ -256,6 +282,21 @@ class World:
                 self.done.append(("delete", external_id, {}))
                 return Written(external_id)
 
+    def _related(self, object_: str, before: Mapping[str, set[str]], links: Links) -> dict[str, set[str]]:
+        roles = {role.name: role for one in self.objects if one.name == object_ for role in one.roles}
+        after = {role: set(some) for role, some in before.items()}
+        for role, some in links.removed.items():
+            after.setdefault(role, set()).difference_update(some)
+        for role, some in links.added.items():
+            assert not roles[role].read_only
+            assert roles[role].many or len(some) <= 1
+            # There is room for one: the new one takes it.
+            after[role] = {
+                *(after.get(role, ()) if roles[role].many else () if some else after.get(role, ())),
+                *some,
+            }
+        return after
+
     def _taken(self, object_: str, id_: str | None, fields: Mapping[str, Any]) -> Exists | None:
         for name in self.unique & fields.keys():
             for other in self.items[object_].values():
@@ -266,15 +307,6 @@ class World:
     def _written(self, object_: str, one: Stored) -> Written:
         item = self.item(object_, one)
         return Written(one.id, item.version, item.fields if self.tells_fields else None, item.modified_at)
-
-
-def _related(before: Mapping[str, set[str]], links: Links) -> dict[str, set[str]]:
-    after = {role: set(some) for role, some in before.items()}
-    for role, some in links.removed.items():
-        after.setdefault(role, set()).difference_update(some)
-    for role, some in links.added.items():
-        after.setdefault(role, set()).update(some)
-    return after
 
 
 class Simulated:
@@ -355,7 +387,7 @@ class Simulated:
             tuple(
                 self.world.item(object_.name, one)
                 for one in self.world.items[object_.name].values()
-                if str(one.fields.get(field_, "")).lower() == value.lower()
+                if self.world.found(one) and str(one.fields.get(field_, "")).lower() == value.lower()
             )
             for value in values
         ]
@@ -384,6 +416,8 @@ class Simulated:
 
     async def created(self, object_: RemoteObject, key: str) -> Item | None:
         self._begin("created")
+        if self.world.keyless:
+            return None
         id_ = self.world.keys.get(key)
         one = self.world.items[object_.name].get(id_ or "")
         return None if one is None else self.world.item(object_.name, one)

@@ -60,6 +60,9 @@ class Book:
         link.category, link.message = decision.category, decision.message
         link.failed_side = decision.failed_side
         link.details = dict(decision.details) if decision.details is not None else None
+        if link.deleted is not None and decision.deleted is None:
+            # It is back: whoever is associated with it is told, as of one that is new.
+            self.linked.append(link)
         link.deleted = decision.deleted
         if decision.base_ours is not None and decision.base_theirs is not None:
             link.base_ours, link.base_theirs = dict(decision.base_ours), dict(decision.base_theirs)

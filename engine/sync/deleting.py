@@ -66,11 +66,12 @@ async def _over_there(turn: Turn, there: list[LinkRow], now: datetime) -> None:
         turn.at("get")
         items = await turn.connector.get(rules.remote, [link.external_id or "" for link in there])
         turn.at("got")
+        changed = await sending.otherwise(turn, list(zip(there, items, strict=True)))
         going = []
         for link, item in zip(there, items, strict=True):
             if item.deleted:
                 outcomes[link.id] = Gone("It is gone already.")
-            elif sending.otherwise(turn, link, item):
+            elif link.id in changed:
                 outcomes[link.id] = None
             else:
                 going.append(link)

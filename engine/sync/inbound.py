@@ -5,12 +5,13 @@ A page takes a handful of statements. What is to be sent out for it is made dirt
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from engine import records
 from engine.batches import Mode
 from engine.problems import Problem
-from engine.sync import finding, matching, refusals, roles, sifting
+from engine.sync import ends, finding, matching, refusals, roles, sifting
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.conflicts import resolved
 from engine.sync.connectors.protocol import Item
@@ -38,6 +39,8 @@ class Case:
     half: LinkRow | None = None
     # What our commands refused.
     problem: Problem | None = None
+    # Since when it waits for the other end of an association, where it does.
+    waits: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ async def take_in(
                 book.look(link, THEIRS, tx.now)
                 continue
             sifting.confirm(rules, link, item)
-        cases.append(Case(item, link))
+        cases.append(Case(item, link, waits=ends.waits(link)))
     if cases:
         await gather(tx, rules, cases)
         await carry_out(tx, rules, cases, book)
@@ -103,10 +106,10 @@ async def associate(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> int
 
     Behind the links, since records of one page may be associated with each other.
     """
-    if not rules.roles or not (ends := _ends(cases)):
+    if not rules.roles or not (both := _ends(cases)):
         return 0
     book = Book(tx, rules)
-    await roles.come_in(tx, book, ends)
+    await roles.come_in(tx, book, both)
     await book.write()
     return sum(1 for one in book.dirty if one[1] == OURS)
 
@@ -243,10 +246,10 @@ async def carry_out(tx: Transaction, rules: Rules, cases: Sequence[Case], book: 
             _stand(rules, case, case.link, book)
 
 
-def _ends(cases: Sequence[Case]) -> list[roles.Ends]:
+def _ends(cases: Sequence[Case]) -> list[ends.Ends]:
     """Those of which both halves are there."""
     return [
-        roles.Ends(case.link, case.record, case.item)
+        ends.Ends(case.link, case.record, case.item, case.waits)
         for case in cases
         if case.link is not None and case.record is not None and _both(case)
     ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from engine.sync import finding, outcomes, roles
+from engine.sync import ends, finding, outcomes, roles
 from engine.sync import sending as sending_
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.categories import Category
@@ -204,6 +204,11 @@ def _stand(book: Book, link: LinkRow | None, decision: Decision) -> None:
         book.look(link, THEIRS, book.tx.now)
         return
     link.deleting = decision.kind in (Kind.DELETE_OURS, Kind.DELETE_THEIRS)
+    if link.category == Category.ASSOCIATION_LIMIT_REACHED and decision.state == IN_SYNC:
+        # There may be room now: what they have is tried again.
+        book.keep(link)
+        book.look(link, THEIRS, book.tx.now)
+        return
     if link.category == Category.WAITING_FOR_ASSOCIATED_RECORD and decision.state == IN_SYNC:
         return
     book.settle(link, decision)
@@ -269,7 +274,7 @@ async def _add_roles(
     by_record = {one.record.id: one for one in sending}
     looked = {int(row.item): row for row in done} | {one.record.id: one.row for one in sending}
     cases = [
-        roles.Ends(link, record)
+        ends.Ends(link, record, waits=ends.waits(link))
         for record_id in looked
         if (record := found.get(record_id)) is not None
         and record.archived_at is None

@@ -122,6 +122,8 @@ def wrote(book: Book, link: LinkRow, one: Send, written: Written) -> None:
     merged, decision = one.decision.merged, one.decision
     before = dict(link.base_theirs or {})
     created = one.key is not None
+    waits = (link.category, link.message) if link.category == Category.WAITING_FOR_ASSOCIATED_RECORD else None
+    full = link.category == Category.ASSOCIATION_LIMIT_REACHED
     link.external_id = written.external_id
     link.create_key = link.planned = None
     settled = dataclasses.replace(
@@ -131,6 +133,11 @@ def wrote(book: Book, link: LinkRow, one: Send, written: Written) -> None:
         base_theirs=as_written(merged, written),
     )
     book.settle(link, settled)
+    if waits is not None and link.state == IN_SYNC:
+        link.state, (link.category, link.message) = PENDING, waits
+    if full:
+        # Sent was what we have; what of theirs was refused here is tried again.
+        book.look(link, THEIRS, book.tx.now)
     if one.base_roles is not None:
         link.base_roles = one.base_roles
     if surely(book, link, written):

@@ -4,7 +4,7 @@ Ends are told by their items' ids over there. What is linked with nothing is lef
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engine import associations
 from engine.associations import Pair
@@ -12,12 +12,11 @@ from engine.batches import Mode, Outcome
 from engine.sync import backoff, refusals
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.categories import Category
-from engine.sync.connectors.protocol import Item, Links
+from engine.sync.connectors.protocol import Links
+from engine.sync.ends import Ends, Known, Sides, look, sides
 from engine.sync.rules import Direction, Policy, RoleMapping, Rules, Side
 from storage.database import Queryable, Transaction
-from storage.records import RecordRow
-from storage.sync import ends, links
-from storage.sync.links import IN_SYNC, PENDING, LinkRow
+from storage.sync.links import IN_SYNC, PENDING
 
 WAITING = "An associated record is not in sync yet."
 
@@ -67,67 +66,6 @@ def agreed(base: Collection[str], ours: Collection[str], theirs: Collection[str]
     return sorted((here & there) | (set(base) & (here | there)))
 
 
-@dataclass(slots=True)
-class Ends:
-    """A link with both halves."""
-
-    link: LinkRow
-    record: RecordRow
-    item: Item | None = None
-
-
-@dataclass(slots=True)
-class _Known:
-    """What is known of the ends: which record is which item, in the syncs of the ends."""
-
-    ours: dict[tuple[int, int], set[int]]
-    items: dict[tuple[int, int], str] = field(default_factory=dict)
-    records: dict[tuple[int, str], int] = field(default_factory=dict)
-
-    def theirs_of(self, sync_id: int, record_ids: Collection[int]) -> set[str]:
-        """Items of those of the records that are linked."""
-        return {item for one in record_ids if (item := self.items.get((sync_id, one))) is not None}
-
-
-async def look(reader: Queryable, rules: Rules, cases: Sequence[Ends]) -> _Known:
-    """Read what the merges of these need: two statements."""
-    live = [one for one in rules.roles if one.other_sync_id is not None]
-    types = sorted({(one.association_type.to_object_type_id, one.association_type.id) for one in live})
-    known = _Known(await ends.of_records(reader, [case.record.id for case in cases], types))
-    asked: set[tuple[int, int | None, str | None]] = set()
-    for role in live:
-        other = role.other_sync_id
-        assert other is not None  # such are live
-        for case in cases:
-            mine = known.ours.get((case.record.id, role.association_type.id), ())
-            asked.update((other, one, None) for one in mine)
-            told = () if case.item is None else case.item.associations.get(role.role.name, ())
-            asked.update((other, None, one) for one in {*told, *case.link.base_roles.get(role.role.name, ())})
-    if asked:
-        rows = await links.halves(reader, sorted(asked, key=lambda one: (one[0], one[1] or 0, one[2] or "")))
-        for sync_id, record_id, external_id in rows:
-            known.items[sync_id, record_id] = external_id
-            known.records[sync_id, external_id] = record_id
-    return known
-
-
-def _sides(
-    known: _Known, role: RoleMapping, case: Ends
-) -> tuple[list[str], set[str], set[str] | None, set[str]]:
-    """(base, ours, theirs, items that wait): ends of ours and theirs that are linked; a base that is not is kept."""
-    other = role.other_sync_id
-    assert other is not None  # others are not looked at
-    base = case.link.base_roles.get(role.role.name, [])
-    ours = known.theirs_of(other, known.ours.get((case.record.id, role.association_type.id), ()))
-    lost = {one for one in base if (other, one) not in known.records}
-    if case.item is None or role.role.name not in case.item.associations:
-        return base, ours | lost, None, set()
-    told = set(case.item.associations[role.role.name])
-    waiting = {one for one in told if (other, one) not in known.records} - lost
-    # What cannot be told on one side is no change of it.
-    return base, ours | lost, (told - waiting) | lost, waiting
-
-
 # --- in ----------------------------------------------------------------------------------------------------------
 
 
@@ -147,30 +85,52 @@ async def come_in(tx: Transaction, book: Book, cases: Sequence[Ends]) -> None:
     rules = book.rules
     known = await look(tx, rules, cases)
     wishes: list[_Wish] = []
-    after: list[tuple[Ends, RoleMapping, list[str], set[str], set[str], Merged]] = []
+    after: list[tuple[Ends, RoleMapping, Sides, Merged]] = []
     for role in rules.roles:
         if role.other_sync_id is None:
             continue
         for case in cases:
-            base, ours, theirs, waiting = _sides(known, role, case)
-            merged = three_way(role, rules, base, ours, theirs)
+            found = sides(known, rules, role, case, tx.now)
+            merged = three_way(role, rules, found.base, found.ours, found.theirs)
             wishes += _wishes(known, case, role, merged)
-            after.append((case, role, base, ours, set(base) if theirs is None else theirs, merged))
-            if waiting and role.direction is not Direction.OUT and rules.goes(Side.OURS):
-                _wait(book, case, role.other_sync_id, THEIRS, waiting)
+            after.append((case, role, found, merged))
+            _wait(book, case, role.other_sync_id, found)
+    kept = _implied(after)
+    wishes = [wish for wish in wishes if (id(wish.case), id(wish.role), wish.end) not in kept]
     refused = await _carry_out(tx, book, wishes)
-    for case, role, base, ours, theirs, merged in after:
+    # A label brings the plain association with it, which may be a role of its own.
+    more = any(role.association_type.name is None for role in rules.roles)
+    brought = {id(wish.case) for wish in wishes if more and wish.comes and wish.pair.labels}
+    for case, role, found, merged in after:
         gone = {wish.end for wish in refused if wish.case is case and wish.role is role}
-        here = (ours | (merged.add_ours - gone)) - (merged.remove_ours - gone)
-        now = agreed(base, here, theirs)
-        if now != sorted(base):
+        implied = {end for end in merged.remove_ours if (id(case), id(role), end) in kept}
+        gone |= implied
+        here = (found.ours | (merged.add_ours - gone)) - (merged.remove_ours - gone)
+        there = set(found.base) if found.theirs is None else found.theirs
+        now = agreed(set(found.base) - implied, here, there)
+        if now != sorted(found.base):
             case.link.base_roles = {**case.link.base_roles, role.role.name: now}
             book.keep(case.link)
-        if merged.add_theirs or merged.remove_theirs:
+        if merged.add_theirs or merged.remove_theirs or implied or id(case) in brought:
             book.look(case.link, OURS, tx.now)
 
 
-def _wishes(known: _Known, case: Ends, role: RoleMapping, merged: Merged) -> list[_Wish]:
+def _implied(after: Sequence[tuple[Ends, RoleMapping, Sides, Merged]]) -> set[tuple[int, int, str]]:
+    """Plain associations that they have no more, but labels of: with us, whatever has a label is associated."""
+    labelled: dict[int, set[str]] = {}
+    for case, role, found, merged in after:
+        if role.association_type.name is not None:
+            stays = (found.ours | merged.add_ours) - merged.remove_ours
+            labelled.setdefault(id(case), set()).update(stays)
+    return {
+        (id(case), id(role), end)
+        for case, role, _, merged in after
+        if role.association_type.name is None
+        for end in merged.remove_ours & labelled.get(id(case), set())
+    }
+
+
+def _wishes(known: Known, case: Ends, role: RoleMapping, merged: Merged) -> list[_Wish]:
     name = role.association_type.name
     labels = () if name is None else (name,)
     found: list[_Wish] = []
@@ -218,17 +178,17 @@ async def _do(
     return await associations.remove_labels(tx, pairs, Mode.PER_ITEM, with_association=alone)
 
 
-def _wait(book: Book, case: Ends, other_sync_id: int, side: str, items: Collection[str]) -> None:
+def _wait(book: Book, case: Ends, other_sync_id: int, found: Sides) -> None:
     """Let the link wait for ends that are not linked yet; whoever links them says so."""
     link = case.link
-    book.waits += [(other_sync_id, side, one, link.id) for one in sorted(items)]
-    if link.state in (IN_SYNC, PENDING):
+    book.waits += [(other_sync_id, side, one, link.id) for side, one in found.waits]
+    if found.loud and link.state in (IN_SYNC, PENDING):
         link.state = PENDING
         link.category, link.message = Category.WAITING_FOR_ASSOCIATED_RECORD.value, WAITING
         book.keep(link)
         due = backoff.due(Category.WAITING_FOR_ASSOCIATED_RECORD, 1, str(link.id), book.tx.now)
         assert due is not None  # such are tried again
-        book.look(link, side, due)
+        book.look(link, THEIRS, due)
 
 
 # --- out ---------------------------------------------------------------------------------------------------------
@@ -240,7 +200,7 @@ async def going_out(
     """By link: associations to be sent, and the ends that both have once that is done."""
     rules = book.rules
     known = await look(reader, rules, cases)
-    found: dict[int, tuple[Links, dict[str, list[str]]]] = {}
+    going: dict[int, tuple[Links, dict[str, list[str]]]] = {}
     for case in cases:
         added: dict[str, tuple[str, ...]] = {}
         removed: dict[str, tuple[str, ...]] = {}
@@ -249,12 +209,9 @@ async def going_out(
         for role in rules.roles:
             if role.other_sync_id is None:
                 continue
-            base, ours, _, _ = _sides(known, role, case)
-            merged = three_way(role, rules, base, ours, None)
-            mine = known.ours.get((case.record.id, role.association_type.id), set())
-            missing = {one for one in mine if (role.other_sync_id, one) not in known.items}
-            if missing and role.direction is not Direction.IN and rules.goes(Side.THEIRS):
-                _wait(book, case, role.other_sync_id, OURS, {str(one) for one in missing})
+            found = sides(known, rules, role, case, book.tx.now)
+            base, merged = found.base, three_way(role, rules, found.base, found.ours, None)
+            _wait(book, case, role.other_sync_id, found)
             if merged.add_theirs or merged.remove_theirs:
                 name = role.role.name
                 there = (set(base) | merged.add_theirs) - merged.remove_theirs
@@ -263,7 +220,7 @@ async def going_out(
                     tuple(sorted(merged.remove_theirs)),
                 )
                 all_[name] = tuple(sorted(there))
-                bases[name] = agreed(base, ours, there)
+                bases[name] = agreed(base, found.ours, there)
         if added or removed:
-            found[case.link.id] = Links(added, removed, all_), bases
-    return found
+            going[case.link.id] = Links(added, removed, all_), bases
+    return going

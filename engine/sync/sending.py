@@ -17,6 +17,7 @@ from engine.sync.rules import Rules, Values
 from engine.sync.translate import translation
 from engine.sync.turns import Turn
 from storage.records import RecordRow
+from storage.sync import links
 from storage.sync.dirty import DirtyRow
 from storage.sync.links import LinkRow
 
@@ -71,23 +72,43 @@ async def meet(turn: Turn, sending: Sequence[Send]) -> None:
         turn.at("get")
         present = await turn.connector.get(rules.remote, [one.link.external_id or "" for one in changes])
         turn.at("got")
+        pairs = [(one.link, item) for one, item in zip(changes, present, strict=True)]
+        changed = await otherwise(turn, pairs)
         for one, item in zip(changes, present, strict=True):
-            if item.deleted or otherwise(turn, one.link, item):
+            if item.deleted or one.link.id in changed:
                 one.met = (item,)
             elif conditional:
                 one.link.version = item.version
 
 
-def otherwise(turn: Turn, link: LinkRow, item: Item) -> bool:
-    """Whether an item is not as the link knows it."""
-    if item.version is not None and item.version == link.version:
-        return False
-    base = link.base_theirs or {}
-    return not holds(turn.rules, item.fields, base) or any(
-        set(item.associations.get(one.role.name, ())) != set(link.base_roles.get(one.role.name, ()))
-        for one in turn.rules.roles
-        if one.role.name in item.associations and one.other_sync_id is not None
-    )
+async def otherwise(turn: Turn, pairs: Sequence[tuple[LinkRow, Item]]) -> set[int]:
+    """Of links those of which the item is not as they know it."""
+    rules = turn.rules
+    other = {link.id for link, item in pairs if not item.deleted and _changed(rules, link, item)}
+    ends = {
+        (role.other_sync_id, end, link.id)
+        for link, item in pairs
+        if link.id not in other and not item.deleted and not _same_version(link, item)
+        for role in rules.roles
+        if role.role.name in item.associations and role.other_sync_id is not None
+        for end in set(item.associations[role.role.name]) ^ set(link.base_roles.get(role.role.name, ()))
+    }
+    if not ends:
+        return other
+    # What is linked with nothing, or gone, is no change: nothing could be made of it.
+    asked = sorted({(sync_id, None, end) for sync_id, end, _ in ends})
+    async with turn.db.read(turn.account_id) as reader:
+        found = await links.ends(reader, asked)
+    linked = {(one.sync_id, one.external_id) for one in found if one.linked}
+    return other | {link_id for sync_id, end, link_id in ends if (sync_id, end) in linked}
+
+
+def _same_version(link: LinkRow, item: Item) -> bool:
+    return item.version is not None and item.version == link.version
+
+
+def _changed(rules: Rules, link: LinkRow, item: Item) -> bool:
+    return not _same_version(link, item) and not holds(rules, item.fields, link.base_theirs or {})
 
 
 def holds(rules: Rules, fields: Values, base: Values) -> bool:

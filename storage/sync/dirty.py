@@ -50,8 +50,8 @@ DUE = Statement(
     """,
 )
 
-# Only where nobody has told of it since: that moves the token, and the row. Named by their places: what a planner without
-# statistics makes of their keys reads all that is dirty for each of them.
+# Only where nobody has told of it since: that moves the token, and the row. Named by their places: what a planner
+# without statistics makes of their keys reads all that is dirty for each of them.
 DONE = Statement(
     "sync_dirty.done",
     """
@@ -167,10 +167,11 @@ async def wait(tx: Transaction, sync_id: int, ends: Sequence[tuple[int, str, str
         key=lambda one: (one[0], one[1] or 0, one[2] or ""),
     )
     here: dict[int, tuple[list[int], list[str]]] = {}
-    for other, record_id, external_id in await links.halves(tx, [one for one in asked if one[0] in still]):
-        records, items = here.setdefault(other, ([], []))
-        records.append(record_id)
-        items.append(external_id)
+    for end in await links.ends(tx, [one for one in asked if one[0] in still]):
+        if end.record_id is not None and end.external_id is not None and end.linked:
+            records, items = here.setdefault(end.sync_id, ([], []))
+            records.append(end.record_id)
+            items.append(end.external_id)
     for other, (records, items) in here.items():
         await arrived(tx, other, records, items)
     return set(others) - still

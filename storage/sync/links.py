@@ -98,22 +98,22 @@ READ = Statement(
     f"SELECT {COLUMNS} FROM sync_link AS l WHERE l.account_id = $1 AND l.id = ANY($2::bigint[])",
 )
 
-# Ends of associations: both halves of links of several syncs.
+# Ends of associations: both halves of links of several syncs; those of which one is gone are told, too.
 HALVES = Statement(
     "sync_links.halves",
     """
-    SELECT g.sync_id, l.record_id, l.external_id
+    SELECT g.sync_id, l.record_id, l.external_id, l.deleted IS NOT NULL AS gone, l.state = 'EXCLUDED' AS excluded
       FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS g(sync_id, record_id, external_id)
      CROSS JOIN LATERAL (
-           (SELECT k.record_id, k.external_id, k.deleted FROM sync_link AS k
+           (SELECT k.record_id, k.external_id, k.deleted, k.state FROM sync_link AS k
              WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.record_id >= g.record_id
              ORDER BY k.record_id LIMIT 1)
            UNION ALL
-           (SELECT k.record_id, k.external_id, k.deleted FROM sync_link AS k
+           (SELECT k.record_id, k.external_id, k.deleted, k.state FROM sync_link AS k
              WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.external_id >= g.external_id
              ORDER BY k.external_id LIMIT 1)
            ) AS l
-     WHERE (l.record_id = g.record_id OR l.external_id = g.external_id) AND l.deleted IS NULL
+     WHERE l.record_id = g.record_id OR l.external_id = g.external_id
     """,
 )
 
@@ -232,12 +232,28 @@ async def read(reader: Queryable, ids: Sequence[int]) -> dict[int, LinkRow]:
     return {row["id"]: LinkRow(*row) for row in await reader.fetch(READ, list(ids))}
 
 
-async def halves(
-    reader: Queryable, asked: Sequence[tuple[int, int | None, str | None]]
-) -> list[tuple[int, int, str]]:
-    """(sync, record, item) of the links that hold the given record or the given item of a sync, and both."""
+@dataclass(frozen=True, slots=True)
+class End:
+    """A link that is the other end of an association. `gone`: one half of it was deleted."""
+
+    sync_id: int
+    record_id: int | None
+    external_id: str | None
+    gone: bool
+    excluded: bool
+
+    @property
+    def linked(self) -> bool:
+        """Whether both halves are there."""
+        return self.record_id is not None and self.external_id is not None and not self.gone
+
+
+async def ends(reader: Queryable, asked: Sequence[tuple[int, int | None, str | None]]) -> list[End]:
+    """The links that hold the given record or the given item of a sync."""
+    if not asked:
+        return []
     rows = await reader.fetch(HALVES, *([one[n] for one in asked] for n in range(3)))
-    return [(row[0], row[1], row[2]) for row in rows if row[1] is not None and row[2] is not None]
+    return [End(*row) for row in rows]
 
 
 async def creating(reader: Queryable, sync_id: int, limit: int) -> list[LinkRow]:
