@@ -40,7 +40,9 @@ def mirrored(kind: type[Any], name: str, *, hidden: Mapping[str, str] | None = N
             members[told] = strawberry.field(description=f"Whether there is one. {field.description}")
         else:
             members["__annotations__"][field.python_name] = _annotation(field.type)
-            members[field.python_name] = strawberry.field(description=field.description)
+            members[field.python_name] = strawberry.field(
+                description=field.description, name=field.graphql_name
+            )
     made: type[Any] = strawberry.type(type(name, (), members), name=name)
     OUTPUTS[kind] = made
     made.__hidden__ = hidden

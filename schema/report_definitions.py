@@ -118,7 +118,10 @@ class ReportPropertyAxisInput:
 class ReportLabelAxisInput:
     """Groups told apart by the label under which a source was joined."""
 
-    source: str = strawberry.field(description="The name of a join.")
+    # As of properties: one field of one type, whichever kind of axis is read again.
+    source: str | None = strawberry.field(
+        default=None, description="The name of a join; the report's own object type is joined by no label."
+    )
     top: ReportTopInput | None = strawberry.field(
         default=None, description="Only the first labels; null: all."
     )
