@@ -279,10 +279,16 @@ async def insert(tx: Transaction, rows: Sequence[LinkRow]) -> None:
     now = tx.now
     for row in rows:
         row.created_at = row.updated_at = now
-    await tx.copy("sync_link", _NAMES, [_values(row) for row in rows])
+    # Of most columns no new link has anything: what is left out is null.
+    names = [
+        name for name in _NAMES if name not in _RARE or any(getattr(row, name) is not None for row in rows)
+    ]
+    await tx.copy("sync_link", names, list(map(attrgetter(*names), rows)))
 
 
-_values = attrgetter(*_NAMES)
+_RARE = frozenset(
+    ("create_key", "planned", "deleted", "category", "message", "failed_side", "details", "failed_at", "url")
+)
 _written = attrgetter(*_WRITTEN)
 
 
