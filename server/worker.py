@@ -105,7 +105,18 @@ async def run(
         stepping.next_at = min((at for at in times.values() if at > now), default=None)
         return [account_id for account_id, at in times.items() if at <= now]
 
-    stepping = Duty("step", due, _step)
+    async def step(db: Database, account_id: int, now: datetime) -> bool:
+        ends = asyncio.get_running_loop().time() + POLL_SECONDS
+
+        def again() -> datetime | None:
+            # Other accounts have their turn; whose time has come is found between the rounds.
+            others = any(one != account_id for one in stepping.accounts)
+            over = stop.is_set() or others or asyncio.get_running_loop().time() >= ends
+            return None if over else clock()
+
+        return await steps.run_once(db, account_id, now=now, again=again) > 0
+
+    stepping = Duty("step", due, step)
     duties = [
         Duty("evaluate", lambda db, now: evaluate.waiting(db, now), _evaluate),
         Duty("retry", lambda db, now: evaluate.waiting(db, now), _retry, heeds_news=False),
@@ -207,10 +218,6 @@ async def _pass(db: Database, account_id: int, now: datetime) -> bool:
 
 async def _fill(db: Database, account_id: int, now: datetime) -> bool:
     return await fill.run_once(db, account_id, now=now)
-
-
-async def _step(db: Database, account_id: int, now: datetime) -> bool:
-    return await steps.run_once(db, account_id, now=now) > 0
 
 
 async def _keep(db: Database, account_id: int, now: datetime) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from storage.arrays import numbers, texts
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
@@ -50,7 +51,7 @@ class StepRow:
     error: dict[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """An enrollment to begin: `status` is ACTIVE, or FAILED with an `error` where a guard stopped it.
 
@@ -112,11 +113,13 @@ ENTER = Statement(
     INSERT INTO enrollment (account_id, id, workflow_id, revision, record_id, epoch, status, next_step, steps,
                             depth, due_at, attempts, reason, error, enrolled_at, ended_at, occasion)
     SELECT $1, n.id, n.workflow_id, n.revision, n.record_id, n.epoch, n.status, 0, 0, n.depth,
-           CASE WHEN n.status = 'ACTIVE' THEN $2::timestamptz END, 0, n.reason, n.error, $2,
+           CASE WHEN n.status = 'ACTIVE' THEN $2::timestamptz END, 0, n.reason, nullif(n.error, 'null'), $2,
            CASE WHEN n.status = 'ACTIVE' THEN NULL ELSE $2::timestamptz END, n.occasion
-      FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[], $8::text[], $9::jsonb[],
-                  $10::jsonb[], $11::bigint[], $12::text[])
-           AS n(id, workflow_id, revision, record_id, depth, status, reason, error, epoch, occasion)
+      FROM ROWS FROM (unnest((SELECT $3::text)::bigint[], (SELECT $4::text)::bigint[], (SELECT $5::text)::bigint[],
+                             (SELECT $6::text)::bigint[], (SELECT $7::text)::int[], (SELECT $8::text)::text[],
+                             (SELECT $9::text)::bigint[], $10::text[]),
+                      jsonb_array_elements($11), jsonb_array_elements($12))
+           AS n(id, workflow_id, revision, record_id, depth, status, epoch, occasion, reason, error)
     ON CONFLICT DO NOTHING
     RETURNING id
     """,
@@ -177,13 +180,16 @@ MOVE_ALIKE = Statement(
 # So many groups of them are moved by themselves; smaller ones go with the others.
 GROUPS, SMALLEST_GROUP = 4, 16
 
+# Documents travel as one that holds them all: the driver would take each by itself.
 INSERT_STEPS = Statement(
     "enrollments.insert_steps",
     """
     INSERT INTO enrollment_step (account_id, enrollment_id, n, action, at, outcome, changes, error)
-    SELECT $1, s.enrollment_id, s.n, s.action, s.at, s.outcome, s.changes, s.error
-      FROM unnest($2::bigint[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::jsonb[], $8::jsonb[])
-           AS s(enrollment_id, n, action, at, outcome, changes, error)
+    SELECT $1, s.enrollment_id, s.n, s.action, $2::timestamptz, s.outcome, s.changes, nullif(s.error, 'null')
+      FROM ROWS FROM (unnest((SELECT $3::text)::bigint[], (SELECT $4::text)::int[], (SELECT $5::text)::text[],
+                             (SELECT $6::text)::text[]),
+                      jsonb_array_elements($7), jsonb_array_elements($8))
+           AS s(enrollment_id, n, action, outcome, changes, error)
     """,
 )
 
@@ -197,16 +203,16 @@ async def enter(tx: Transaction, entries: Sequence[Entry]) -> list[tuple[int, En
     rows = await tx.fetch(
         ENTER,
         tx.now,
-        ids,
-        [entry.workflow_id for entry in ordered],
-        [entry.revision for entry in ordered],
-        [entry.record_id for entry in ordered],
-        [entry.depth for entry in ordered],
-        [entry.status for entry in ordered],
+        numbers(ids),
+        numbers(entry.workflow_id for entry in ordered),
+        numbers(entry.revision for entry in ordered),
+        numbers(entry.record_id for entry in ordered),
+        numbers(entry.depth for entry in ordered),
+        texts(entry.status for entry in ordered),
+        numbers(entry.epoch for entry in ordered),
+        [entry.occasion for entry in ordered],
         [entry.reason for entry in ordered],
         [entry.error for entry in ordered],
-        [entry.epoch for entry in ordered],
-        [entry.occasion for entry in ordered],
     )
     begun = {row["id"] for row in rows}
     return [pair for pair in zip(ids, ordered, strict=True) if pair[0] in begun]
@@ -258,15 +264,16 @@ def _place(one: Move) -> tuple[Any, ...]:
 
 
 async def insert_steps(tx: Transaction, steps: Sequence[StepRow]) -> None:
-    """Write lines of history."""
+    """Write lines of history, all of one moment."""
     if steps:
+        (at,) = {step.at for step in steps}
         await tx.execute(
             INSERT_STEPS,
-            [step.enrollment_id for step in steps],
-            [step.n for step in steps],
-            [step.action for step in steps],
-            [step.at for step in steps],
-            [step.outcome for step in steps],
-            [tuple(step.changes) for step in steps],
+            at,
+            numbers(step.enrollment_id for step in steps),
+            numbers(step.n for step in steps),
+            texts(step.action for step in steps),
+            texts(step.outcome for step in steps),
+            [step.changes for step in steps],
             [step.error for step in steps],
         )

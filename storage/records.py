@@ -9,7 +9,7 @@ from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
 
-# Made by the thousand, and never changed: freezing would cost more than reading them.
+# Records, and what changes in them, are made by the thousand, and never changed: freezing would cost more than reading.
 @dataclass(slots=True)
 class RecordRow:
     """A record. `properties` is {property name: stored value}, known values only."""
@@ -29,7 +29,7 @@ class RecordRow:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
     """What changes in one record: {name: new value or None}."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from storage.arrays import numbers
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
@@ -31,11 +32,13 @@ NOTE = Statement(
     """,
 )
 
+# Trees travel as one document that holds them all: the driver would take each by itself.
 DIAGNOSE = Statement(
     "trigger_states.diagnose",
     """
     INSERT INTO enrollment_diagnosis (account_id, enrollment_id, tree)
-    SELECT $1, d.enrollment_id, d.tree FROM unnest($2::bigint[], $3::jsonb[]) AS d(enrollment_id, tree)
+    SELECT $1, d.enrollment_id, d.tree
+      FROM ROWS FROM (unnest((SELECT $2::text)::bigint[]), jsonb_array_elements($3)) AS d(enrollment_id, tree)
     """,
 )
 
@@ -72,7 +75,7 @@ async def note(tx: Transaction, states: Mapping[tuple[int, int], Collection[int]
 async def diagnose(tx: Transaction, trees: Mapping[int, dict[str, Any]]) -> None:
     """Keep why enrollments began."""
     if trees:
-        await tx.execute(DIAGNOSE, list(trees), list(trees.values()))
+        await tx.execute(DIAGNOSE, numbers(trees), list(trees.values()))
 
 
 async def diagnoses(reader: Queryable, enrollment_ids: Sequence[int]) -> list[dict[str, Any] | None]:

@@ -322,10 +322,10 @@ async def test_one_poison_row_does_not_hold_up_its_batch(crm: Flows, monkeypatch
     await crm.evaluate()
     poison, real = contacts[17], records.update
 
-    async def poisoned(tx: Transaction, given: Any, mode: Mode) -> Any:
+    async def poisoned(tx: Transaction, given: Any, mode: Mode, **more: Any) -> Any:
         if any(record_id == poison for record_id, _ in given):
             await tx.fetch("SELECT 1 / 0 WHERE $1::bigint IS NOT NULL")
-        return await real(tx, given, mode)
+        return await real(tx, given, mode, **more)
 
     monkeypatch.setattr("engine.records.update", poisoned)
     now = crm.tick()

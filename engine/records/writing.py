@@ -1,6 +1,5 @@
 """Create, update and upsert: one way for all three, set by set, whatever the number of records."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,13 +45,20 @@ async def create(
 
 
 async def update(
-    tx: Transaction, changes: Sequence[tuple[int, Mapping[str, Any]]], mode: Mode
+    tx: Transaction,
+    changes: Sequence[tuple[int, Mapping[str, Any]]],
+    mode: Mode,
+    *,
+    held: Mapping[int, RecordRow] | None = None,
 ) -> list[Outcome[RecordRow]]:
     """Change properties of records of any object types: (id, {name: new value; null or "" clears}).
 
-    An id that was merged away changes the survivor. Several inputs may be about one record.
+    An id that was merged away changes the survivor. Several inputs may be about one record. `held`: the records, where
+    the caller holds them already, as they stand; none of them merged away.
     """
-    locked = await records.lock_survivors(tx, [record_id for record_id, _ in changes])
+    locked = held
+    if locked is None:
+        locked = await records.lock_survivors(tx, [record_id for record_id, _ in changes])
     drafts: dict[int, Draft] = {}
     forms: dict[int, Form] = {}
     items = []
@@ -273,12 +279,18 @@ def _changed(tx: Transaction, draft: Draft, changed: bool) -> RecordRow:
     assert before is not None  # only existing records are changed
     if not changed:
         return before
-    return dataclasses.replace(
-        before,
-        properties=draft.properties,
-        updated_at=tx.now,
-        updated_source=tx.actor.source,
-        version=before.version + 1,
+    return RecordRow(
+        before.id,
+        before.object_type_id,
+        draft.properties,
+        before.created_at,
+        tx.now,
+        before.archived_at,
+        before.last_association_change_at,
+        before.merged_into_id,
+        before.created_source,
+        tx.actor.source,
+        before.version + 1,
     )
 
 

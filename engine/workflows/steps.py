@@ -1,6 +1,5 @@
 """The stepper: moves whole batches of due enrollments, each batch's effects, history and moves in one transaction."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -26,6 +25,7 @@ from engine.workflows.advance import (
 )
 from engine.workflows.definition import Node, OnError
 from engine.workflows.definition.values import Timing
+from engine.workflows.lanes import Again, Lanes, not_again
 from storage import due, enrollments, records, step_lines, walks
 from storage import workflows as stored
 from storage.changes import ChangeKind, EnrollmentEvents, EventKind
@@ -75,41 +75,24 @@ async def due_times(db: Database) -> dict[int, datetime]:
     return await due.earliest(db, await walks.everyone(db))
 
 
-async def run_once(db: Database, account_id: int, *, now: datetime) -> int:
-    """One batch of every kind of step that is due in an account; how many steps were taken.
+async def run_once(db: Database, account_id: int, *, now: datetime, again: Again = not_again) -> int:
+    """One batch of every kind of step that is due in an account, and more of them `again`; how many steps were taken.
 
     None may mean that others hold all that is due.
     """
-    async with db.read(account_id) as reader:
-        groups = await enrollments.due(reader, now, LISTED)
-        if sum(len(group.ids) for group in groups) >= LISTED:
-            # Behind one workflow's backlog others may wait, who would not be listed.
-            groups = await due.fairly(reader, now, 2 * BATCH)
-    return await _side_by_side(db, account_id, groups, now)
 
+    async def listed(now: datetime) -> Sequence[DueGroup]:
+        async with db.read(account_id) as reader:
+            groups = await enrollments.due(reader, now, LISTED)
+            if sum(len(group.ids) for group in groups) >= LISTED:
+                # Behind one workflow's backlog others may wait, who would not be listed.
+                groups = await due.fairly(reader, now, 2 * BATCH)
+        return groups
 
-async def _side_by_side(db: Database, account_id: int, groups: Sequence[DueGroup], now: datetime) -> int:
-    """A batch of each group, a few under way at a time: PostgreSQL works on one while the others are thought of."""
-    starts = [(group, start) for start in range(0, LISTED, BATCH) for group in groups]
-    waiting = iter([(group, start) for group, start in starts if start < len(group.ids)])
-    # One batch of each, of those that nobody else holds: other workflows' turn comes before the second one.
-    left = {id(group): max(1, LANES // len(groups)) for group in groups}
+    async def take(group: DueGroup, ids: Sequence[int], now: datetime) -> int:
+        return await _batch(db, account_id, group, ids, now)
 
-    async def lane() -> int:
-        taken = 0
-        for group, start in waiting:
-            if left[id(group)] > 0:
-                left[id(group)] -= 1
-                moved = await _batch(db, account_id, group, group.ids[start : start + BATCH], now)
-                left[id(group)] += not moved
-                taken += moved
-        return taken
-
-    lanes = await asyncio.gather(*(lane() for _ in range(LANES)), return_exceptions=True)
-    for one in lanes:
-        if isinstance(one, BaseException):
-            raise one
-    return sum(one for one in lanes if isinstance(one, int))
+    return await Lanes(LANES, BATCH, listed, take, again).run(now)
 
 
 async def _batch(

@@ -154,7 +154,7 @@ async def _update(
     if not asked:
         return
     outcomes = await record_commands.update(
-        tx, [(record_id, {prop.name: value}) for _, record_id, value in asked], Mode.PER_ITEM
+        tx, [(record_id, {prop.name: value}) for _, record_id, value in asked], Mode.PER_ITEM, held=found.rows
     )
     now: dict[int, Any] = {}
     for (one, record_id, value), outcome in zip(asked, outcomes, strict=True):
