@@ -35,6 +35,8 @@ class Context:
     clock: Callable[[], datetime] | None = None
     # How many inputs a batch may have.
     batch_limit: int = BATCH_LIMIT
+    # The largest file that is imported, in bytes.
+    import_bytes: int = 2 << 30
     # Keeps the credentials of connections; what their connectors may use of the house.
     vault: Vault = field(default_factory=Vault)
     surroundings: Surroundings = field(default_factory=Surroundings)

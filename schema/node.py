@@ -6,10 +6,11 @@ import strawberry
 
 from engine import ids
 from engine.access import Scope
-from resolvers import records, segments, workflows
+from resolvers import imports, records, segments, workflows
 from schema.access import Requires
 from schema.context import Info
 from schema.enrollments import Enrollment
+from schema.imports import Import
 from schema.nodes import Node
 from schema.records import Record
 from schema.segments import Segment
@@ -25,7 +26,7 @@ class NodeQuery:
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id.")]
     ) -> Node | None:
-        """A record, segment, workflow, enrollment or sync by its id alone; null where there is none.
+        """A record, segment, import, workflow, enrollment or sync by its id alone; null where there is none.
 
         Workflows, enrollments and syncs need the scope automation:read, too.
         """
@@ -36,6 +37,9 @@ class NodeQuery:
             case "segment":
                 segment = await segments.by_id(info.context, ids.decode("segment", id))
                 return None if segment is None else Segment.of(info.context, segment)
+            case "import":
+                imported = await imports.by_id(info.context, ids.decode("import", id))
+                return None if imported is None else Import.of(imported)
             case "workflow":
                 info.context.principal.require(Scope.AUTOMATION_READ)
                 workflow = await workflows.by_id(info.context, ids.decode("workflow", id))

@@ -17,7 +17,10 @@ from schema.event_mutations import EventMutation
 from schema.event_types import EventTypeQuery
 from schema.events import EventSubscription
 from schema.explanations import ExplanationQuery
+from schema.exports import ExportQuery
 from schema.import_events import ImportEventSubscription
+from schema.import_mutations import ImportMutation
+from schema.imports import ImportQuery
 from schema.keys import KeyMutation, KeyQuery
 from schema.label_removal import LabelRemovalMutation
 from schema.label_usage import LabelUsageQuery
@@ -62,6 +65,8 @@ class Query(
     EnrollmentQuery,
     EventTypeQuery,
     ExplanationQuery,
+    ExportQuery,
+    ImportQuery,
     KeyQuery,
     LabelQuery,
     LabelUsageQuery,
@@ -92,6 +97,7 @@ class Mutation(
     EnrollingMutation,
     EnrollmentMutation,
     EventMutation,
+    ImportMutation,
     KeyMutation,
     LabelMutation,
     LabelRemovalMutation,

@@ -8,6 +8,7 @@ from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.types.scalar import ScalarDefinition
 
 JSON = NewType("JSON", object)
+Upload = NewType("Upload", object)
 
 
 def moment_text(moment: datetime) -> str:
@@ -27,6 +28,18 @@ def _moment(value: Any) -> datetime:
     return found
 
 
+def _sent(value: Any) -> Any:
+    if not hasattr(value, "pieces"):
+        raise StrawberryInputCoercionError(
+            "A file comes in a multipart request, as the GraphQL multipart request specification describes it."
+        )
+    return value
+
+
+def _never(_: Any) -> Any:
+    raise TypeError("files come in, and do not go out so")
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
@@ -39,6 +52,13 @@ SCALARS: dict[object, ScalarDefinition] = {
         specified_by_url="https://datatracker.ietf.org/doc/html/rfc8259",
         serialize=_as_it_is,
         parse_value=_as_it_is,
+    ),
+    Upload: strawberry.scalar(
+        name="Upload",
+        description="A file that comes along in a multipart request; a variable, null in its place.",
+        specified_by_url="https://github.com/jaydenseric/graphql-multipart-request-spec",
+        serialize=_never,
+        parse_value=_sent,
     ),
     datetime: strawberry.scalar(
         name="DateTime",

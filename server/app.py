@@ -19,7 +19,7 @@ from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from schema.errors import masked
 from schema.root import SCHEMA
-from server import clock, exports, hints, ingest
+from server import clock, exports, hints, imports, ingest
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator
 from server.dashboard import ROUTES as DASHBOARD
@@ -87,6 +87,7 @@ def create_app(
                 db, operations, authenticator, now=now, body_bytes=limits.body, seconds=limits.seconds
             ),
             *hints.routes(db, operations, now=now, body_bytes=limits.body, seconds=limits.seconds),
+            *imports.routes(operations, authenticator, seconds=limits.seconds),
             *exports.routes(operations, authenticator, body_bytes=limits.body, seconds=limits.seconds),
         ],
         middleware=[Middleware(_cross_origin, origins)] if origins else [],
@@ -117,7 +118,7 @@ def _cross_origin(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=origins,
-        allow_methods=("GET", "POST"),
+        allow_methods=("GET", "POST", "PUT"),
         allow_headers=(
             "authorization",
             "content-type",

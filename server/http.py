@@ -1,7 +1,8 @@
 """GraphQL over HTTP: what comes in as JSON or in the address goes out as JSON, whatever happens.
 
 Safe from other sites' pages: a POST must say application/json, which no page may send elsewhere without asking
-first, a GET runs queries only, and no credential is sent by itself (the key is a header, never a cookie).
+first, or bring files with a header that has the same effect; a GET runs queries only, and no credential is sent by
+itself (the key is a header, never a cookie).
 """
 
 import logging
@@ -16,8 +17,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from engine.access import Principal, Unauthenticated
+from engine.access import MissingScope, Principal, Unauthenticated
+from engine.access import Scope as Writes
 from schema.errors import masked, outside
+from server import multipart
 from server.asking import (
     EVENTS_TYPE,
     JSON_TYPE,
@@ -132,6 +135,8 @@ class Endpoint:
         fields["key"] = principal.key_id
         if request.method == "GET":
             asked = from_address(request)
+        elif multipart.is_form(request.headers):
+            return await self._with_files(request, media, fields, principal)
         else:
             asked = from_body(request.headers, await body(request, self._body_bytes))
         operation = self._operations.prepare(asked.text, asked.name, asked.digest, asked.ident)
@@ -150,6 +155,23 @@ class Endpoint:
                 406, "NOT_ACCEPTABLE", "Subscriptions need WebSocket, or Accept: text/event-stream."
             )
         answer = await self._operations.run(operation, asked.variables, principal)
+        return reply(answer, media, status_of(answer, media))
+
+    async def _with_files(
+        self, request: Received, media: str, fields: dict[str, Any], principal: Principal
+    ) -> Reply:
+        """A mutation that files come along with; it may take as long as they need."""
+        try:
+            principal.require(Writes.RECORDS_WRITE)
+        except MissingScope as problem:
+            raise Unanswerable(403, problem.code, problem.message) from None
+        sizes = {"body_bytes": self._body_bytes, "file_bytes": self._operations.limits.files}
+        async with multipart.received(request, **sizes) as asked:
+            operation = self._operations.prepare(asked.text, asked.name, asked.digest, asked.ident)
+            fields["kind"], fields["operation"] = operation.kind.value, operation.name
+            if operation.kind is not OperationType.MUTATION or media == EVENTS_TYPE:
+                raise Unanswerable(415, "UNSUPPORTED_MEDIA_TYPE", "Forms are for mutations with files.")
+            answer = await self._operations.run(operation, asked.variables, principal, patient=True)
         return reply(answer, media, status_of(answer, media))
 
 

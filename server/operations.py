@@ -40,6 +40,9 @@ from storage.database import Database
 
 Answer = dict[str, Any]
 
+# How long a mutation may take that keeps files which came with it.
+FILES_SECONDS = 3_600.0
+
 
 class Invalid(Exception):
     """A request that cannot be executed; `errors` are ready for the response."""
@@ -83,6 +86,7 @@ class Operations:
         self.kept_characters = kept_characters
         self._fast = FastPath(schema, db)
         self._deadlines = Deadlines(self.limits.seconds)
+        self._patience = Deadlines(max(self.limits.seconds, FILES_SECONDS))
         self._rules = list(specified_rules)
         if not self.limits.introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
@@ -162,20 +166,28 @@ class Operations:
             forget_key=self.forget_key,
             clock=self.clock,
             batch_limit=self.limits.batch,
+            import_bytes=self.limits.files,
             public_url=self.public_url,
             vault=self.vault,
             surroundings=self.surroundings,
         )
 
-    async def run(self, operation: Operation, variables: dict[str, Any], principal: Principal) -> Answer:
-        """Execute a query or a mutation; whatever happens, an answer. What it may cost is known before."""
+    async def run(
+        self, operation: Operation, variables: dict[str, Any], principal: Principal, *, patient: bool = False
+    ) -> Answer:
+        """Execute a query or a mutation; whatever happens, an answer. What it may cost is known before.
+
+        `patient`: files came with it, which are still to be kept.
+        """
         try:
             extensions = self._reported(operation, variables)
         except Problem as problem:
             return self._too_much(problem)
         except RecursionError:
             return {"errors": [too_deep()]}
-        answer = await self._run(operation, variables, principal)
+        answer = await self._run(
+            operation, variables, principal, self._patience if patient else self._deadlines
+        )
         answer["extensions"] = extensions
         return answer
 
@@ -186,10 +198,12 @@ class Operations:
             answer["extensions"] = {"cost": {"requested": told["cost"], "limit": told["limit"]}}
         return answer
 
-    async def _run(self, operation: Operation, variables: dict[str, Any], principal: Principal) -> Answer:
+    async def _run(
+        self, operation: Operation, variables: dict[str, Any], principal: Principal, deadlines: Deadlines
+    ) -> Answer:
         try:
             # Cancels what runs in the database, too: the driver asks the server to end it.
-            async with self._deadlines.next():
+            async with deadlines.next():
                 found = await self._fast.answer(
                     operation.text, operation.document, operation.node, variables, principal, self.clock()
                 )

@@ -151,6 +151,12 @@ class Settings:
     request_bytes: int = _setting(
         10_485_760, "RELATA_REQUEST_BYTES", _whole(1_000, 2**31), "The largest request body, in bytes."
     )
+    import_bytes: int = _setting(
+        2_147_483_648,
+        "RELATA_IMPORT_BYTES",
+        _whole(1_000, 2**40),
+        "The largest file that is imported through the API, in bytes ([imports](imports.md)).",
+    )
     request_seconds: int = _setting(
         30, "RELATA_REQUEST_SECONDS", _whole(1, 3600), "How long a query or a mutation may take, in seconds."
     )
@@ -267,6 +273,7 @@ class Settings:
             page=self.max_page,
             batch=self.max_batch,
             body=self.request_bytes,
+            files=self.import_bytes,
             seconds=self.request_seconds,
             introspection=self.introspection == "on",
         )
