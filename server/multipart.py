@@ -63,9 +63,9 @@ async def received(request: Received, *, body_bytes: int, file_bytes: int) -> As
     """What a form asks for, its files among the variables; they are gone afterwards. Raises `Unanswerable`."""
     if not any(name in request.headers for name in PREFLIGHT):
         raise Unanswerable(
-            400,
-            "PREFLIGHT_REQUIRED",
-            f"Send multipart requests with one of the headers {', '.join(PREFLIGHT)}.",
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send Content-Type: application/json, in UTF-8; or a form with files and the header GraphQL-Preflight: 1.",
         )
     message = Message()
     message["content-type"] = request.headers["content-type"]

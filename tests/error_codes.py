@@ -28,11 +28,10 @@ OTHERS = {
     "NOT_ACCEPTABLE": ("406", "None of the accepted media types can be given."),
     "NOT_FOUND": ("404", "There is nothing at this address of the server."),
     "OPERATION_NOT_FOUND": ("400", "Several operations, and none of them named; or none of this name."),
-    "PREFLIGHT_REQUIRED": ("400", "A form with files needs a header such as `GraphQL-Preflight: 1`."),
     "TIMEOUT": ("200 or 503", "The request took longer than `RELATA_REQUEST_SECONDS`."),
     "TOO_MANY_OPERATIONS": ("WebSocket", "A socket has 100 operations already."),
     "UNAVAILABLE": ("200 or 503", "The database cannot be reached at the moment."),
-    "UNSUPPORTED_MEDIA_TYPE": ("415", "Send `Content-Type: application/json`, in UTF-8."),
+    "UNSUPPORTED_MEDIA_TYPE": ("415", "Send `Content-Type: application/json`, in UTF-8; a form needs `GraphQL-Preflight: 1`, too."),
 }
 
 HEAD = """# Error codes

@@ -346,7 +346,7 @@ async def test_a_form_in_any_pieces_is_the_same_form() -> None:
 
 
 BAD_FORMS = {
-    "no preflight": (form(OPERATIONS, PLACES, ("0", "f", b"a")), {"GraphQL-Preflight": ""}, 400),
+    "no preflight": (form(OPERATIONS, PLACES, ("0", "f", b"a")), {"GraphQL-Preflight": ""}, 415),
     "no boundary": (b"", {"Content-Type": "multipart/form-data"}, 400),
     "cut": (form(OPERATIONS, PLACES, ("0", "f", b"a"))[:-9], {}, 400),
     "empty": (b"", {}, 400),
