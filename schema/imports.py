@@ -155,7 +155,7 @@ class Import(Node):
         return figures_of(self.row.figures)
 
     @strawberry.field
-    def errorcounts_of(self) -> list[ImportErrorCount]:
+    def error_counts(self) -> list[ImportErrorCount]:
         """What was wrong, the most frequent first; all errors are counted, also those that are not kept."""
         return counts_of(self.row.figures)
 
