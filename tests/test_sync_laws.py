@@ -112,7 +112,7 @@ class Story:
         address = self.random.choice(sorted(there))
         name = self.random.choice(sorted(FIELDS))
         value = self.random.choice((f"Theirs {self.edits}", f"theirs {self.edits}", None))
-        self.it.world.edit(there[address], **{FIELDS[name]: value})
+        self.it.world.edit(there[address], "people", **{FIELDS[name]: value})
         self.note(address, name, "theirs", value)
 
     def note(self, address: str, name: str, side: str, value: Any) -> None:
@@ -152,6 +152,9 @@ def app(seed: int) -> World:
         kept={"city": str.upper} if dice.random() < 0.5 else {},
         tells_fields=dice.random() < 0.5,
         versions=APPS[seed % len(APPS)].conditional or dice.random() < 0.6,
+        # One that cannot tell what a key has made, and is slow to find it.
+        keyless=bool(APPS[seed % len(APPS)].overlap),
+        lag=APPS[seed % len(APPS)].overlap * 0.8,
         trouble=trouble,
     )
 

@@ -99,8 +99,9 @@ async def come_in(tx: Transaction, book: Book, cases: Sequence[Ends]) -> None:
     wishes = [wish for wish in wishes if (id(wish.case), id(wish.role), wish.end) not in kept]
     refused = await _carry_out(tx, book, wishes)
     # A label brings the plain association with it, which may be a role of its own.
-    more = any(role.association_type.name is None for role in rules.roles)
-    brought = {id(wish.case) for wish in wishes if more and wish.comes and wish.pair.labels}
+    more = any(role.association_type.name is None for _, role, _, _ in after)
+    failed = {id(wish) for wish in refused}
+    brought = {id(w.case) for w in wishes if more and w.comes and w.pair.labels and id(w) not in failed}
     for case, role, found, merged in after:
         gone = {wish.end for wish in refused if wish.case is case and wish.role is role}
         implied = {end for end in merged.remove_ours if (id(case), id(role), end) in kept}

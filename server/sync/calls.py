@@ -21,6 +21,7 @@ from engine.sync.connectors.protocol import (
     Phase,
     RemoteObject,
 )
+from engine.sync.turns import Overtaken
 from storage.database import Database
 from storage.sync import budgets
 
@@ -36,7 +37,10 @@ log = structlog.get_logger("relata.sync")
 
 
 class Calls:
-    """A connector, called with care. `rate`: calls a second that the app allows, over all workers."""
+    """A connector, called with care. `rate`: calls a second that the app allows, over all workers.
+
+    `ours`: whether the sync's lease still runs; nothing is written without.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Calls:
         connection_id: int,
         rate: float | None,
         clock: Clock,
+        ours: Callable[[], bool] = lambda: True,
     ) -> None:
         self._inner = inner
         self._db = db
@@ -53,6 +58,7 @@ class Calls:
         self._connection_id = connection_id
         self._every = None if rate is None else timedelta(seconds=1 / rate)
         self._clock = clock
+        self._ours = ours
         # How many have been answered.
         self.answered = 0
 
@@ -78,7 +84,7 @@ class Calls:
 
     async def write(self, object_: RemoteObject, ops: Sequence[Op]) -> list[Outcome]:
         """See `Connector`."""
-        return await self._call(self._inner.write(object_, ops))
+        return await self._call(self._inner.write(object_, ops), writing=True)
 
     async def created(self, object_: RemoteObject, key: str) -> Item | None:
         """See `Connector`."""
@@ -92,9 +98,12 @@ class Calls:
         """See `Connector`."""
         return self._inner.watch(objects)
 
-    async def _call(self, call: Awaitable[T]) -> T:
+    async def _call(self, call: Awaitable[T], *, writing: bool = False) -> T:
         try:
             await self._wait()
+            if writing and not self._ours():
+                # It has been away for so long that another runner may write the same.
+                raise Overtaken
         except BaseException:
             # It is not made.
             if asyncio.iscoroutine(call):

@@ -57,6 +57,8 @@ class Runner:
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     news: asyncio.Event = field(default_factory=asyncio.Event)
     hints: list[Hint] = field(default_factory=list)
+    # Until when the sync is surely ours.
+    leased_until: datetime | None = None
     # Until when the sync rests after this runner, if it does.
     rests_until: datetime | None = None
 
@@ -71,6 +73,7 @@ class Runner:
         async with self.db.single(self.due.account_id) as single:
             if not await leases.take(single, self.due.sync_id, self.token, now, now + LEASE):
                 return
+        self.leased_until = now + LEASE
         try:
             await self._while_ours(self._work())
         except Overtaken:
@@ -110,6 +113,11 @@ class Runner:
             async with self.db.single(self.due.account_id) as single:
                 if not await leases.take(single, self.due.sync_id, self.token, now, now + LEASE):
                     return
+            self.leased_until = now + LEASE
+
+    def _ours(self) -> bool:
+        """Whether the lease still runs, as far as can be told without asking."""
+        return self.leased_until is not None and self.clock() < self.leased_until
 
     async def _work(self) -> None:
         catalogue = await self.db.catalogue(self.due.account_id)
@@ -123,7 +131,9 @@ class Runner:
         async with contextlib.AsyncExitStack() as stack:
             inner = await self._open(stack, opening)
             rate = made_of.app.capabilities.rate
-            calls = Calls(inner, self.db, self.due.account_id, found.connection.id, rate, self.clock)
+            calls = Calls(
+                inner, self.db, self.due.account_id, found.connection.id, rate, self.clock, self._ours
+            )
             turn = Turn(
                 self.db,
                 self.due.account_id,

@@ -99,11 +99,12 @@ RELEASE = Statement(
 )
 
 # The first statement of every transaction of a runner: the row is its own until the commit, and so is the lease.
-# Nobody else's face, person or worker changes the sync or its links meanwhile.
+# Nobody else's face, person or worker changes the sync or its links meanwhile. The time is that of the step, which may
+# have begun long ago: a lease that was renewed since does not become shorter.
 HOLD = Statement(
     "sync_leases.hold",
     f"""
-    UPDATE sync AS s SET leased_until = $5
+    UPDATE sync AS s SET leased_until = greatest(s.leased_until, $5)
      WHERE s.account_id = $1 AND s.id = $2 AND s.lease_token = $3 AND s.revision = $4
     RETURNING {COLUMNS}
     """,
