@@ -31,6 +31,8 @@ Clock: TypeAlias = Callable[[], datetime]
 # Wake-ups may be lost, and what waits for its time sends none.
 POLL_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+# What few commits bring work for is looked for so often, in seconds, while others bring none.
+RARE = 0.1
 # How often it is looked for what is no longer kept.
 KEEPING = timedelta(hours=1)
 # Webhooks, but no mail: that takes a server.
@@ -51,10 +53,13 @@ class Duty:
         do: Callable[[Database, int, datetime], Awaitable[bool]],
         *,
         heeds_news: bool = True,
+        rest: float = 0.0,
     ) -> None:
         self.name = name
         # Whether commits can bring work; what waits for its time alone is looked for by the clock.
         self.heeds_news = heeds_news
+        # For so many seconds after a look that found nothing, news are let gather: most commits bring it nothing.
+        self.rest = rest
         self.find = find
         self.do = do
         # When the next of what waits for its time comes due, if `find` has told.
@@ -120,12 +125,12 @@ async def run(
     duties = [
         Duty("evaluate", lambda db, now: evaluate.waiting(db, now), _evaluate),
         Duty("retry", lambda db, now: evaluate.waiting(db, now), _retry, heeds_news=False),
-        Duty("backfill", lambda db, now: evaluate.waiting(db, now), _backfill),
-        Duty("pass", lambda db, now: passing.due_accounts(db, now), _pass),
-        Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill),
+        Duty("backfill", lambda db, now: evaluate.waiting(db, now), _backfill, rest=RARE),
+        Duty("pass", lambda db, now: passing.due_accounts(db, now), _pass, rest=RARE),
+        Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill, rest=RARE),
         stepping,
         Duty("keep", aged, _keep, heeds_news=False),
-        Duty("index", lambda db, now: indexing.due_accounts(db), _index),
+        Duty("index", lambda db, now: indexing.due_accounts(db), _index, rest=RARE),
         Duty("import", importer.due, importer.run_once, heeds_news=False),
         send,
     ]
@@ -156,7 +161,8 @@ async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) ->
                 looked = loop.time()
                 duty.accounts |= dict.fromkeys(await duty.find(db, clock()))
             duty.news.clear()
-            await _round(db, duty, clock, stop)
+            if not await _round(db, duty, clock, stop) and duty.rest:
+                await _either(stop, None, duty.rest)
             pause = FIRST_PAUSE
         except Exception as error:
             _tell(duty, error, pause)
@@ -174,12 +180,13 @@ def _sleep(duty: Duty, now: datetime) -> float:
     return min(max((duty.next_at - now).total_seconds(), 0.0), POLL_SECONDS)
 
 
-async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:
-    """A little work in every account that may have some; who had none is forgotten."""
+async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> bool:
+    """A little work in every account that may have some; who had none is forgotten. Whether there was any."""
     loop = asyncio.get_running_loop()
+    found_any = False
     for account_id in list(duty.accounts):
         if stop.is_set():
-            return
+            break
         # Forgotten first: news that arrive meanwhile are noted again.
         del duty.accounts[account_id]
         pause, until = duty.resting.get(account_id, (0.0, 0.0))
@@ -198,6 +205,8 @@ async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) ->
         duty.resting.pop(account_id, None)
         if more:
             duty.accounts[account_id] = None
+            found_any = True
+    return found_any
 
 
 async def _evaluate(db: Database, account_id: int, now: datetime) -> bool:

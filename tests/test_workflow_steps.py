@@ -1,6 +1,7 @@
 """The stepper: whose turn it is, what waiting costs, and what becomes of a worker that comes too late."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,6 +50,51 @@ async def test_a_backlog_of_one_workflow_does_not_keep_others_from_their_turn(
     assert await counts(crm, large) == {"COMPLETED": 5, "ACTIVE": 55}
     await crm.work()
     assert await counts(crm, large) == {"COMPLETED": 60}
+
+
+async def test_lanes_take_up_what_comes_due_behind_them_while_it_is_their_turn(
+    crm: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "BATCH", 5)
+    flow = await crm.make("contacts", equals("city", "Boston"), DONE, set_property("lastname", "y"), DONE)
+    await crm.create("contacts", *[{"city": "Boston"}] * 23)
+    await crm.evaluate()
+    now = crm.tick()
+    # Asked no more, a stepper takes a batch in each lane, and another account has its turn.
+    assert await steps.run_once(crm.db, crm.account, now=now) == 5 * steps.LANES
+    moments = itertools.count()
+    times = (now + timedelta(seconds=n) for n in moments)
+    assert (
+        await steps.run_once(crm.db, crm.account, now=now, again=lambda: next(times))
+        == 23 * 3 - 5 * steps.LANES
+    )
+    assert await counts(crm, flow) == {"COMPLETED": 23}
+    for row in await crm.enrolled(flow):
+        assert [line.n for line in await crm.history(row.id)] == [0, 1, 2]
+
+
+async def test_lanes_end_with_the_batch_at_hand_when_one_fails(
+    crm: Flows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "BATCH", 5)
+    flow = await crm.make("contacts", equals("city", "Boston"), DONE)
+    await crm.create("contacts", *[{"city": "Boston"}] * 23)
+    await crm.evaluate()
+    now, real, begun = crm.tick(), steps._step, list[int]()
+
+    async def failing(db: Database, account_id: int, group: Any, ids: Any, now: Any, **more: Any) -> int:
+        begun.append(len(ids))
+        if len(begun) == 2:
+            raise ConnectionResetError
+        return await real(db, account_id, group, ids, now, **more)
+
+    monkeypatch.setattr(steps, "_step", failing)
+    with pytest.raises(ConnectionResetError):
+        await steps.run_once(crm.db, crm.account, now=now, again=lambda: now)
+    assert len(begun) <= steps.LANES
+    monkeypatch.setattr(steps, "_step", real)
+    await crm.work()
+    assert await counts(crm, flow) == {"COMPLETED": 23}
 
 
 async def test_accounts_take_turns(db: Database) -> None:

@@ -386,6 +386,7 @@ def upgrade() -> None:
         postgresql_where="status IN ('CHECKING', 'RUNNING', 'UNDOING') OR chunks > 0",
     )
     # By hand from here on.
+    op.execute("ALTER TABLE enrollment SET (fillfactor = 50)")
 
 
 def downgrade() -> None:
