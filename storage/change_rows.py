@@ -15,6 +15,8 @@ from storage.notes import (
     EventKind,
     LoggedEvent,
     QueuedChange,
+    RecordChanges,
+    RecordsCreated,
 )
 
 # So many fit a row that PostgreSQL keeps in one piece, uncompressed.
@@ -31,7 +33,7 @@ _QueueRow: TypeAlias = tuple[int, str, str, dict[str, Any], str, str, str, int]
 _LogRow: TypeAlias = tuple[int, str, int | None, str, str, int | None, dict[str, Any]]
 
 
-def queued(noted: Iterable[Change | AssociationChanges]) -> Iterator[_QueueRow]:
+def queued(noted: Iterable[Change | AssociationChanges | RecordChanges]) -> Iterator[_QueueRow]:
     """Changes as rows; those that follow each other and differ in the record alone share them."""
     alike: list[int] = []
     last: Change | None = None
@@ -44,6 +46,11 @@ def queued(noted: Iterable[Change | AssociationChanges]) -> Iterator[_QueueRow]:
         last = None
         if isinstance(one, Change):
             last, alike = one, [one.record_id] * max(len(one.type_ids), 1)
+            continue
+        if isinstance(one, RecordChanges):
+            names = texts(one.properties)
+            for records in _parts(one.record_ids):
+                yield one.object_type_id, one.kind, names, {}, numbers(records), "{}", "{}", 0
             continue
         for records, others in zip(_parts(one.record_ids), _parts(one.other_ids), strict=True):
             yield (
@@ -82,7 +89,9 @@ def _queue_row(change: Change, record_ids: Sequence[int]) -> _QueueRow:
     )
 
 
-def logged(noted: Iterable[Event | AssociationEvents | EnrollmentEvents]) -> Iterator[_LogRow]:
+def logged(
+    noted: Iterable[Event | AssociationEvents | EnrollmentEvents | RecordsCreated],
+) -> Iterator[_LogRow]:
     """Events as rows; those that follow each other and differ in the record alone share them."""
     n = 0
     alike: list[int] = []
@@ -101,6 +110,10 @@ def logged(noted: Iterable[Event | AssociationEvents | EnrollmentEvents]) -> Ite
         if isinstance(one, Event):
             n += 1
             yield n, one.kind, one.object_type_id, "{NULL}", "{}", one.subject_id, one.payload
+            continue
+        if isinstance(one, RecordsCreated):
+            for n, (record_id, told) in enumerate(zip(one.record_ids, one.payloads, strict=True), n + 1):  # noqa: B020
+                yield n, EventKind.RECORD_CREATED, one.object_type_id, f"{{{record_id}}}", "{}", None, told
             continue
         subject = one.workflow_id if isinstance(one, EnrollmentEvents) else None
         ends = one.enrollment_ids if isinstance(one, EnrollmentEvents) else one.to_ids

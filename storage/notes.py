@@ -140,6 +140,16 @@ class AssociationChanges:
     depth: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RecordChanges:
+    """Changes that differ in the record alone, noted together; what was before is nothing."""
+
+    kind: ChangeKind
+    object_type_id: int
+    properties: tuple[str, ...]
+    record_ids: Sequence[int]
+
+
 @dataclass(slots=True)
 class QueuedChange(Change):
     """A change as it was claimed from the queue, with who made it and when."""
@@ -187,6 +197,15 @@ class EnrollmentEvents:
     record_ids: Sequence[int]
     enrollment_ids: Sequence[int]
     payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsCreated:
+    """Events of records that were made together: each with what is told of it, as JSON that is written already."""
+
+    object_type_id: int
+    record_ids: Sequence[int]
+    payloads: Sequence[Any]
 
 
 @dataclass(slots=True)

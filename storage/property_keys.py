@@ -100,9 +100,9 @@ async def replace(tx: Transaction, changes: Sequence[tuple[int, PropertyRow, Any
     for record_id, prop, before, after in changes:
         if prop.writes_keys:
             if before is None:
-                rows += [(prop.id, one, record_id) for one in _hashes(after)]
+                rows += [(prop.id, one, record_id) for one in hashes(after)]
                 continue
-            was, now = set(_hashes(before)), set(_hashes(after))
+            was, now = set(hashes(before)), set(hashes(after))
             gone += [(prop.id, one, record_id) for one in was - now]
             rows += [(prop.id, one, record_id) for one in now - was]
     if gone:
@@ -117,7 +117,7 @@ async def add(tx: Transaction, values: Iterable[tuple[int, PropertyRow, Any]]) -
         (prop.id, one, record_id)
         for record_id, prop, value in values
         if prop.writes_keys
-        for one in _hashes(value)
+        for one in hashes(value)
     ]
     if rows:
         await tx.execute(INSERT_FRESH, *map(list, zip(*sorted(rows), strict=True)))
@@ -126,7 +126,7 @@ async def add(tx: Transaction, values: Iterable[tuple[int, PropertyRow, Any]]) -
 async def fill(tx: Transaction, prop: PropertyRow, after: int, limit: int) -> tuple[int, int]:
     """Write the keys of the next `limit` records of the property's object type: (the last one's id, their number)."""
     page = await tx.fetch(PAGE, prop.object_type_id, after, limit, prop.name)
-    rows = sorted((prop.id, one, row[0]) for row in page for one in _hashes(row[1]))
+    rows = sorted((prop.id, one, row[0]) for row in page for one in hashes(row[1]))
     if rows:
         await tx.execute(INSERT, *map(list, zip(*rows, strict=True)))
     return (page[-1][0] if page else after), len(page)
@@ -137,7 +137,8 @@ async def clear(tx: Transaction, prop: PropertyRow, limit: int) -> int:
     return await tx.execute(CLEAR, prop.id, limit)
 
 
-def _hashes(value: Any) -> Iterable[int]:
+def hashes(value: Any) -> Iterable[int]:
+    """The hashes of a value: one for each choice."""
     if isinstance(value, list | tuple):
         return {value_hash(one) for one in value if isinstance(one, str | int | float)}
     # Nothing, or what no property of a declared type holds, is found by no value.

@@ -40,7 +40,7 @@ STORED_AS = {"NUMBER": "number", "BOOLEAN": "boolean"}
 
 # One keyset page of records a statement, along the index of the default order. They are read as they are now and
 # held still: who changes one afterwards writes its values anew, and what a writer has written already is
-# left alone. A choice's position is its place in the stored array, as `_rows` counts it. Values that are not of
+# left alone. A choice's position is its place in the stored array, as `rows_of` counts it. Values that are not of
 # the declared type cannot be stored, yet a cast must never raise: the type is asked first.
 FILL = Statement(
     "property_values.fill",
@@ -102,7 +102,7 @@ async def replace(
         for record_id, prop, _ in changes:
             gone.setdefault(str(record_id), []).append(str(prop.id))
         await tx.execute(DELETE, [int(record_id) for record_id in gone], gone)
-    rows = [row for record_id, prop, value in changes for row in _rows(record_id, prop, value)]
+    rows = [row for record_id, prop, value in changes for row in rows_of(record_id, prop, value)]
     if rows:
         await tx.execute(INSERT, *map(list, zip(*rows, strict=True)))
 
@@ -130,9 +130,10 @@ async def clear(tx: Transaction, prop: PropertyRow, limit: int) -> int:
     return await tx.execute(CLEAR, prop.id, limit)
 
 
-def _rows(
+def rows_of(
     record_id: int, prop: PropertyRow, value: Any
 ) -> Iterator[tuple[int, int, int, str | None, Decimal | None]]:
+    """The rows of a value: (record, property, position, text, number)."""
     if value is None:
         return
     for position, part in enumerate(value if isinstance(value, list | tuple) else [value]):

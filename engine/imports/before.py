@@ -51,7 +51,7 @@ class Before:
     def failed(self, part: Part, entry: Entry) -> None:
         """A row was refused: the first row of a key counts all the same."""
         if entry.key is not None and not self._checking:
-            self.met.setdefault(_digest(part.name, entry.key), entry.row.number)
+            self.met.setdefault(digest_of(part.name, entry.key), entry.row.number)
 
     async def keep(self, tx: Transaction) -> None:
         """Remember the keys of this batch."""
@@ -135,7 +135,7 @@ class Before:
         digests: dict[bytes, str | int] = {}
         for entry in entries:
             if entry.key is not None:
-                digest = _digest(part.name, entry.key)
+                digest = digest_of(part.name, entry.key)
                 digests[digest] = entry.key
                 if self._checking:
                     self.met.setdefault(digest, entry.row.number)
@@ -156,12 +156,13 @@ class Awaited:
         for part in self.before.parts:
             prop = None if part.key is None else part.key.property
             if part.object_type.id == object_type_id and prop is not None and prop.id == property_id:
-                digests |= {_digest(part.name, key): key for key in keys}
+                digests |= {digest_of(part.name, key): key for key in keys}
         met = await import_work.keys(self.tx, self.before.number, list(digests)) if digests else {}
         return {key for digest, key in digests.items() if digest in met or digest in self.before.met}
 
 
-def _digest(part: str, key: str | int) -> bytes:
+def digest_of(part: str, key: str | int) -> bytes:
+    """Under which a key is remembered."""
     text = f"{part}\0{key}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=12).digest()
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from engine import values
+from engine import tables, values
 from engine.imports.problems import UnknownFormat
 from storage.catalogue import PropertyRow
 
@@ -45,7 +45,9 @@ def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
             return lambda cell: _zoned(values.parse(prop, cell), zone)
         if prop.type == "ENUMERATION":
             return _choices(prop)
-        return lambda cell: values.parse(prop, cell)
+        if prop.type == "STRING":
+            return _text
+        return lambda cell: values.parse(prop, tables.unguarded(cell))
     if prop.type in ("DATE", "DATETIME"):
         pattern = _pattern(stated)
         if pattern is None or (prop.type == "DATE" and "hour" in pattern.groupindex):
@@ -56,6 +58,12 @@ def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
         table = str.maketrans({**dict.fromkeys(thousands), decimal: "."})
         return lambda cell: _number(prop, cell, table, decimal)
     raise _unfit(prop, stated)
+
+
+def _text(cell: str) -> str | None:
+    """A text, without the apostrophe behind which spreadsheets take it for one; so guarded, it may be all spaces."""
+    text = tables.unguarded(cell)
+    return text if text is not cell or text.strip() else None
 
 
 def _choices(prop: PropertyRow) -> Parse:
@@ -70,7 +78,7 @@ def _choices(prop: PropertyRow) -> Parse:
         return text if text in known else called.get(text.casefold(), text)
 
     def parse(cell: str) -> object:
-        value = values.parse(prop, cell)
+        value = values.parse(prop, tables.unguarded(cell))
         return [one(part) for part in value] if isinstance(value, list) else one(value) if value else value
 
     return parse

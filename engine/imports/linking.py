@@ -2,10 +2,11 @@
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine import associations as commands
-from engine import values
+from engine import tables, values
 from engine.associations import Pair
 from engine.batches import Mode
 from engine.ids import decode
@@ -27,6 +28,31 @@ class Awaiting(Protocol):
     """Knows keys of records that a check does not make, and a run would."""
 
     async def among(self, object_type_id: int, property_id: int, keys: Iterable[str]) -> set[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """What a cell names: one key as a whole, or several."""
+
+    whole: str
+    parts: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Everything that may be a key."""
+        return (self.whole, *self.parts) if self.whole else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Whom a row names at one end: records, keys that nobody has, and whether some are of records to come."""
+
+    ids: list[int]
+    unknown: list[str] = field(default_factory=list)
+    hoped: bool = False
+
+
+_NOBODY = _Named([])
 
 
 class Linking:
@@ -66,22 +92,18 @@ class Linking:
         """Associate what the rows name; the pairs to which something was added."""
         pairs: list[tuple[int, int]] = []
         for n, link in enumerate(self._plan.links):
-            from_ids, hoped = await self._ids(tx, link.near, rows, ids, awaiting)
-            to_ids, also = await self._ids(tx, link.far, rows, ids, awaiting)
+            nears = await self._ends(tx, link.near, rows, ids, awaiting)
+            fars = await self._ends(tx, link.far, rows, ids, awaiting)
             asked: list[tuple[Row, Pair]] = []
             for row in rows:
-                from_id, to_id = from_ids.get(row.number), to_ids.get(row.number)
+                near, far = nears.get(row.number, _NOBODY), fars.get(row.number, _NOBODY)
                 labels = self._labels_of(n, link, row)
+                self._missing(row, link, near, far, tally)
                 if isinstance(labels, Problem):
-                    awaited = row.number in hoped or row.number in also
-                    if not awaited and (from_id is None or to_id is None):
-                        self._missing(row, link, from_id, to_id, tally)
                     self._refused(row, link, labels, tally)
-                elif from_id is not None and to_id is not None:
-                    names = tuple(dict.fromkeys((*link.labels, *labels))) if link.labels else labels
-                    asked.append((row, Pair(from_id, to_id, names)))
-                elif row.number not in hoped and row.number not in also:
-                    self._missing(row, link, from_id, to_id, tally)
+                    continue
+                names = tuple(dict.fromkeys((*link.labels, *labels))) if link.labels else labels
+                asked += [(row, Pair(one, other, names)) for one in near.ids for other in far.ids]
             outcomes = await commands.associate(tx, [pair for _, pair in asked], Mode.PER_ITEM)
             for (row, _), outcome in zip(asked, outcomes, strict=True):
                 if outcome.value is None:
@@ -98,48 +120,57 @@ class Linking:
                     pairs.append((done.from_id, done.to_id))
         return pairs
 
-    async def _ids(
+    async def _ends(
         self,
         tx: Transaction,
         end: End,
         rows: Sequence[Row],
         ids: Mapping[str, Mapping[int, int]],
         awaiting: Awaiting | None,
-    ) -> tuple[Mapping[int, int], set[int]]:
-        """The record of each row at one end, and the rows whose record is yet to be made; by row number."""
+    ) -> Mapping[int, "_Named"]:
+        """Whom each row names at one end, by row number."""
         if end.part is not None:
-            return ids[end.part], set()
+            return {number: _Named([record]) for number, record in ids[end.part].items()}
         key = end.key
         assert key is not None  # an end is a part, or has a key
+        cells = {row.number: _keys(row.cells[key.index]) for row in rows}
         if key.property is None:
-            return await _by_id(tx, end, {row.number: row.cells[key.index] for row in rows}), set()
-        keys = {row.number: text for row in rows if (text := _key(key, row.cells[key.index])) is not None}
-        found = await unique_values.find(tx, key.property.id, sorted(set(keys.values())))
+            return await _by_id(tx, end, cells)
+        canonical = {text: _canonical(key, text) for keys in cells.values() for text in keys.all}
+        wanted = {text for text in canonical.values() if text is not None}
+        found = await unique_values.find(tx, key.property.id, sorted(wanted))
         hoped = set[str]()
         if awaiting is not None:
-            rest = set(keys.values()) - found.keys()
+            rest = wanted - found.keys()
             hoped = await awaiting.among(end.object_type.id, key.property.id, rest)
-        return (
-            {number: found[text] for number, text in keys.items() if text in found},
-            {number for number, text in keys.items() if text in hoped},
-        )
+        named: dict[int, _Named] = {}
+        for number, keys in cells.items():
+            # A key that holds the separator is one all the same, where somebody has it.
+            whole = canonical.get(keys.whole)
+            texts = [keys.whole] if whole in found or whole in hoped else keys.parts
+            named[number] = _Named(
+                [found[text] for one in texts if (text := canonical[one]) is not None and text in found],
+                [
+                    one
+                    for one in texts
+                    if (text := canonical[one]) is None or text not in found.keys() | hoped
+                ],
+                any(canonical[one] in hoped for one in texts),
+            )
+        return named
 
-    def _missing(self, row: Row, link: Link, from_id: int | None, to_id: int | None, tally: Tally) -> None:
-        for found, end in ((from_id, link.near), (to_id, link.far)):
-            if found is not None or end.key is None:
+    def _missing(self, row: Row, link: Link, near: "_Named", far: "_Named", tally: Tally) -> None:
+        for named, end in ((near, link.near), (far, link.far)):
+            if end.key is None:
                 continue
             cell = row.cells[end.key.index]
-            if cell.strip():
+            for text in named.unknown:
                 name = RECORD_ID if end.key.property is None else end.key.property.name
-                problem: Problem = UnknownKey(
-                    object_type=end.object_type.name, property=name, value=tidy(cell.strip())
-                )
-            elif self._plan.parts:
-                # A record without an association is a record.
-                continue
-            else:
-                problem = KeyMissing(column=tidy(end.key.name))
-            tally.wrong(row.number, problem, end.key.name, cell)
+                problem = UnknownKey(object_type=end.object_type.name, property=name, value=tidy(text))
+                tally.wrong(row.number, problem, end.key.name, cell)
+            # A record without an association is a record.
+            if not (named.ids or named.unknown or named.hoped or self._plan.parts):
+                tally.wrong(row.number, KeyMissing(column=tidy(end.key.name)), end.key.name, cell)
 
     def _refused(self, row: Row, link: Link, problem: Problem, tally: Tally) -> None:
         match problem.path[:1]:
@@ -155,26 +186,38 @@ class Linking:
             tally.wrong(row.number, problem, place[1], row.cells[place[0]])
 
 
-async def _by_id(tx: Transaction, end: End, cells: Mapping[int, str]) -> dict[int, int]:
+async def _by_id(tx: Transaction, end: End, cells: Mapping[int, _Keys]) -> dict[int, _Named]:
     """The records of this type whose ids stand in the cells, by row number."""
-    asked: dict[int, int] = {}
-    for number, cell in cells.items():
+    asked: dict[str, int] = {}
+    for text in {text for keys in cells.values() for text in keys.parts}:
         with contextlib.suppress(MalformedId):
-            asked[number] = decode("record", cell.strip())
-    found = await records.resolve(tx, list(asked.values()))
-    return {
-        number: row.id
-        for number, row in zip(asked, found, strict=True)
+            asked[text] = decode("record", text)
+    rows = await records.resolve(tx, list(asked.values()))
+    found = {
+        text: row.id
+        for text, row in zip(asked, rows, strict=True)
         if row is not None and row.object_type_id == end.object_type.id
+    }
+    return {
+        number: _Named(
+            [found[text] for text in keys.parts if text in found],
+            [text for text in keys.parts if text not in found],
+        )
+        for number, keys in cells.items()
     }
 
 
-def _key(key: Key, cell: str) -> str | None:
-    """The canonical key in a cell; None where it is empty, or no value of the property."""
+def _keys(cell: str) -> _Keys:
+    text = tables.unguarded(cell).strip()
+    return _Keys(text, tuple(dict.fromkeys(tables.split(text))))
+
+
+def _canonical(key: Key, text: str) -> str | None:
+    """The text under which a key is kept; None where it is no value of the property."""
     assert key.property is not None  # ids are read otherwise
     assert key.parse is not None
     try:
-        value = values.normalize(key.property, key.parse(cell))
+        value = values.normalize(key.property, key.parse(text))
     except Problem:
         return None
     return None if value is None else values.canonical(key.property, value)

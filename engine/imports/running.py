@@ -1,6 +1,7 @@
 """Batches of an import: each in a transaction of its own, with its figures, its errors, and the place where it ends."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from storage import import_work, imports, passes
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database, Transaction
 from storage.faults import Fault, fault
+from storage.fresh import Taken
 from storage.imports import ImportRow
 
 # How often a batch that met another writer is tried, and how long it waits before the next time (seconds).
@@ -77,6 +79,9 @@ async def run(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list
                 row = await turn.hold(tx, "RUNNING")
                 await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
             return row, tally.errors
+        except Taken:
+            # Whoever was quicker is found by the commands.
+            writer = dataclasses.replace(writer, short=False)
         except Exception as error:
             if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
                 raise

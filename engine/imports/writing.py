@@ -16,6 +16,7 @@ from engine.imports.binding import bind
 from engine.imports.files import Row
 from engine.imports.labels import Labels
 from engine.imports.linking import Linking
+from engine.imports.loading import Loader, loader
 from engine.imports.plan import Doing, Key, Part, Plan
 from engine.imports.problems import KeyMissing, UnknownKey
 from engine.imports.tally import CREATED, UNCHANGED, UPDATED, Tally
@@ -34,7 +35,11 @@ class Writer:
     checking: bool = False
     # Whether rows of earlier batches may have failed.
     failures: bool = False
+    # Whether new records may be made the short way.
+    short: bool = True
     before: Before = field(init=False)
+    _loader: Loader | None = field(init=False, default=None)
+    _loads: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.before = Before(self.plan, self.number, self.checking, self.failures)
@@ -44,6 +49,8 @@ class Writer:
         if tx.catalogue.version != self.plan.version:
             self.plan = bind(self.plan.document, self.plan.header, tx.catalogue)
         self.before = Before(self.plan, self.number, self.checking, self.before.failures)
+        if self.short and not self.checking:
+            rows = await self._load(tx, rows, tally)
         sound = []
         for row in rows:
             if row.problem is None:
@@ -67,6 +74,15 @@ class Writer:
                 await import_work.pair(tx, self.number, pairs)
         if not self.checking:
             await self.before.keep(tx)
+
+    async def _load(self, tx: Transaction, rows: Sequence[Row], tally: Tally) -> Sequence[Row]:
+        """Make what is new the short way, where there is one; the rows that are left."""
+        if self._loads != tx.catalogue.version:
+            self._loads = tx.catalogue.version
+            self._loader = loader(self.plan, self.number, tx.catalogue)
+        if self._loader is None:
+            return rows
+        return await self._loader.load(tx, rows, tally, failures=self.before.failures)
 
     # --- reading -------------------------------------------------------------------------------------------------
 

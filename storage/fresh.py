@@ -1,0 +1,131 @@
+"""New records by COPY: all that a record is made of, in the tables' own words, with what is told of its making.
+
+The same rows as `records.insert`, `unique_values.claim`, `property_values` and `property_keys` write, for many
+records at once that are known to be new. Values are put into words once, however many records hold them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+
+from storage import property_keys, property_values
+from storage.catalogue import PropertyRow
+from storage.database import Transaction
+from storage.notes import ChangeKind, RecordChanges, RecordsCreated
+from storage.unique_values import Key
+
+_NULL = "\\N"
+
+
+class Taken(Exception):
+    """Somebody else has taken one of the unique values meanwhile; the transaction is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A value of a property, in the words of each table that it goes to."""
+
+    name: str
+    # `"name": value` in the record, and `"name": [null, value]` in what is told of it.
+    held: str
+    told: str
+    # The ends of rows of property_value; the beginnings of rows of property_key, with their hashes.
+    values: tuple[str, ...]
+    keys: tuple[str, ...]
+    # Where it is unique: under which it is taken, and the beginning of that row.
+    key: Key | None
+    unique: str | None
+
+
+def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
+    """A stored value put into words; `canonical` is the text under which a unique one is taken."""
+    name, told = orjson.dumps(prop.name).decode(), orjson.dumps(value).decode()
+    values = (
+        tuple(
+            f"{row[1]}\t{row[2]}\t{_NULL if row[3] is None else _escaped(row[3])}\t"
+            f"{_NULL if row[4] is None else row[4]}"
+            for row in property_values.rows_of(0, prop, value)
+        )
+        if prop.writes_values
+        else ()
+    )
+    keys = (
+        tuple(f"{prop.id}\t{one}" for one in sorted(property_keys.hashes(value))) if prop.writes_keys else ()
+    )
+    return Part(
+        prop.name,
+        _escaped(f"{name}:{told}"),
+        f"{name}:[null,{told}]",
+        values,
+        keys,
+        None if canonical is None else (prop.id, canonical),
+        None if canonical is None else f"{prop.id}\t{_escaped(canonical)}",
+    )
+
+
+async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int, Sequence[Part]]]) -> None:
+    """Create records of one object type: (id, its values), with history, unique values, indexes, and the change log.
+
+    Raises `Taken` where a unique value has been taken since it was looked for.
+    """
+    account, actor, now = tx.account_id, tx.actor, tx.now.isoformat()
+    source = _escaped(actor.source)
+    by = f"{source}\t{_or_null(actor.source_id)}\t{_NULL if actor.user_id is None else actor.user_id}"
+    made = f"{now}\t{now}\t{source}\t{source}\t1"
+    records, history, unique = list[str](), list[str](), list[str]()
+    values, keys, payloads = list[str](), list[str](), list[orjson.Fragment]()
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for record_id, parts in rows:
+        held = "{" + ",".join([one.held for one in parts]) + "}"
+        records.append(f"{account}\t{record_id}\t{object_type_id}\t{held}\t{made}")
+        history.append(f"{account}\t{record_id}\t1\t{now}\t{held}\t{by}")
+        for one in parts:
+            if one.unique is not None:
+                unique.append(f"{account}\t{one.unique}\t{record_id}")
+            for tail in one.values:
+                values.append(f"{account}\t{record_id}\t{tail}")
+            for head in one.keys:
+                keys.append(f"{account}\t{head}\t{record_id}")
+        payloads.append(orjson.Fragment('{"changed":{' + ",".join([one.told for one in parts]) + "}}"))
+        names = tuple([one.name for one in parts])
+        group = alike.get(names)
+        if group is None:
+            alike[names] = [record_id]
+        else:
+            group.append(record_id)
+    # In one order for all writers.
+    unique.sort()
+    keys.sort()
+    try:
+        await tx.copy_lines("unique_value", "property_id, value, record_id", unique)
+    except asyncpg.UniqueViolationError as error:
+        raise Taken from error
+    await tx.copy_lines(
+        "record",
+        "id, object_type_id, properties, created_at, updated_at, created_source, updated_source, version",
+        records,
+    )
+    columns = "record_id, version, at, changed, source, source_id, user_id"
+    await tx.copy_lines("property_history", columns, history)
+    columns = "record_id, property_id, position, text_value, number_value"
+    await tx.copy_lines("property_value", columns, values)
+    await tx.copy_lines("property_key", "property_id, value_hash, record_id", keys)
+    for names, ids in alike.items():
+        tx.changed(RecordChanges(ChangeKind.CREATED, object_type_id, names, ids))
+    tx.happened(RecordsCreated(object_type_id, [record_id for record_id, _ in rows], payloads))
+
+
+def _or_null(text: str | None) -> str:
+    return _NULL if text is None else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    """Text as COPY takes it."""
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    if text.isprintable():
+        return text
+    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
