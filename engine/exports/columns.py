@@ -28,7 +28,7 @@ from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow, Prop
 
 MOST = 250
 
-_ASSOCIATED = re.compile(r"\s*([a-z][a-z0-9_]*)(?:\.([a-z][a-z0-9_]*))?\s*(?:\((.*)\)\s*)?", re.DOTALL)
+ASSOCIATED = re.compile(r"\s*([a-z][a-z0-9_]*)(?:\.([a-z][a-z0-9_]*))?\s*(?:\((.*)\)\s*)?", re.DOTALL)
 
 
 class Fact(enum.StrEnum):
@@ -89,7 +89,7 @@ def columns(
     problems: list[Problem] = []
     for n, text in enumerate(asked):
         try:
-            column = _column(catalogue, of, text)
+            column = one(catalogue, of, text)
             if any(column.header == other.header for other in found):
                 raise ColumnRepeated(column=tidy(text))
             found.append(column)
@@ -100,14 +100,15 @@ def columns(
     return _called(found) if labels else tuple(found)
 
 
-def _column(catalogue: Catalogue, of: ObjectTypeRow, text: str) -> Column:
+def one(catalogue: Catalogue, of: ObjectTypeRow, text: str) -> Column:
+    """The column that a text asks for. Raises what is wrong with it."""
     name = text.strip()
     prop = of.live(name)
     if prop is not None:
         return OfProperty(name, prop)
     if name in [fact.value for fact in Fact]:
         return OfRecord(name, Fact(name))
-    match = _ASSOCIATED.fullmatch(name)
+    match = ASSOCIATED.fullmatch(name)
     if match is None:
         raise MalformedColumn(column=tidy(name))
     if match[1] not in catalogue.by_name and match[2] is None and match[3] is None:

@@ -216,8 +216,10 @@ def _canonical(key: Key, text: str) -> str | None:
     """The text under which a key is kept; None where it is no value of the property."""
     assert key.property is not None  # ids are read otherwise
     assert key.parse is not None
+    # The guard is of the cell, and gone by now.
+    plain = key.property.type in ("STRING", "PHONE")
     try:
-        value = values.normalize(key.property, key.parse(text))
+        value = values.normalize(key.property, values.parse(key.property, text) if plain else key.parse(text))
     except Problem:
         return None
     return None if value is None else values.canonical(key.property, value)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from engine.exports import columns
 from engine.ids import decode
 from engine.imports import files, formats
 from engine.imports.commands import get
@@ -75,7 +76,10 @@ def propose(
         among.sort(key=lambda row: object_types.index(row.name))
     found: dict[int, _Found] = {}
     rest, labels = list[str](), None
+    beside = [name for name in header if _associated(name, catalogue)]
     for name in header:
+        if name in beside:
+            continue
         words = _words(name)
         if labels is None and LABELS.fullmatch(words):
             labels = name
@@ -107,8 +111,38 @@ def propose(
         labels = None
     if labels is not None:
         unmapped.append(labels)
+    for name in beside:
+        link = _link(name, order[0].object_type, parts[0], catalogue) if order else None
+        if link is None:
+            unmapped.append(name)
+        else:
+            plan.setdefault("associations", []).append(link)
     shown = tuple(tuple(row) for row in sample[:10])
     return Proposal(plan, tuple(unmapped), tuple(notes), tuple(header), shown)
+
+
+def _associated(name: str, catalogue: Catalogue) -> bool:
+    """Whether a column is called as exports call those of associated records: `companies.id (Billing)`."""
+    match = columns.ASSOCIATED.fullmatch(name)
+    return match is not None and match[1] in catalogue.by_name and bool(match[2] or match[3])
+
+
+def _link(
+    name: str, near: ObjectTypeRow, part: Mapping[str, Any], catalogue: Catalogue
+) -> dict[str, Any] | None:
+    """Associations of the main records with those that such a column names; None where it holds no keys."""
+    try:
+        column = columns.one(catalogue, near, name)
+    except Problem:
+        return None
+    if not isinstance(column, columns.OfAssociated) or column.by is None:
+        return None
+    key = RECORD_ID if isinstance(column.by, columns.Fact) else column.by.name
+    return {
+        "from": {"part": part["objectType"]},
+        "to": {"objectType": column.to.name, "property": key, "column": name},
+        **({"labels": [column.type.name]} if column.type.name is not None else {}),
+    }
 
 
 async def propose_for(
@@ -255,7 +289,7 @@ def _fits(prop: PropertyRow, cells: Sequence[str]) -> bool:
 
 
 def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> dict[str, Any]:
-    columns = []
+    filled = []
     for name, prop in found.columns.items():
         column = {"column": name, "property": RECORD_ID if prop is None else prop.name}
         if prop is not None and cells[name]:
@@ -264,10 +298,10 @@ def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> di
                 column["format"] = fitting[0]
                 if prop.type == "DATE" and len(fitting) > 1 and {"DD/MM/YYYY", "MM/DD/YYYY"} <= set(fitting):
                     notes.append(f'"{name}" may be day first or month first; {fitting[0]} was taken.')
-        columns.append(column)
+        filled.append(column)
     key = _key(found, cells)
     doing = Doing.CREATE if key is None else Doing.UPSERT
-    part: dict[str, Any] = {"objectType": found.object_type.name, "mode": doing.value, "columns": columns}
+    part: dict[str, Any] = {"objectType": found.object_type.name, "mode": doing.value, "columns": filled}
     if key is None:
         notes.append(
             f"No column tells {found.object_type.plural} apart: each row makes a new one, "

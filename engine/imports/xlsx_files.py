@@ -23,6 +23,7 @@ from engine.imports.problems import (
     RaggedRow,
 )
 from engine.problems import Problem
+from engine.sheets import unheld
 from engine.values import tidy
 
 # Parts of the archive; how many bytes each may grow to, and how many times its packed size, beyond what is harmless.
@@ -177,7 +178,7 @@ def _text(cell: dict[str, Any]) -> str:
         case None:
             return ""
         case str():
-            return value
+            return unheld(value)
         case bool():
             return "true" if value else "false"
         case float() if value.is_integer() and abs(value) < 1e15:
