@@ -43,15 +43,16 @@ class Part:
 def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
     """A stored value put into words; `canonical` is the text under which a unique one is taken."""
     name, told = orjson.dumps(prop.name).decode(), orjson.dumps(value).decode()
-    values = (
-        tuple(
+    values: tuple[str, ...] = ()
+    if prop.writes_values and isinstance(value, str):
+        # Most values are texts.
+        values = (f"{prop.id}\t0\t{_escaped(value[: property_values.TEXT_KEPT])}\t{_NULL}",)
+    elif prop.writes_values:
+        values = tuple(
             f"{row[1]}\t{row[2]}\t{_NULL if row[3] is None else _escaped(row[3])}\t"
             f"{_NULL if row[4] is None else row[4]}"
             for row in property_values.rows_of(0, prop, value)
         )
-        if prop.writes_values
-        else ()
-    )
     keys = (
         tuple(f"{prop.id}\t{one}" for one in sorted(property_keys.hashes(value))) if prop.writes_keys else ()
     )

@@ -135,7 +135,7 @@ async def test_most_rows_go_the_short_way(
     await brought_in(db, made, path, 20, monkeypatch)
     assert left == [0, 0, 0]
     await brought_in(db, made, path, 20, monkeypatch)
-    assert left == [0, 0, 0, 20, 20, 10]
+    assert sorted(left) == [0, 0, 0, 10, 20, 20]
 
 
 async def test_who_takes_a_key_meanwhile_keeps_it(

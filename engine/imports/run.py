@@ -10,11 +10,11 @@ from engine.imports import files, running
 from engine.imports.binding import bind
 from engine.imports.commands import told
 from engine.imports.files import Reading, Table
+from engine.imports.lanes import Lanes
 from engine.imports.plan import Plan
 from engine.imports.problems import FileChanged, FileInflates, FileUnreadable
-from engine.imports.running import Batch, Clock, Turn
-from engine.imports.tally import ERRORS_TOLD, Progress, Report, RowError
-from engine.imports.writing import Writer
+from engine.imports.running import Clock, Turn
+from engine.imports.tally import Progress, Report, RowError
 from storage import imports
 from storage.changes import Event, EventKind
 from storage.database import Database
@@ -86,15 +86,9 @@ async def run_table(
         assert row is not None  # it has just been written
         kind = EventKind.IMPORT_CHECKING if checking else EventKind.IMPORT_STARTED
         tx.happened(Event(kind, subject_id=number, payload=told(row, tx.now)))
-    writer = Writer(plan, number, checking)
-    step = running.check if checking else running.run
+    lanes = Lanes(turn, plan, report, checking=checking, progress=progress)
     try:
-        for rows in table.batches(batch_size or BATCH):
-            row, errors = await step(turn, writer, Batch(rows, table.share))
-            report.take(row)
-            report.errors += errors[: ERRORS_TOLD - len(report.errors)]
-            if progress is not None:
-                progress(Progress(report.read, table.share, report.failed))
+        await lanes.read(table, batch_size or BATCH)
         report.take(await running.finish(turn))
     except FileUnreadable as problem:
         told_why = f"{problem.details['reason']}; the {report.read} rows before that have been imported"
