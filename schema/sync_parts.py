@@ -7,6 +7,7 @@ from typing import Any
 import strawberry
 
 from engine import ids
+from engine.sync import resting
 from engine.sync.categories import Again, Category
 from engine.sync.health import Standing, advice
 from engine.sync.rules import Deletes, Direction, Policy, Side, Test
@@ -58,6 +59,10 @@ class SyncHold:
         "else a SyncCategory."
     )
     message: str = strawberry.field(description="The same in words.")
+    tip: str | None = strawberry.field(description="What a person can do about it.")
+    until: datetime | None = strawberry.field(
+        description="When it is tried again by itself; null: it waits for a person."
+    )
     side: Side | None = strawberry.field(description="The side on which records would be deleted.")
     count: int | None = strawberry.field(description="How many would be deleted.")
     of_records: int | None = strawberry.field(name="of", description="Of how many.")
@@ -67,8 +72,10 @@ class SyncHold:
         """What is kept of it, as clients see it."""
         if held is None:
             return None
-        side = held.get("side")
+        side, known = held.get("side"), advice(held["category"])
         return cls(
+            tip=None if known is None else known.tip,
+            until=resting.until(held),
             category=held["category"],
             message=held.get("message") or _HELD.get(held["category"], _HOLD).format_map(_Words(held)),
             side=None if side is None else Side(side),

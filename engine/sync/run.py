@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.sync import applying, deleting, outbound, passes, retrying, settling
+from engine.sync import applying, deleting, outbound, passes, resting, retrying, settling
 from engine.sync.turns import Overtaken, Turn
 from storage.sync import leases
 from storage.sync.leases import RunRow, Work
@@ -30,14 +30,14 @@ async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
     row, work = found
     if row.revision != turn.revision:
         raise Overtaken
-    runs = row.enabled and row.held is None and row.phase != "CONFIGURED"
+    runs = row.enabled and not resting.stands(row.held, now) and row.phase != "CONFIGURED"
     if work.creating and (runs or work.plans):
         # Nothing else happens before it is known what was created: what comes in could be that.
         return await settling.settle(turn, now)
     if work.plans and await applying.step(turn, now):
         return now
     if not runs:
-        return None
+        return resting.until(row.held) if row.enabled else None
     if work.again and await retrying.step(turn.db, turn.account_id, turn.sync_id, now=now):
         return now
     due, later = _due(turn, row, work, now)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from engine.problems import Problem, Refused
-from engine.sync import backoff, connections, loading, planning, run
+from engine.sync import backoff, connections, loading, planning, resting, run
 from engine.sync.categories import Category
 from engine.sync.connections import FOR_PEOPLE
 from engine.sync.connectors.protocol import (
@@ -18,11 +18,11 @@ from engine.sync.connectors.protocol import (
     ConnectorError,
     Disconnected,
     Hint,
-    Rejected,
     Retry,
     Surroundings,
 )
 from engine.sync.credentials import Vault
+from engine.sync.resting import FIRST_PAUSE, LONGEST_PAUSE
 from engine.sync.run import Memory
 from engine.sync.turns import LEASE, Overtaken, Turn
 from server.sync.calls import Calls, Clock
@@ -38,7 +38,8 @@ RENEW_SECONDS = LEASE.total_seconds() / 3
 KEPT_SECONDS = 60.0
 # Looks that commits ask for come no closer than this.
 LOOK_SECONDS = 0.01
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=15)
+# Steps after which what a sync rested for is over, should there be more to do.
+SURE = 20
 
 log = structlog.get_logger("relata.sync")
 
@@ -146,7 +147,8 @@ class Runner:
             stack.callback(turn.forget)
             if rules.capabilities.push:
                 await stack.enter_async_context(_beside(self._watch(turn)))
-            await self._steps(turn, calls, paused=found.connection.category is not None)
+            rested = resting.until(found.sync.held) is not None
+            await self._steps(turn, calls, paused=found.connection.category is not None, rested=rested)
 
     async def _open(
         self, stack: contextlib.AsyncExitStack, opening: contextlib.AbstractAsyncContextManager[Connector]
@@ -159,8 +161,9 @@ class Runner:
         except TimeoutError:
             raise Disconnected("It did not answer in time.") from None
 
-    async def _steps(self, turn: Turn, calls: Calls, *, paused: bool) -> None:
+    async def _steps(self, turn: Turn, calls: Calls, *, paused: bool, rested: bool) -> None:
         memory = Memory()
+        steps = 0
         loop = asyncio.get_running_loop()
         idle_since = loop.time()
         while True:
@@ -171,6 +174,10 @@ class Runner:
             if paused and calls.answered:
                 paused = False
                 await self._resumed(turn)
+            steps += 1
+            if rested and (steps >= SURE or at is None or at > now):
+                rested = False
+                await self._works()
             if at is not None and at <= now:
                 idle_since = loop.time()
                 continue
@@ -219,6 +226,11 @@ class Runner:
                 await holding.hurry(tx, [self.due.sync_id])
             await dirty.add(tx, self.due.sync_id, dirty.THEIRS, sorted(single), now)
 
+    async def _works(self) -> None:
+        """What it rested for is over."""
+        async with self.db.transaction(self.due.account_id, now=self.clock(), actor=self.actor) as tx:
+            await resting.works(tx, self.due.sync_id)
+
     # --- trouble -------------------------------------------------------------------------------------------------
 
     async def _resumed(self, turn: Turn) -> None:
@@ -236,10 +248,7 @@ class Runner:
             case Disconnected():
                 await self._pause(error, now, error.after or pause)
                 return
-            case Retry():
-                pause = error.after or pause
-                told = (error.category, error.message)
-            case Rejected() | ConnectorError():
+            case ConnectorError():
                 told = (error.category, error.message)
             case Problem():
                 told = (Category.UNKNOWN, error.message)
@@ -248,15 +257,14 @@ class Runner:
             case _:
                 log.error("unexpected error", sync=self.due.sync_id, exc_info=error)
                 told = (Category.UNKNOWN, "An unexpected error occurred; it is in the log.")
-        self.rests_until = now + pause
-        log.warning("a sync rests", sync=self.due.sync_id, category=told[0], error=told[1], pause=pause)
-        if isinstance(error, Problem | Refused):
-            async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+        # How long it rests is in the database; who changes something of it need not wait for that.
+        self.rests_until = now + FIRST_PAUSE
+        log.warning("a sync rests", sync=self.due.sync_id, category=told[0], error=told[1])
+        async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+            after = error.after if isinstance(error, Retry) else None
+            await resting.rest(tx, self.due.sync_id, told[0], told[1], after)
+            if isinstance(error, Problem | Refused):
                 await planning.give_up(tx, self.due.sync_id, told[1])
-        if failures == 0:
-            payload = {"category": told[0].value, "message": told[1], "until": self.rests_until.isoformat()}
-            async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
-                tx.happened(Event(EventKind.SYNC_HELD, None, None, self.due.sync_id, payload))
 
     async def _pause(self, error: Disconnected, now: datetime, pause: timedelta) -> None:
         """The connection rests, and with it all of its syncs: once, whoever met it first."""

@@ -67,6 +67,9 @@ GO_ON = Statement(
     "UPDATE sync AS s SET held = NULL, next_at = $3 WHERE s.account_id = $1 AND s.id = $2",
 )
 
+# For a while; or, without a reason, no longer.
+REST = Statement("sync_holding.rest", "UPDATE sync AS s SET held = $3 WHERE s.account_id = $1 AND s.id = $2")
+
 TRIED_AGAIN = Statement(
     "sync_holding.tried_again",
     "UPDATE sync AS s SET again_before = NULL WHERE s.account_id = $1 AND s.id = $2",
@@ -97,6 +100,11 @@ async def keep_deletes(tx: Transaction, sync_id: int, message: str) -> int:
     kept = await tx.execute(KEEP_DELETES, sync_id, message, tx.now)
     await tx.execute(GO_ON, sync_id, tx.now)
     return kept
+
+
+async def rest(tx: Transaction, sync_id: int, held: dict[str, Any] | None) -> None:
+    """Let a sync that is held by this transaction rest, or rest no longer."""
+    await tx.execute(REST, sync_id, held)
 
 
 async def tried_again(tx: Transaction, sync_id: int) -> None:

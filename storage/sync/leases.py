@@ -56,7 +56,8 @@ class Due:
 
 
 # A row a sync that is on, which is few, and a probe each for the first that is dirty. Leased ones are passed over
-# until the lease ends; connections that are broken or pause, until they work.
+# until the lease ends; connections that are broken or pause, until they work. Those that rest do so until a moment;
+# those that wait for a person have none.
 DUE = Statement(
     "sync_leases.due",
     """
@@ -68,7 +69,8 @@ DUE = Statement(
                      AND p.state IN ('WANTED', 'MAKING', 'APPLYING'))) AS due_at
       FROM sync AS s
       JOIN connection AS c ON c.account_id = s.account_id AND c.id = s.connection_id
-     WHERE ((s.enabled AND s.phase <> 'CONFIGURED' AND s.held IS NULL)
+     WHERE ((s.enabled AND s.phase <> 'CONFIGURED'
+             AND (s.held IS NULL OR (s.held ->> 'until')::timestamptz <= $1))
             OR EXISTS (SELECT FROM sync_plan AS p
                         WHERE p.account_id = s.account_id AND p.sync_id = s.id
                           AND p.state IN ('WANTED', 'MAKING', 'APPLYING')))

@@ -80,7 +80,8 @@ UPDATE = Statement(
        SET direction = $3, policy = $4, definition = $5, revision = s.revision + 1, updated_at = $6,
            swept_at = NULL, next_at = CASE WHEN s.enabled THEN $6::timestamptz END,
            cursors = s.cursors - '{stage,why,full,after}'::text[],
-           again_before = CASE WHEN s.phase <> 'CONFIGURED' THEN $6::timestamptz ELSE s.again_before END
+           again_before = CASE WHEN s.phase <> 'CONFIGURED' THEN $6::timestamptz ELSE s.again_before END,
+           held = CASE WHEN s.held ? 'until' THEN NULL ELSE s.held END
      WHERE s.account_id = $1 AND s.id = $2
     """,
 )
