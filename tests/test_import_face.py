@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -66,11 +67,11 @@ async def sent(client: Client, content: bytes, name: str = "people.csv") -> str:
     return str(made["id"])
 
 
-async def worked(db: Database, client: Client) -> None:
+async def worked(db: Database, client: Client, at: datetime = T0) -> None:
     """Workers do what there is to be done."""
-    runner = Runner("worker", lambda: T0, batch=2)
+    runner = Runner("worker", lambda: at, batch=2)
     try:
-        while await runner.run_once(db, client.account_id, T0):
+        while await runner.run_once(db, client.account_id, at):
             pass
     finally:
         await runner.close()
