@@ -36,7 +36,7 @@ class ExportAddressTooLong(Problem):
 
 def file(context: Context, wanted: Wanted) -> File:
     """The file with these records; raises what is wrong with what is asked for."""
-    format_ = _format(wanted.get("format"))
+    format_ = format_of(wanted)
     export = bound(context.catalogue, wanted)
     content = run.file(context.db, context.account_id, export, format_, now=context.now)
     return File(f"{export.of.name}.{format_.value}", MEDIA[format_], content)
@@ -114,7 +114,7 @@ def from_document(document: Any) -> dict[str, Any]:
 
 def address(context: Context, wanted: Wanted) -> str:
     """The address at which a file can be fetched, with a key as everywhere; raises what is wrong with what is asked."""
-    _format(wanted.get("format"))
+    format_of(wanted)
     bound(context.catalogue, wanted)
     parameters: list[tuple[str, str]] = []
     for name in ("objectType", "segment", "headers", "format"):
@@ -139,9 +139,10 @@ def _segment(catalogue: Catalogue, ident: str) -> int:
     return number
 
 
-def _format(given: Any) -> Format:
+def format_of(wanted: Wanted) -> Format:
+    """What is to be written."""
     try:
-        return Format(str(given or "csv").lower())
+        return Format(str(wanted.get("format") or "csv").lower())
     except ValueError:
         known = ", ".join(Format)
         raise InvalidParameter(name="format", expected=f"one of {known}", path=("format",)) from None
