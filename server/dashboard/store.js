@@ -16,6 +16,10 @@ const QUERIES = {
     cursor at joined segmentId segment { name } ${RECORD} } }`,
   syncEvents: `subscription Syncs($after: String) { syncEvents(after: $after) {
     cursor at kind syncId category tip message sync { objectType connection { name } } ${RECORD} details } }`,
+  // How far each is stands in its panel: thousands of batches would push everything else out of the list.
+  importEvents: `subscription Imports($after: String) { importEvents(after: $after, kinds: [IMPORT_STARTED,
+    IMPORT_FINISHED, IMPORT_FAILED, IMPORT_CHECKING, IMPORT_CHECKED, IMPORT_PAUSED, IMPORT_RESUMED, IMPORT_CANCELLED,
+    IMPORT_UNDOING, IMPORT_UNDONE]) { cursor at kind importId name rows created updated failed reason } }`,
 };
 const STATUS = `subscription Status { workflowStatus { cursor at enrolled active due waiting completed failed goalMet
   unenrolled outboxPending outboxFailed workflows { workflowId enrolled active due waiting completed failed goalMet

@@ -13,6 +13,7 @@ const FILTERS = {
   enrollmentEvents: "Enrollments",
   segmentEvents: "Segments",
   syncEvents: "Syncs",
+  importEvents: "Imports",
 };
 const list = el("ol", { class: "events" });
 // There are events without a record: a mail that belonged to none.
@@ -93,7 +94,21 @@ const SYNC_LIFE = {
   SYNC_RESUMED: "goes on",
   SYNC_PLANNED: "has a preview",
 };
+const IMPORT = {
+  IMPORT_STARTED: "begins",
+  IMPORT_FINISHED: "is done",
+  IMPORT_FAILED: "broke off",
+  IMPORT_CHECKING: "is being checked",
+  IMPORT_CHECKED: "has been checked",
+  IMPORT_PAUSED: "was paused",
+  IMPORT_RESUMED: "goes on",
+  IMPORT_CANCELLED: "was cancelled",
+  IMPORT_UNDOING: "is being taken back",
+  IMPORT_UNDONE: "has been taken back",
+};
 const TONES = {
+  IMPORT_FINISHED: "good",
+  IMPORT_FAILED: "bad",
   RECORD_SYNC_FAILED: "bad",
   SYNC_HELD: "bad",
   SYNC_LIVE: "good",
@@ -115,7 +130,15 @@ function syncText({ kind, record, sync, details, message, tip }) {
   return [which, total ? `: ${number(done)} of ${number(total)} read` : `: ${number(done)} read`];
 }
 
+function importText({ kind, name, created, updated, failed, reason }) {
+  const ended = kind === "IMPORT_FINISHED";
+  const figures = ended ? `: ${number(created)} made, ${number(updated)} changed, ${number(failed)} failed` : "";
+  const why = reason ? el("small", { class: "why" }, reason) : "";
+  return ["The import of ", el("b", {}, name), ` ${IMPORT[kind] ?? words(kind)}${figures}`, why];
+}
+
 function tell(event) {
+  if (event.stream === "importEvents") return { tone: TONES[event.kind] ?? "", parts: importText(event) };
   if (event.stream === "syncEvents") return { tone: TONES[event.kind] ?? "", parts: syncText(event) };
   if (event.stream === "segmentEvents") {
     const where = el("b", {}, event.segment?.name ?? "a segment");
