@@ -7,12 +7,15 @@ import pytest
 
 from engine import accounts, demo
 from engine.accounts import AccountExists
-from engine.demo import flows, watching
+from engine.demo import flows, reporting, watching
 from engine.demo.world import BILLING_CONTACTS, imagine
 from engine.evaluation import run as evaluate
+from engine.reports.definition import bind
+from engine.reports.run import run
 from engine.segments import fill
 from engine.workflows import backfill, steps
 from storage.database import Database
+from storage.reports import saved as reports
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -181,3 +184,15 @@ async def test_every_segment_of_the_demo_has_members_and_none_has_all(db: Databa
     assert sizes.keys() == {name for name, _, _ in watching.active()} | {watching.BOARD}
     assert sizes[watching.BOARD] == watching.MEMBERS
     assert all(0 < size < 2_000 for size in sizes.values()), sizes
+
+
+async def test_every_report_of_the_demo_says_something(db: Database) -> None:
+    account = await demo.build(db, "demo", now=NOW)
+    catalogue = await db.catalogue(account)
+    async with db.read(account) as reader:
+        saved = await reports.listing(reader, 0, 10)
+        assert [row.name for row in saved] == [name for name, _, _ in reporting.reports()]
+        for row in saved:
+            told = await run(reader, catalogue, bind(row.definition, catalogue), now=NOW)
+            assert len(told.groups) >= 10
+            assert len({group.measures for group in told.groups}) > 5

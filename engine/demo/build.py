@@ -1,4 +1,4 @@
-"""Building the demo: an account, its labels, its world in batches through the commands, and workflows that are on."""
+"""Building the demo: an account, its labels, its world through the commands, workflows that are on, and reports."""
 
 import random
 import secrets
@@ -10,7 +10,7 @@ from engine import accounts, associations, labels, naming, records
 from engine.accounts import AccountExists
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.demo import flows, watching
+from engine.demo import flows, reporting, watching
 from engine.demo.world import BILLING_CONTACTS, SEED, World, imagine
 from storage.database import Actor, Database, Transaction
 
@@ -45,6 +45,7 @@ async def build(
     async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
         secret = await flows.define(tx)
         await watching.define(tx, ids["contacts"])
+        await reporting.define(tx)
     people = zip(ids["contacts"], (one["email"] for one in world.records["contacts"]), strict=True)
     async with db.transaction(account_id, now=now, actor=DEMO) as tx:
         await flows.occur(tx, list(people), secret, random.Random(SEED))

@@ -4,6 +4,7 @@ const locale = navigator.languages?.length ? [...navigator.languages] : undefine
 const whole = new Intl.NumberFormat(locale);
 const short = new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 });
 const rates = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
+const hundredths = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 });
 let zone;
 let formats = times();
 
@@ -30,6 +31,7 @@ export function useZone(name) {
 
 export const number = (n) => (n === null || n === undefined ? "–" : whole.format(n));
 export const compact = (n) => (n < 10_000 ? whole.format(n) : short.format(n));
+export const measure = (n) => (n === null || n === undefined ? "–" : hundredths.format(n));
 export const rate = (n) => (n < 10 ? rates : whole).format(n);
 export const clock = (at) => formats.second.format(new Date(at));
 export const minute = (at) => formats.minute.format(new Date(at));

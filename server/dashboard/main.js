@@ -4,7 +4,9 @@ import { byId, say } from "./dom.js";
 import { useZone } from "./format.js";
 import * as failures from "./failures.js";
 import * as graph from "./graph.js";
+import * as imports from "./imports.js";
 import * as line from "./line.js";
+import * as reports from "./reports.js";
 import * as segments from "./segments.js";
 import { begin, end, on, store } from "./store.js";
 import * as syncs from "./syncs.js";
@@ -14,7 +16,7 @@ import * as ticker from "./ticker.js";
 import * as workflows from "./workflows.js";
 
 const UNKNOWN_KEY = "This key opens nothing here: it is not whole, or was revoked.";
-const panels = [line, throughput, ticker, workflows, segments, failures, syncs, graph];
+const panels = [line, throughput, ticker, workflows, segments, failures, syncs, imports, reports, graph];
 const dialog = byId("ask");
 const form = byId("key-form");
 let open = false;

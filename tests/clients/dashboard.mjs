@@ -135,7 +135,15 @@ seen.tiles = (await page.locator("#tiles dd:not(.hint)").allInnerTexts()).map((t
 seen.workflows = await page.locator("[data-workflow] .name").allInnerTexts();
 seen.segments = await page.locator("[data-segment] .size").allInnerTexts();
 seen.failure = await page.locator(".failures .why").first().innerText();
-seen.chart = await page.locator(".chart").getAttribute("aria-label");
+seen.chart = await page.locator("#flow .chart").getAttribute("aria-label");
+// Reports are drawn; their numbers are a key away.
+await page.locator(".report tfoot").first().waitFor();
+seen.reports = await page.locator(".report .chart").evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
+await page.locator(".report .plain").first().focus();
+await page.keyboard.press("Enter");
+seen.reportTable = await page.locator(".report table").first().innerText();
+await page.locator(".report select:not([hidden])").selectOption("1");
+await page.locator('.report .chart[aria-label*="deals by close date"]').waitFor();
 await look(page, "light");
 
 // A change through the API is seen at once: in the list, in the segment.
