@@ -55,8 +55,7 @@ def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
         return lambda cell: _moment(pattern, prop, cell, zone)
     if prop.type == "NUMBER" and stated in NUMBERS:
         thousands, decimal = NUMBERS[stated]
-        table = str.maketrans({**dict.fromkeys(thousands), decimal: "."})
-        return lambda cell: _number(prop, cell, table, decimal)
+        return lambda cell: _number(prop, cell, thousands, decimal)
     raise _unfit(prop, stated)
 
 
@@ -162,12 +161,21 @@ def _zoned(value: object, zone: str) -> object:
         return value
 
 
-def _number(prop: PropertyRow, cell: str, table: dict[int, str | None], decimal: str) -> object:
+def _number(prop: PropertyRow, cell: str, thousands: str, decimal: str) -> object:
     text = cell.strip()
-    # Where commas are decimal, a lone point between three digits is no decimal point.
-    if decimal == "," and text.count(",") > 1:
+    pattern = _digits(thousands, decimal)
+    if not pattern.fullmatch(text):
+        # A text is no number: the check tells it.
         return text or None
-    return values.parse(prop, text.translate(table)) if text else None
+    plain = text.translate({ord(sign): None for sign in thousands})
+    return values.parse(prop, plain.replace(decimal, "."))
+
+
+@lru_cache(maxsize=16)
+def _digits(thousands: str, decimal: str) -> re.Pattern[str]:
+    """Numbers with these signs: in groups of three, or in none."""
+    whole = rf"\d+|\d{{1,3}}(?:[{thousands}]\d{{3}})+" if thousands else r"\d+"
+    return re.compile(rf"[+-]?(?:{whole})(?:{re.escape(decimal)}\d+)?", re.ASCII)
 
 
 def _unfit(prop: PropertyRow, stated: str) -> UnknownFormat:

@@ -1,0 +1,225 @@
+"""Files as people have them: encodings, delimiters, spreadsheets; and as nobody should: cut, changed, inflated."""
+
+import gzip
+import io
+import os
+import zipfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import Workbook
+
+from engine.imports import csv_files, files, xlsx_files
+from engine.imports.files import Reading, Row
+from engine.imports.problems import (
+    ColumnTwice,
+    FileChanged,
+    FileInflates,
+    FileUnreadable,
+    HeaderMissing,
+)
+
+TEXT = "name;größe;city\nJörg;1,5;Köln\nŽofie;2;Łódź\n"
+
+
+def read(path: Path, content: bytes, reading: Reading | None = None) -> tuple[dict[str, Any], list[Row]]:
+    path.write_bytes(content)
+    with files.opened(path, reading or Reading()) as table:
+        rows = [row for batch in table.batches(2) for row in batch]
+        assert table.share == 1.0
+        return table.described(), rows
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("utf-8", "UTF-8"),
+        ("utf-8-sig", "UTF-8"),
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_encodings_are_recognized(tmp_path: Path, encoding: str, told: str, pack: Any) -> None:
+    described, rows = read(tmp_path / "f", pack(TEXT.encode(encoding)))
+    assert (described["encoding"], described["delimiter"], described["notes"]) == (told, ";", [])
+    assert described["header"] == ["name", "größe", "city"]
+    assert [row.cells for row in rows] == [["Jörg", "1,5", "Köln"], ["Žofie", "2", "Łódź"]]
+
+
+def test_what_is_no_unicode_is_windows_1252_and_that_is_told(tmp_path: Path) -> None:
+    described, rows = read(tmp_path / "f", "name,euro\nJörg,€ 5 – 7\n".encode("cp1252"))
+    assert described["encoding"] == "Windows-1252"
+    assert "Windows-1252" in described["notes"][0]
+    assert rows[0].cells == ["Jörg", "€ 5 – 7"]
+
+
+def test_what_is_stated_is_not_guessed(tmp_path: Path) -> None:
+    content = "a;b,c\n1;2,€\n".encode("iso-8859-15")
+    described, rows = read(tmp_path / "f", content, Reading("ISO-8859-15", ",", None))
+    assert (described["encoding"], described["header"], rows[0].cells) == (
+        "ISO-8859-15", ["a;b", "c"], ["1;2", "€"],
+    )  # fmt: skip
+    for wrong in (Reading("klingon"), Reading(None, "ab")):
+        with pytest.raises(FileUnreadable):
+            read(tmp_path / "f", content, wrong)
+
+
+def test_a_line_for_spreadsheet_programs_states_the_delimiter(tmp_path: Path) -> None:
+    described, rows = read(tmp_path / "f", b"sep=|\na,x|b\n1|2\n")
+    assert (described["delimiter"], rows[0].cells) == ("|", ["1", "2"])
+
+
+def test_a_broken_row_in_a_sound_file_is_told(tmp_path: Path) -> None:
+    _, rows = read(tmp_path / "f", "name\nJörg\n".encode() + b"J\xf6rg\n" + "Žofie\n".encode())
+    assert [row.problem and row.problem.code for row in rows] == [None, "ROW_NOT_UTF8", None]
+
+
+def test_a_file_that_somebody_writes_to_is_refused_from_there_on(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("a\n" + "".join(f"{n}\n" for n in range(10)))
+    with files.opened(path) as table:
+        batches = table.batches(4)
+        assert len(next(batches)) == 4
+        with path.open("a") as file:
+            file.write("more\n")
+        with pytest.raises(FileChanged) as told:
+            next(batches)
+    assert told.value.details["rows"] == 4
+    with files.opened(path) as table:
+        os.utime(path, ns=(1, 1))
+        with pytest.raises(FileChanged):
+            list(table.batches(4))
+
+
+def test_gzip_that_grows_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_files, "HARMLESS", 1 << 20)
+    with pytest.raises(FileInflates):
+        read(tmp_path / "f", gzip.compress(b"a,b\n" + b"1,2\n" * 2_000_000))
+    with pytest.raises(FileInflates):
+        read(tmp_path / "f", gzip.compress(b"a\n" + b"\n" * 4_000_000))
+
+
+def book(*rows: list[Any], others: int = 0) -> bytes:
+    made = Workbook()
+    sheet = made.active
+    assert sheet is not None
+    sheet.title = "People"
+    for row in rows:
+        sheet.append(row)
+    for n in range(others):
+        made.create_sheet(f"Other {n}").append(["x"])
+    stream = io.BytesIO()
+    made.save(stream)
+    return stream.getvalue()
+
+
+def test_cells_of_a_sheet_are_what_they_show(tmp_path: Path) -> None:
+    content = book(
+        [],
+        ["name", "n", "day", "at", "yes"],
+        ["Jörg", 7.0, date(2026, 1, 31), datetime(2026, 1, 31, 9, 30, tzinfo=UTC).replace(tzinfo=None), True],
+        [],
+        ["Žofie", 1.5, None, None, False],
+        [None, -3],
+        ["name", "n", "day", "at", "yes"],
+        ["a", "b", "c", "d", "e", "f"],
+    )
+    described, rows = read(tmp_path / "f.xlsx", content)
+    assert (described["format"], described["sheet"], described["header"]) == (
+        "XLSX", "People", ["name", "n", "day", "at", "yes"],
+    )  # fmt: skip
+    assert [(row.number, row.cells) for row in rows[:3]] == [
+        (1, ["Jörg", "7", "2026-01-31", "2026-01-31 09:30:00", "true"]),
+        (3, ["Žofie", "1.5", "", "", "false"]),
+        (4, ["", "-3", "", "", ""]),
+    ]
+    assert [(row.number, row.problem and row.problem.code) for row in rows[3:]] == [
+        (5, "HEADER_REPEATED"),
+        (6, "RAGGED_ROW"),
+    ]
+
+
+def test_sheets_are_chosen_by_name_and_others_told(tmp_path: Path) -> None:
+    content = book(["a"], ["1"], others=2)
+    described, _ = read(tmp_path / "f.xlsx", content)
+    assert described["notes"] == ["Other sheets were not read: Other 0, Other 1."]
+    described, rows = read(tmp_path / "f.xlsx", content, Reading(sheet="Other 1"))
+    assert (described["header"], rows) == (["x"], [])
+    with pytest.raises(FileUnreadable):
+        read(tmp_path / "f.xlsx", content, Reading(sheet="None"))
+    with pytest.raises(ColumnTwice):
+        read(tmp_path / "f.xlsx", book(["a", "a"]))
+    with pytest.raises(HeaderMissing):
+        read(tmp_path / "f.xlsx", book([]))
+
+
+def changed(content: bytes, name: str, old: str, new: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(stream, "w") as after:
+        for member in before.namelist():
+            data = before.read(member)
+            after.writestr(member, data.replace(old.encode(), new.encode()) if member == name else data)
+    return stream.getvalue()
+
+
+def test_of_formulas_the_saved_values_count(tmp_path: Path) -> None:
+    content = book(["name", "n"], ["a", "=1+1"], ["b", "=1/0"], ["c", "=2+2"])
+    sheet = "xl/worksheets/sheet1.xml"
+    content = changed(content, sheet, '<c r="B2"><f>1+1</f><v /></c>', '<c r="B2"><f>1+1</f><v>2</v></c>')
+    content = changed(
+        content, sheet, '<c r="B3"><f>1/0</f><v /></c>', '<c r="B3" t="e"><f>1/0</f><v>#DIV/0!</v></c>'
+    )
+    _, rows = read(tmp_path / "f.xlsx", content)
+    assert rows[0].cells == ["a", "2"]
+    assert [(row.column, row.problem and row.problem.code) for row in rows[1:]] == [
+        ("n", "FORMULA_FAILED"),
+        ("n", "FORMULA_WITHOUT_VALUE"),
+    ]
+
+
+def test_a_workbook_that_inflates_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.BytesIO(book(["a"], ["1"]))
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/media/bomb.bin", b"\0" * (4 << 20))
+    opened: list[str] = []
+    real = zipfile.ZipFile.open
+
+    def unpack(archive: zipfile.ZipFile, name: Any, *rest: Any, **more: Any) -> Any:
+        opened.append(str(name))
+        return real(archive, name, *rest, **more)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", unpack)
+    with pytest.raises(FileInflates):
+        read(tmp_path / "f.xlsx", stream.getvalue())
+    assert opened == []
+    monkeypatch.setattr(xlsx_files, "LARGEST_OTHER", 100)
+    with pytest.raises(FileInflates):
+        read(tmp_path / "f.xlsx", book(["a"], ["1"]))
+
+
+SHEET, TEXT_CELL = "xl/worksheets/sheet1.xml", 't="inlineStr"><is><t>x</t></is>'
+ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 and then nothing",
+        book(["a"], ["1"])[:-200],
+        changed(book(["a"], ["1"]), "xl/workbook.xml", "</workbook>", ""),
+        changed(book(["a"], ["1"]), "xl/worksheets/sheet1.xml", "<worksheet", f"{ENTITIES}<worksheet"),
+        changed(book(["a"], ["1"]), "xl/worksheets/sheet1.xml", "</worksheet>", "<"),
+        changed(book(["a"], ["x"]), SHEET, TEXT_CELL, 't="s"><v>99</v>'),
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    ],
+    ids=["no archive", "cut", "book broken", "entities", "sheet broken", "text missing", "old Excel"],
+)
+def test_a_workbook_that_is_not_sound_is_told(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(FileUnreadable):
+        read(tmp_path / "f.xlsx", content)
