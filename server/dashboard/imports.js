@@ -8,6 +8,7 @@ const LATEST = `{ imports(first: 6) { nodes { id name kind status startedAt ende
   share rate secondsLeft reason errorsUrl errorCounts { code count } findings { create update unchanged fail }
   undone { archived restored kept } } } }`;
 const WORKING = new Set(["CHECKING", "RUNNING", "UNDOING"]);
+const CHECKS = new Set(["CHECKING", "CHECKED"]);
 const BAD = new Set(["FAILED"]);
 const STATES = {
   CREATED: "waits for its file",
@@ -28,7 +29,7 @@ let timer = null;
 /** How far one is, in words. */
 function far({ status, share, rows, rate: perSecond, secondsLeft }) {
   const parts = [`${Math.floor(share * 100)} %`, plural(rows, "row", "rows")];
-  if (perSecond !== null && rows) parts.push(`${rate(perSecond)} a second`);
+  if (perSecond !== null && rows) parts.push(`${rate(perSecond < 10 ? perSecond : Math.round(perSecond))} a second`);
   if (secondsLeft !== null && status !== "PAUSED") parts.push(`${duration(secondsLeft)} left`);
   return parts.join(", ");
 }
@@ -55,12 +56,12 @@ function outcome({ status, findings, undone, reason }) {
 }
 
 /** The errors by code, and all of them as a file: fetched with the key, which never stands in an address. */
-function errors({ failed, errorCounts, errorsUrl, id }) {
+function errors({ errorCounts, errorsUrl, id }) {
   if (!errorCounts.length) return null;
   const told = errorCounts.slice(0, CODES).map(({ code, count }) => `${number(count)} ${words(code)}`);
   if (errorCounts.length > CODES) told.push("…");
   const button = el("button", { type: "button", class: "plain", onclick: () => void download(button, errorsUrl, id) }, "Errors as CSV");
-  return el("p", { class: "tip" }, failed ? told.join(", ") : "", " ", button);
+  return el("p", { class: "quiet" }, told.join(", "), " ", button);
 }
 
 async function download(button, url, id) {
@@ -82,9 +83,12 @@ async function download(button, url, id) {
 
 function row(one) {
   const { id, name, status, startedAt, endedAt } = one;
-  const figures = ["rows", "created", "updated", "unchanged", "failed"].map((part) =>
-    el("td", { "data-label": part, "data-part": part, "data-none": one[part] === 0 }, number(one[part])),
-  );
+  // A check makes nothing: what it foresees is told in words.
+  const foreseen = CHECKS.has(status);
+  const figures = ["rows", "created", "updated", "unchanged", "failed"].map((part) => {
+    const told = foreseen && part !== "rows" ? null : one[part];
+    return el("td", { "data-label": part, "data-part": part, "data-none": !told }, number(told));
+  });
   const said = outcome(one);
   const at = endedAt ?? startedAt;
   return el(
