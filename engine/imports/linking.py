@@ -136,7 +136,9 @@ class Linking:
         cells = {row.number: _keys(row.cells[key.index]) for row in rows}
         if key.property is None:
             return await _by_id(tx, end, cells)
-        canonical = {text: _canonical(key, text) for keys in cells.values() for text in keys.all}
+        canonical = {
+            text: _canonical(key, text) for text in {one for keys in cells.values() for one in keys.all}
+        }
         wanted = {text for text in canonical.values() if text is not None}
         found = await unique_values.find(tx, key.property.id, sorted(wanted))
         hoped = set[str]()
@@ -144,17 +146,18 @@ class Linking:
             rest = wanted - found.keys()
             hoped = await awaiting.among(end.object_type.id, key.property.id, rest)
         named: dict[int, _Named] = {}
+        known = found.keys() | hoped
         for number, keys in cells.items():
             # A key that holds the separator is one all the same, where somebody has it.
             whole = canonical.get(keys.whole)
-            texts = [keys.whole] if whole in found or whole in hoped else keys.parts
+            texts = [keys.whole] if whole in known else keys.parts
+            if len(texts) == 1 and (only := canonical[texts[0]]) in found and only is not None:
+                # Nearly always.
+                named[number] = _Named([found[only]])
+                continue
             named[number] = _Named(
                 [found[text] for one in texts if (text := canonical[one]) is not None and text in found],
-                [
-                    one
-                    for one in texts
-                    if (text := canonical[one]) is None or text not in found.keys() | hoped
-                ],
+                [one for one in texts if canonical[one] not in known],
                 any(canonical[one] in hoped for one in texts),
             )
         return named
@@ -209,6 +212,8 @@ async def _by_id(tx: Transaction, end: End, cells: Mapping[int, _Keys]) -> dict[
 
 def _keys(cell: str) -> _Keys:
     text = tables.unguarded(cell).strip()
+    if ";" not in text and "\\" not in text:
+        return _Keys(text, (text,) if text else ())
     return _Keys(text, tuple(dict.fromkeys(tables.split(text))))
 
 
