@@ -213,12 +213,12 @@ async def claim(tx: "Transaction", limit: int) -> list[QueuedChange]:
     """
     changes: dict[Any, QueuedChange] = {}
     for row in sorted(await tx.fetch(CLAIM, limit), key=lambda row: row["id"]):
+        # Only what the batch did to associations comes in several rows.
+        occurred = row["kind"] == ChangeKind.OCCURRED
+        plain = row["type_ids"] and not (row["properties"] or row["before"] or occurred)
+        made = (row["kind"], row["at"], row["source"], row["source_id"], row["depth"], row["version"])
         for change in change_rows.changes(row):
-            # Only what the batch did to associations comes in several rows.
-            occurred = change.kind is ChangeKind.OCCURRED
-            plain = change.type_ids and not change.properties and not change.before and not occurred
-            made = (change.at, change.source, change.source_id, change.depth, change.version)
-            key = (change.record_id, change.kind, made) if plain else len(changes)
+            key = (change.record_id, made) if plain else len(changes)
             known = changes.get(key)
             changes[key] = change if known is None else change_rows.together(known, change)
     return list(changes.values())

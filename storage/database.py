@@ -15,6 +15,7 @@ from storage.catalogue import Catalogue
 from storage.changes import append
 from storage.ids import Ids
 from storage.pool import Lent, Pool
+from storage.remembering import Remembering
 from storage.session import Actor, Queryable, Reader, Row, Single, Transaction, on_statement, told
 from storage.statements import Statement
 from storage.wake import InProcess, Wake
@@ -88,11 +89,22 @@ class Database:
     @contextlib.asynccontextmanager
     async def snapshot(self, account_id: int) -> AsyncIterator[Reader]:
         """A connection on which all statements see one and the same snapshot."""
+        async with self._snapshot() as connection:
+            yield Reader(connection, account_id)
+
+    @contextlib.asynccontextmanager
+    async def remembered_snapshot(self, account_id: int) -> AsyncIterator[Remembering]:
+        """The same, for one batch: no record is read twice."""
+        async with self._snapshot() as connection:
+            yield Remembering(connection, account_id)
+
+    @contextlib.asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[Any]:
         async with (
             self.pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            yield Reader(connection, account_id)
+            yield connection
 
     def single(self, account_id: int) -> "_Singly":
         """`async with` it: each statement is a transaction of its own; who writes with one tells of it in the same."""

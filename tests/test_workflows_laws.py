@@ -311,7 +311,7 @@ async def test_a_record_that_met_the_criteria_at_no_time_is_not_enrolled(
 
 
 async def test_an_engine_that_reads_bit_by_bit_is_caught(crm: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Database, "snapshot", Database.read)
+    monkeypatch.setattr(Database, "remembered_snapshot", Database.read)
     with pytest.raises(AssertionError):
         await never_met(crm, monkeypatch)
 

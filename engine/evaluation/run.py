@@ -122,7 +122,7 @@ async def _examine(db: Database, tx: Transaction, found: Candidates) -> None:
         # One snapshot, begun after the changes were claimed and the segments held: it has all of them, nothing half,
         # and is newer than anybody's who held those segments before. Read bit by bit, a record could seem to meet a
         # filter that it met at no time.
-        async with db.snapshot(tx.account_id) as reader:
+        async with db.remembered_snapshot(tx.account_id) as reader:
             answers = await filters.foreseen(reader, tx.catalogue, [*of_segments, *of_workflows], now=tx.now)
             # The transaction runs one statement at a time.
             await asyncio.wait([reading])

@@ -70,7 +70,7 @@ async def look(db: Database, tx: Transaction, found: Candidates, happened: Happe
     looking = await enrolling.prepare(tx, found, happened)
     if not looking.looks:
         return 0
-    async with db.snapshot(tx.account_id) as reader:
+    async with db.remembered_snapshot(tx.account_id) as reader:
         answers = await filters.foreseen(reader, tx.catalogue, looking.asked(), now=tx.now)
         decided = await enrolling.decide(reader, tx, looking, answers)
     return len(await enrolling.settle(tx, decided))

@@ -9,6 +9,7 @@ from storage.filters.compile import compile
 from storage.filters.indexes import of_record
 from storage.filters.times import settled
 from storage.filters.tree import Filter
+from storage.remembering import Remembering
 from storage.statements import Statement
 
 # By primary key.
@@ -104,7 +105,13 @@ _THESE = """
 
 async def visible(reader: Queryable, ids: Collection[int]) -> list[Row]:
     """(id, object type id, properties, *MOMENTS) of those records that are there and not archived, in no order."""
-    return await reader.fetch(VISIBLE, list(ids))
+    if not isinstance(reader, Remembering):
+        return await reader.fetch(VISIBLE, list(ids))
+    known = reader.visible
+    if new := [one for one in ids if one not in known]:
+        known.update(dict.fromkeys(new))
+        known.update((row[0], row) for row in await reader.fetch(VISIBLE, new))
+    return [row for one in ids if (row := known[one]) is not None]
 
 
 async def history(
