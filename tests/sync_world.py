@@ -246,8 +246,16 @@ class World:
         """Whether a search knows of it by now."""
         return one.id not in self.born or self.now >= self.born[one.id] + self.lag
 
+    def _unknown(self, object_: str, op: Op) -> Rejected | None:
+        known = {each.name for one in self.objects if one.name == object_ for each in one.fields}
+        for name in () if isinstance(op, Delete) else sorted(op.fields.keys() - known):
+            return Rejected(f'There is no field "{name}".', Category.PROPERTY_NOT_FOUND, name)
+        return None
+
     def write(self, object_: str, op: Op) -> Outcome:
         """Carry out one op."""
+        if (unknown := self._unknown(object_, op)) is not None:
+            return unknown
         match op:
             case Create(key, fields, links):
                 if self.capabilities.idempotent_create and key in self.keys:

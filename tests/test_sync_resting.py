@@ -1,16 +1,17 @@
 """Trouble that is no record's: the sync rests, people see why, and it goes on by itself."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from engine.sync import resting
+from engine.sync import loading, redescribing, resting
 from engine.sync.categories import TIPS, Category
 from engine.sync.connectors.protocol import Rejected
 from storage.changes import EventKind
 from storage.database import Database
-from tests.sync_world import World
+from tests.sync_world import FIRMS, PEOPLE, World
 from tests.test_sync_leases import Slowly, synced, two_workers
 
 
@@ -39,3 +40,37 @@ async def test_a_sync_that_rests_says_why_and_goes_on(db: Database, monkeypatch:
     assert told[0].payload["category"] == "PROPERTY_NOT_FOUND"
     assert told[0].payload["message"] == "There is no such table."
     assert told[0].payload["tip"] == TIPS[Category.PROPERTY_NOT_FOUND]
+
+
+async def test_a_field_that_went_away_is_told_and_the_others_go_on(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redescribing, "OFTEN", timedelta(0))
+    app = Slowly(World())
+    async with two_workers(db, app) as it:
+        await synced(it)
+        fields = tuple(one for one in PEOPLE.fields if one.name != "city")
+        app.world.objects = (replace(PEOPLE, fields=fields), FIRMS)
+        here = (await it.records())[0].id
+        await it.crm.update((here, {"city": "Rome", "firstname": "Ann"}))
+        async with asyncio.timeout(30):
+            while it.theirs("mail", "first") != [("ann@example.com", "Ann")]:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.02)
+        await synced(it)
+    async with db.read(it.crm.account) as reader:
+        found = await loading.load(reader, await db.catalogue(it.crm.account), it.sync, app.capabilities)
+    assert found is not None
+    (broken,) = found.binding.broken
+    assert (broken.category, broken.property, broken.field) == (Category.PROPERTY_NOT_FOUND, "city", "city")
+    # An item that was written once was not refused for ever, and what is not there is no more written.
+    assert it.world.all() == {next(iter(it.world.all())): {"mail": "ann@example.com", "first": "Ann"}}
+
+
+def test_what_an_app_does_not_tell_of_any_more_is_kept_where_it_may_come_back() -> None:
+    seen = replace(PEOPLE, sampled=True)
+    less = replace(seen, fields=seen.fields[:1])
+    together = redescribing.together([seen, FIRMS], [less])
+    assert [one.name for one in together] == ["people", "firms"]
+    assert {one.name for one in together[0].fields} == {one.name for one in PEOPLE.fields}
+    gone = redescribing.together([PEOPLE], [replace(PEOPLE, fields=PEOPLE.fields[:1])])
+    assert [one.name for one in gone[0].fields] == ["mail"]

@@ -22,6 +22,7 @@ from engine.sync.connectors.protocol import (
     Written,
 )
 from engine.sync.merge import Merged
+from engine.sync.redescribing import TELLING
 from engine.sync.sending import Send, holds
 from engine.sync.turns import Turn
 from storage.database import Transaction
@@ -198,6 +199,7 @@ def failed(
                 book.dirty.append((turn.sync_id, THEIRS, error.external_id, now, 0))
             return None
         case Rejected():
+            turn.doubted = turn.doubted or error.category in TELLING
             details = None if error.field is None else {"field": error.field}
             return book.fail(link, error.category, error.message, THEIRS, details=details)
         case Unclear():

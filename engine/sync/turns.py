@@ -56,6 +56,8 @@ class Turn:
     connector: Connector
     at: Callable[[str], None] = _nowhere
     ahead: Ahead | None = None
+    # Whether the app has refused something that it had told of.
+    doubted: bool = False
 
     @property
     def actor(self) -> Actor:

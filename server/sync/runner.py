@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from engine.problems import Problem, Refused
-from engine.sync import backoff, connections, loading, planning, resting, run
+from engine.sync import backoff, connections, loading, planning, redescribing, resting, run
 from engine.sync.categories import Category
 from engine.sync.connections import FOR_PEOPLE
 from engine.sync.connectors.protocol import (
@@ -22,6 +22,7 @@ from engine.sync.connectors.protocol import (
     Surroundings,
 )
 from engine.sync.credentials import Vault
+from engine.sync.problems import SyncBroken
 from engine.sync.resting import FIRST_PAUSE, LONGEST_PAUSE
 from engine.sync.run import Memory
 from engine.sync.turns import LEASE, Overtaken, Turn
@@ -29,7 +30,7 @@ from server.sync.calls import Calls, Clock
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database
 from storage.faults import fault
-from storage.sync import dirty, holding, leases
+from storage.sync import dirty, holding, leases, syncs
 from storage.sync.leases import Due
 
 # How often a lease is renewed while a call goes on.
@@ -60,6 +61,8 @@ class Runner:
     hints: list[Hint] = field(default_factory=list)
     # Until when the sync is surely ours.
     leased_until: datetime | None = None
+    # When the app has last told what it has.
+    _described_at: datetime | None = None
     # Until when the sync rests after this runner, if it does.
     rests_until: datetime | None = None
 
@@ -123,32 +126,53 @@ class Runner:
     async def _work(self) -> None:
         catalogue = await self.db.catalogue(self.due.account_id)
         async with self.db.read(self.due.account_id) as reader:
-            found = await loading.load(reader, catalogue, self.due.sync_id)
-            if found is None:
+            (sync,) = await syncs.by_ids(reader, [self.due.sync_id])
+            if sync is None:
                 return
-            _, made_of = await connections.read(reader, self.vault, found.connection.id)
-        rules = found.binding.rules
-        opening = connections.opening(made_of, self.due.account_id, found.connection.id, self.surroundings)
+            connection, made_of = await connections.read(reader, self.vault, sync.connection_id)
+        opening = connections.opening(made_of, self.due.account_id, connection.id, self.surroundings)
         async with contextlib.AsyncExitStack() as stack:
             inner = await self._open(stack, opening)
             rate = made_of.app.capabilities.rate
-            calls = Calls(
-                inner, self.db, self.due.account_id, found.connection.id, rate, self.clock, self._ours
-            )
+            calls = Calls(inner, self.db, self.due.account_id, connection.id, rate, self.clock, self._ours)
+            self._described_at = connection.described_at
+            await self._describe(calls, doubted=redescribing.doubted(sync.held))
+            async with self.db.read(self.due.account_id) as reader:
+                found = await loading.load(reader, catalogue, self.due.sync_id)
+            if found is None:
+                return
             turn = Turn(
                 self.db,
                 self.due.account_id,
                 self.due.sync_id,
                 self.token,
                 found.sync.revision,
-                rules,
+                found.binding.rules,
                 calls,
             )
             stack.callback(turn.forget)
-            if rules.capabilities.push:
+            if turn.rules.capabilities.push:
                 await stack.enter_async_context(_beside(self._watch(turn)))
-            rested = resting.until(found.sync.held) is not None
-            await self._steps(turn, calls, paused=found.connection.category is not None, rested=rested)
+            rested = resting.until(sync.held) is not None
+            await self._steps(turn, calls, paused=connection.category is not None, rested=rested)
+
+    async def _describe(self, calls: Calls, *, doubted: bool) -> bool:
+        """Ask the app what it has, where that is due: whether it was. What has changed is another revision of rules."""
+        now = self.clock()
+        if not redescribing.due(self._described_at, now, doubted=doubted):
+            return False
+        self._described_at = now
+        try:
+            told = await calls.describe()
+        except Disconnected:
+            raise
+        except ConnectorError as error:
+            log.info("an app does not say what it has", sync=self.due.sync_id, error=error.message)
+            return True
+        async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+            if await redescribing.keep(tx, self.due.connection_id, told):
+                log.info("an app has changed what it has", connection=self.due.connection_id)
+        return True
 
     async def _open(
         self, stack: contextlib.AsyncExitStack, opening: contextlib.AbstractAsyncContextManager[Connector]
@@ -171,6 +195,8 @@ class Runner:
             await self._take_hints()
             now = self.clock()
             at = await run.step(turn, memory, now)
+            if await self._describe(calls, doubted=turn.doubted):
+                turn.doubted = False
             if paused and calls.answered:
                 paused = False
                 await self._resumed(turn)
@@ -250,6 +276,9 @@ class Runner:
                 return
             case ConnectorError():
                 told = (error.category, error.message)
+            case SyncBroken():
+                # What is gone may be back when it is asked for again.
+                told = (Category.PROPERTY_NOT_FOUND, error.message)
             case Problem():
                 told = (Category.UNKNOWN, error.message)
             case Refused():

@@ -78,6 +78,12 @@ DESCRIBED = Statement(
     """,
 )
 
+# What a runner was told; whether it works is said elsewhere.
+REDESCRIBED = Statement(
+    "connections.redescribed",
+    "UPDATE connection AS c SET objects = $3, described_at = $4 WHERE c.account_id = $1 AND c.id = $2",
+)
+
 FAILED = Statement(
     "connections.failed",
     """
@@ -180,6 +186,11 @@ async def update(
 async def describe(tx: Transaction, number: int, described: Described) -> None:
     """Keep what the app has told now; it works."""
     await tx.execute(DESCRIBED, number, described.remote_account, described.objects, tx.now)
+
+
+async def redescribe(tx: Transaction, number: int, objects: list[dict[str, Any]]) -> None:
+    """Keep what the app tells of its objects now."""
+    await tx.execute(REDESCRIBED, number, objects, tx.now)
 
 
 async def fail(

@@ -78,6 +78,8 @@ class RemoteObject:
     creatable: bool = True
     writable: bool = True
     deletable: bool = True
+    # Its fields are those that some items were seen to have: a field that is not told of now may come back.
+    sampled: bool = False
     # What can be done with this kind of item, where that is not what the app says of all; else None.
     capabilities: "Capabilities | None" = None
 

@@ -107,6 +107,7 @@ def shape(
         found_by=frozenset(
             one.name for one in kept if one.type in _TEXTS and not one.multiple and _WORD.fullmatch(one.name)
         ),
+        sampled=not properties,
     )
 
 
