@@ -6,13 +6,14 @@ import strawberry
 
 from engine import ids
 from engine.access import Scope
-from resolvers import imports, records, segments, workflows
+from resolvers import imports, records, reports, segments, workflows
 from schema.access import Requires
 from schema.context import Info
 from schema.enrollments import Enrollment
 from schema.imports import Import
 from schema.nodes import Node
 from schema.records import Record
+from schema.reports import Report
 from schema.segments import Segment
 from schema.syncs import Sync
 from schema.workflows import Workflow
@@ -26,7 +27,7 @@ class NodeQuery:
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id.")]
     ) -> Node | None:
-        """A record, segment, import, workflow, enrollment or sync by its id alone; null where there is none.
+        """A record, segment, report, import, workflow, enrollment or sync by its id alone; null where there is none.
 
         Workflows, enrollments and syncs need the scope automation:read, too.
         """
@@ -48,6 +49,9 @@ class NodeQuery:
                 info.context.principal.require(Scope.AUTOMATION_READ)
                 enrollment = await workflows.enrollment(info.context, ids.decode("enrollment", id))
                 return None if enrollment is None else Enrollment.of(enrollment)
+            case "report":
+                report = await reports.by_id(info.context, ids.decode("report", id))
+                return None if report is None else Report.of(info.context, report)
             case "sync":
                 info.context.principal.require(Scope.AUTOMATION_READ)
                 return await Sync.found(info.context, ids.decode("sync", id))

@@ -162,8 +162,8 @@ async def test_contacts_by_listing_label_broken_down_by_original_traffic_source(
     assert told["rows"][0]["keys"][0] == {"value": "short_term", "label": "Short-term", "others": False}
     assert [one["label"] for one in told["categories"]] == ["Short-term", "Long-term", "(No value)"]
     assert [(one["key"]["label"], one["values"]) for one in told["series"]] == [
-        ("Events", [1, 1, 1]),
         ("Referrals", [1, None, None]),
+        ("Events", [1, 1, 1]),
         ("(No value)", [None, None, 1]),
     ]
 
@@ -329,6 +329,29 @@ async def test_a_report_whose_property_is_put_away_says_so_and_others_go_on(stor
         {"name": "All", "problems": []},
     ]
     assert (await story.run(whole["id"]))["rows"] == [{"keys": [], "measures": [4]}]
+
+
+async def test_what_a_report_filters_by_is_not_deleted(story: Story) -> None:
+    made = await story.client.do(
+        "createSegment",
+        "segment { id } userErrors { code }",
+        {"name": "Friends", "objectType": "contacts", "kind": "STATIC"},
+    )
+    segment = made["segment"]["id"]
+    report = await story.save("Of friends", objectType="contacts", where={"inSegment": {"segment": segment}})
+    node = await story.client.get(
+        "query ($id: ID!) { node(id: $id) { id ... on Report { name } } }", id=report["id"]
+    )
+    assert node["node"] == {"id": report["id"], "name": "Of friends"}
+    refused = await story.client.do("deleteSegment", "userErrors { code message }", {"id": segment})
+    assert refused["userErrors"] == [
+        {
+            "code": "SEGMENT_USED",
+            "message": 'The segment "Friends" is used by the report "Of friends"; remove it there first.',
+        }
+    ]
+    await story.client.do("deleteReport", "deletedId", {"id": report["id"]})
+    assert not (await story.client.do("deleteSegment", "userErrors { code }", {"id": segment}))["userErrors"]
 
 
 async def test_whoever_reads_records_runs_reports_and_who_manages_automation_saves_them(

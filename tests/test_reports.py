@@ -285,8 +285,9 @@ async def test_the_first_axis_is_ordered_by_what_it_comes_to(graph: Graph) -> No
     # Two rent short-term, though no single group has more than one; then by name.
     assert [key.label for key in told.categories] == ["Short-term", NO_VALUE, "Long-term"]
     assert [(one.key and one.key.label, one.values) for one in told.series] == [
-        ("Events", (1, 1, 1)),
+        # Choices in the order of their options.
         ("Referrals", (1, None, None)),
+        ("Events", (1, 1, 1)),
         (NO_VALUE, (None, 1, None)),
     ]
 

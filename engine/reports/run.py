@@ -77,14 +77,15 @@ async def run(
     if len(found) > GROUPS:
         raise told.ReportTooLarge(limit=GROUPS)
     labels = [_labels(bound, catalogue, n) for n in axes]
-    place = _places(order, [row for row in found if row.level == first])
+    ranks = [_ranks(bound, n) for n in axes]
+    place = _places(order, ranks, [row for row in found if row.level == first])
     rows = [(row, _row(row, labels)) for row in sorted(found, key=place)]
     groups = [(row, one) for row, one in rows if row.level == 0]
     charted = _charted(groups, [(row, one) for row, one in rows if row.level == chart])
     return Result(
         tuple(one for _, one in groups),
         tuple(one for row, one in rows if row.level != 0) if totals else (),
-        *_chart(charted, len(bound.measures)),
+        *_chart(charted, ranks, len(bound.measures)),
     )
 
 
@@ -131,29 +132,44 @@ def _key(value: Any, others: bool, known: Mapping[Any, Key]) -> Key:
 # --- order ------------------------------------------------------------------------------------------------------
 
 
-def _places(order: Order, first: Sequence[GroupRow]) -> Callable[[GroupRow], tuple[Any, ...]]:
+def _ranks(bound: Bound, axis: int) -> Mapping[Any, int] | None:
+    """Places of an axis's values, where they do not go by themselves: choices go in the order of their options."""
+    prop = bound.axes[axis]
+    if bound.report.axes[axis].property is None or prop is None or not prop.options:
+        return None
+    return {option["value"]: n for n, option in enumerate(prop.options)}
+
+
+def _places(
+    order: Order, ranks: Sequence[Mapping[Any, int] | None], first: Sequence[GroupRow]
+) -> Callable[[GroupRow], tuple[Any, ...]]:
     """The place of a row: groups before totals, then axis by axis; what are others, and no value, stand last."""
     down = -1 if order.descending else 1
-    ranks: dict[tuple[bool, Any], tuple[bool, float]] = {}
+    sums: dict[tuple[bool, Any], tuple[bool, float]] = {}
     for row in first if order.measure is not None else ():
         told = row.measures[order.measure or 0]
         if row.values:
-            ranks[row.others[0], row.values[0]] = (told is None, (told or 0) * down)
+            sums[row.others[0], row.values[0]] = (told is None, (told or 0) * down)
 
     def place(row: GroupRow) -> tuple[Any, ...]:
         keys: list[Any] = [row.level]
         for n, (value, others) in enumerate(zip(row.values, row.others, strict=True)):
             keys.append(others)
-            if n == 0 and ranks:
-                keys.append(ranks.get((others, value), (True, 0.0)))
-            keys.append(_placed(value, turned=n == 0 and order.measure is None and order.descending))
+            if n == 0 and sums:
+                keys.append(sums.get((others, value), (True, 0.0)))
+            turned = n == 0 and order.measure is None and order.descending
+            keys.append(_placed(value, ranks[n], turned=turned))
         return tuple(keys)
 
     return place
 
 
-def _placed(value: Any, *, turned: bool = False) -> tuple[bool, Any]:
-    return value is None, 0 if value is None else _turned(value) if turned else value
+def _placed(value: Any, ranks: Mapping[Any, int] | None, *, turned: bool = False) -> tuple[Any, ...]:
+    if value is None:
+        return True, 0, 0
+    # What is no option (any more) stands behind them.
+    rank = 0 if ranks is None else ranks.get(value, len(ranks))
+    return (False, -rank, _turned(value)) if turned else (False, rank, value)
 
 
 def _turned(value: Any) -> Any:
@@ -177,7 +193,9 @@ def _charted(
     return [(row, one) for row, one in two if one.keys[:2] in there]
 
 
-def _chart(rows: Sequence[tuple[GroupRow, Row]], measures: int) -> tuple[tuple[Key, ...], tuple[Series, ...]]:
+def _chart(
+    rows: Sequence[tuple[GroupRow, Row]], ranks: Sequence[Mapping[Any, int] | None], measures: int
+) -> tuple[tuple[Key, ...], tuple[Series, ...]]:
     """Categories are values of the first axis, in the order in which groups have them; series by the second."""
     if not rows or not rows[0][1].keys:
         return (), tuple(Series(None, n, (one.measures[n],)) for _, one in rows for n in range(measures))
@@ -186,7 +204,7 @@ def _chart(rows: Sequence[tuple[GroupRow, Row]], measures: int) -> tuple[tuple[K
     for row, one in rows:
         places.setdefault(one.keys[0], len(places))
         second = one.keys[1] if len(one.keys) > 1 else None
-        seconds[second] = () if second is None else (row.others[1], *_placed(row.values[1]))
+        seconds[second] = () if second is None else (row.others[1], *_placed(row.values[1], ranks[1]))
     values: dict[tuple[Key | None, int], list[float | None]] = {
         (key, n): [None] * len(places)
         for key in sorted(seconds, key=lambda key: seconds[key])
