@@ -1,4 +1,4 @@
-"""What goes out as files: `GET /exports/records` and `/exports/sync-records`, with a key.
+"""What goes out as files: `GET /exports/records`, `/exports/reports` and `/exports/sync-records`, with a key.
 
 Refusals are JSON with the codes of GraphQL. What fails once the file has begun breaks the connection off: a client
 never takes half a file for a whole one.
@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Send
 
 from engine.access import Scope
-from resolvers import exports, sync_exports
+from resolvers import exports, report_exports, sync_exports
 from resolvers.sync_exports import File
 from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
 from server.auth import Authenticator, bearer
@@ -35,9 +35,11 @@ def routes(
     """The routes by which files are fetched; each must begin to come within so many `seconds`."""
     of_syncs = _SyncRecords(operations, authenticator)
     of_records = _Records(operations, authenticator, body_bytes)
+    of_reports = _Reports(operations, authenticator)
     return [
         Route("/exports/sync-records", answering(of_syncs.answer, seconds), methods=["GET"]),
         Route(exports.PATH, answering(of_records.answer, seconds), methods=["GET", "POST"]),
+        Route(report_exports.PATH, answering(of_reports.answer, seconds), methods=["GET"]),
     ]
 
 
@@ -111,6 +113,20 @@ class _Records:
         async with self._places, contextlib.aclosing(content):
             async for chunk in content:
                 yield chunk
+
+
+class _Reports:
+    """`GET /exports/reports?report=…&format=csv|xlsx|jsonl`: what a saved report says."""
+
+    def __init__(self, operations: Operations, authenticator: Authenticator) -> None:
+        self._operations = operations
+        self._authenticator = authenticator
+
+    async def answer(self, request: Request) -> Response:
+        principal = await self._authenticator.principal(bearer(request.headers))
+        principal.require(Scope.RECORDS_READ)
+        context = await self._operations.context(principal)
+        return await begun(await report_exports.file(context, dict(request.query_params)))
 
 
 async def _document(request: Request, limit: int) -> object:

@@ -397,3 +397,60 @@ async def test_exports_of_long_texts_say_which_column_a_workbook_cannot_hold(db:
         asked = {"objectType": "contacts", "column": ["email", "story"]}
         assert problem(await fetched(client, **asked, format="xlsx"))[:2] == (422, "CELL_TOO_LONG")
         assert len(lines(await fetched(client, **asked))[1][1]) == 40_000
+
+
+async def test_what_a_report_says_goes_out_as_a_file(db: Database) -> None:
+    async with opened(db) as client:
+        await made(client, "contacts", {"city": "=Bonn"}, {"city": "=Bonn"}, {"city": "Rom"}, {})
+        definition = {
+            "objectType": "contacts",
+            "axes": [{"property": {"name": "city"}}],
+            "measures": [{"function": "COUNT"}, {"function": "COUNT"}],
+        }
+        payload = await client.do(
+            "createReport",
+            "report { id } userErrors { message }",
+            {"name": "Cities", "definition": definition},
+        )
+        assert payload["userErrors"] == []
+        asked = {"report": payload["report"]["id"]}
+
+        async def got(**more: str) -> httpx.Response:
+            return await client.http.get("/exports/reports", params=asked | more, headers=client.headers)
+
+        assert lines(await got()) == [
+            ["City", "Contacts", "Contacts 2"],
+            ["'=Bonn", "2", "2"],
+            ["Rom", "1", "1"],
+            ["(No value)", "1", "1"],
+        ]
+        told = [json.loads(line) for line in (await got(format="jsonl")).content.splitlines()]
+        assert told[0] == {"City": "=Bonn", "Contacts": 2, "Contacts 2": 2}
+        book = load_workbook(io.BytesIO((await got(format="xlsx")).content))
+        assert [cell.value for cell in book.worksheets[0][3]] == ["Rom", 1, 1]
+        for more, code in (({"report": "rep_9"}, "MALFORMED_ID"), ({"x": "1"}, "UNKNOWN_PARAMETER")):
+            assert problem(await got(**more))[1] in (code, "NOT_FOUND")
+
+
+async def test_the_address_of_a_file_is_told_by_graphql(db: Database) -> None:
+    async with opened(db, public_url="https://crm.example") as client:
+        await people(client)
+        text = """query ($type: String, $where: FilterInput, $columns: [String!], $format: ExportFormat!,
+          $order: [OrderInput!]) { exportUrl(objectType: $type, where: $where, columns: $columns, format: $format,
+          orderBy: $order) }"""
+        asked: dict[str, Any] = {
+            "type": "contacts",
+            "where": {"property": {"name": "firstname", "operator": "ANY_OF", "values": ["Ann", "Dan"]}},
+            "columns": ["email", "companies (Billing)"],
+            "order": [{"property": "email", "direction": "DESC"}],
+            "format": "CSV",
+        }
+        url = (await client.get(text, **asked))["exportUrl"]
+        assert url.startswith("https://crm.example/exports/records?")
+        answer = await client.http.get(url.removeprefix("https://crm.example"), headers=client.headers)
+        assert [row[0] for row in lines(answer)] == ["email", "dan@x.org", "ann@x.org"]
+        wrong = await client.ask(text, **asked | {"columns": ["nothing"]})
+        assert wrong["errors"][0]["extensions"]["code"] == "UNKNOWN_PROPERTY"
+        many = {"property": {"name": "firstname", "operator": "ANY_OF", "values": ["x" * 90] * 99}}
+        long = await client.ask(text, **asked | {"where": many})
+        assert long["errors"][0]["extensions"]["code"] == "EXPORT_ADDRESS_TOO_LONG"
