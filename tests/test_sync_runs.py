@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from engine.sync import apps, connections, definition, rules
+from engine.sync import apps, connections, definition, resync, rules
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import (
     App,
@@ -136,6 +136,52 @@ async def test_too_many_deletions_ask_first(db: Database) -> None:
     held = await it.crm.table("SELECT s.held FROM sync AS s WHERE s.account_id = $1")
     assert held == [({"category": "DELETES_HELD", "side": "OURS", "count": 5, "of": 20},)]
     assert len(await it.records()) == 20
+
+
+async def test_a_trickle_of_deletions_asks_as_a_flood_does(db: Database) -> None:
+    it = await rig(db, options=Options(deletes=Deletes.IN))
+    for n in range(60):
+        it.world.add(mail=f"p{n}@example.com")
+    await it.rest()
+    for gone, id_ in enumerate(list(it.world.all())[:30], start=1):
+        it.world.remove(id_)
+        await it.later(1_200)
+        if await holds(it) is not None:
+            break
+    # A tenth of sixty would be six; ten in a day are nothing to ask about, the eleventh is.
+    assert gone == 11
+    assert len(await it.records()) == 50
+    await confirm(it)
+    await it.later()
+    assert await holds(it) is None
+    assert len(await it.records()) == 49
+    # What somebody was asked about does not count.
+    it.world.remove(next(iter(it.world.all())))
+    await it.later()
+    assert (await holds(it), len(await it.records())) == (None, 48)
+
+
+async def test_what_was_deleted_long_ago_does_not_count(db: Database) -> None:
+    it = await rig(db, options=Options(deletes=Deletes.IN))
+    for n in range(60):
+        it.world.add(mail=f"p{n}@example.com")
+    await it.rest()
+    for id_ in list(it.world.all())[:20]:
+        it.world.remove(id_)
+        await it.later(3 * 3_600)
+    assert (await holds(it), len(await it.records())) == (None, 40)
+
+
+async def holds(it: Rig) -> Any:
+    """Why the sync has stopped."""
+    ((held,),) = await it.crm.table("SELECT s.held FROM sync AS s WHERE s.account_id = $1")
+    return held
+
+
+async def confirm(it: Rig) -> None:
+    """Somebody lets it delete."""
+    async with it.crm.db.transaction(it.crm.account, now=it.now, actor=it.crm.actor) as tx:
+        await resync.settle_deletes(tx, it.sync, confirm=True)
 
 
 async def test_what_changed_here_is_not_deleted_with_the_other_half(db: Database) -> None:

@@ -1,6 +1,11 @@
-"""Deletions that follow those of the other side: all that wait are looked at together, under a brake."""
+"""Deletions that follow those of the other side: all that wait are looked at together, under a brake.
 
-from datetime import datetime
+What was deleted within a day counts, too: a slow trickle is held as a flood is.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from engine import records
 from engine.batches import Mode
@@ -12,9 +17,13 @@ from engine.sync.turns import Turn
 from storage.changes import Event, EventKind
 from storage.database import Transaction
 from storage.sync import leases, links
+from storage.sync.leases import RunRow
 from storage.sync.links import EXCLUDED, LinkRow
 
 A_STEP = 200
+# So many in a day are no trickle that anybody is asked about, however few are linked.
+A_FEW = 10
+DAY = timedelta(days=1)
 HELD = "DELETES_HELD"
 BOTH_GONE = "It was deleted on both sides."
 
@@ -23,18 +32,14 @@ async def delete(turn: Turn, now: datetime) -> None:
     """Delete some of the other halves, unless they are too many: then somebody is asked."""
     async with turn.hold(now) as (tx, row):
         count, linked = await links.to_delete(tx, turn.sync_id)
-        if count > max(1, turn.rules.options.delete_share * linked) and "confirmed" not in row.cursors:
-            side = THEIRS if await _theirs(turn, tx) else OURS
-            row.held = {"category": HELD, "side": side, "count": count, "of": linked}
-            await leases.write(tx, row)
-            tx.happened(
-                Event(EventKind.SYNC_HELD, turn.rules.object_type.id, None, turn.sync_id, dict(row.held))
-            )
-            return
-        if count > 0 and "confirmed" not in row.cursors:
-            # The rest of these goes with them, however few are linked then.
-            row.cursors = {**row.cursors, "confirmed": count}
-            await leases.write(tx, row)
+        lately = recent(row.cursors, now)
+        if "confirmed" not in row.cursors:
+            if too_many(count, lately, linked, turn.rules.options.delete_share):
+                await _ask(tx, turn, row, count, lately, linked)
+                return
+            if count > 0:
+                # The rest of these goes with them, however few are linked then.
+                row.cursors = {**row.cursors, "confirmed": count}
         some = await links.deleting(tx, turn.sync_id, min(A_STEP, turn.rules.capabilities.batch))
         here = [link for link in some if link.deleted == THEIRS and link.record_id is not None]
         book = Book(tx, turn.rules)
@@ -44,13 +49,53 @@ async def delete(turn: Turn, now: datetime) -> None:
             )
             for link in here:
                 _gone(book, link, OURS)
+            row.cursors = counted(row.cursors, len(here), now)
         await book.write()
         there = [link for link in some if link.deleted != THEIRS]
         if count <= len(here):
-            row.cursors = {name: value for name, value in row.cursors.items() if name != "confirmed"}
-            await leases.write(tx, row)
+            row.cursors = _done(row.cursors)
+        await leases.write(tx, row)
     if there:
         await _over_there(turn, there, now)
+
+
+def too_many(count: int, lately: int, linked: int, share: float) -> bool:
+    """Whether somebody is asked before `count` of `linked` are deleted, when `lately` so many were. Pure."""
+    return count > max(1, share * linked) or (
+        count > 0 and count + lately > max(A_FEW, share * (linked + lately))
+    )
+
+
+def recent(cursors: Mapping[str, Any], now: datetime) -> int:
+    """How many were deleted within a day, by what is kept of it: {hour: how many}."""
+    since = (now - DAY).isoformat()
+    return sum(int(n) for hour, n in cursors.get("deleted", {}).items() if hour > since)
+
+
+def counted(cursors: Mapping[str, Any], n: int, now: datetime) -> dict[str, Any]:
+    """With `n` more that were deleted now; those that somebody was asked about do not count."""
+    if n == 0 or cursors.get("asked"):
+        return dict(cursors)
+    since, hour = (now - DAY).isoformat(), now.replace(minute=0, second=0, microsecond=0).isoformat()
+    kept = {one: m for one, m in cursors.get("deleted", {}).items() if one > since}
+    return {**cursors, "deleted": {**kept, hour: kept.get(hour, 0) + n}}
+
+
+def _done(cursors: Mapping[str, Any]) -> dict[str, Any]:
+    """All that could go is gone."""
+    return {name: value for name, value in cursors.items() if name not in ("confirmed", "asked")}
+
+
+async def _ask(tx: Transaction, turn: Turn, row: RunRow, count: int, lately: int, linked: int) -> None:
+    side = THEIRS if await _theirs(turn, tx) else OURS
+    row.held = {"category": HELD, "side": side, "count": count, "of": linked}
+    if lately:
+        row.held["message"] = (
+            f"{count} of {linked} records would be deleted, after {lately} within a day: more than this sync may "
+            "without asking. Confirm or refuse it with confirmSyncDeletes."
+        )
+    await leases.write(tx, row)
+    tx.happened(Event(EventKind.SYNC_HELD, turn.rules.object_type.id, None, turn.sync_id, dict(row.held)))
 
 
 async def _theirs(turn: Turn, tx: Transaction) -> bool:
@@ -90,9 +135,11 @@ async def _over_there(turn: Turn, there: list[LinkRow], now: datetime) -> None:
                 _note(turn, book, known, outcome)
         await book.write()
         left, _ = await links.to_delete(tx, turn.sync_id)
-        if left == 0 and "confirmed" in row.cursors:
-            row.cursors = {name: value for name, value in row.cursors.items() if name != "confirmed"}
-            await leases.write(tx, row)
+        done = sum(isinstance(outcome, Written) for outcome in outcomes.values())
+        row.cursors = counted(row.cursors, done, now)
+        if left == 0:
+            row.cursors = _done(row.cursors)
+        await leases.write(tx, row)
     for outcome in outcomes.values():
         if isinstance(outcome, Disconnected):
             raise outcome

@@ -27,6 +27,8 @@ FULL, MISSING, RECORDS, SEND = "FULL", "MISSING", "OURS", "SEND"
 # Why a pass is made: the first one; because apps tell of no changes; to find what no change told of.
 FIRST, POLL, SWEEP = "FIRST", "POLL", "SWEEP"
 DAY = timedelta(days=1)
+# Of what is kept with a sync's cursors, what no pass begins or ends: see `deleting`.
+LASTING = ("changes", "confirmed", "asked", "deleted")
 HOUR = timedelta(hours=1)
 # So many reads are gathered for one transaction.
 READS = 20
@@ -45,9 +47,7 @@ def sweep(rules: Rules) -> timedelta:
 def begin(row: RunRow, why: str) -> None:
     """Let a pass begin."""
     row.pass_number += 1
-    kept: dict[str, Any] = {
-        name: row.cursors[name] for name in ("changes", "confirmed") if name in row.cursors
-    }
+    kept: dict[str, Any] = {name: row.cursors[name] for name in LASTING if name in row.cursors}
     row.cursors = {**kept, "stage": FULL, "why": why}
 
 
@@ -193,7 +193,7 @@ async def finish(turn: Turn, now: datetime) -> None:
 
 def _end(tx: Transaction, turn: Turn, row: RunRow) -> None:
     why = row.cursors.get("why")
-    row.cursors = {name: row.cursors[name] for name in ("changes", "confirmed") if name in row.cursors}
+    row.cursors = {name: row.cursors[name] for name in LASTING if name in row.cursors}
     row.read_at = tx.now
     if why != POLL:
         row.swept_at = tx.now

@@ -40,12 +40,13 @@ HURRY = Statement(
     "UPDATE sync AS s SET next_at = least(s.next_at, $3) WHERE s.account_id = $1 AND s.id = ANY($2::bigint[])",
 )
 
-# Confirmed: however many there are, they go.
+# Confirmed: however many there are, they go; and what went before no longer counts.
 CONFIRM_DELETES = Statement(
     "sync_holding.confirm_deletes",
     """
     UPDATE sync AS s
-       SET held = NULL, cursors = s.cursors || jsonb_build_object('confirmed', $3::bigint), next_at = $4
+       SET held = NULL, next_at = $4,
+           cursors = (s.cursors - 'deleted') || jsonb_build_object('confirmed', $3::bigint, 'asked', true)
      WHERE s.account_id = $1 AND s.id = $2
     """,
 )

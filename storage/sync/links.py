@@ -139,12 +139,13 @@ TO_DELETE = Statement(
     "SELECT count(*) FROM sync_link AS l WHERE l.account_id = $1 AND l.sync_id = $2 AND l.deleting",
 )
 
-# Read once before anything is deleted: of how many those are that are to go.
+# Read once before anything is deleted: of how many those are that are to go. What went before is not among them.
 LINKED = Statement(
     "sync_links.linked",
     """
     SELECT count(*) FROM sync_link AS l
      WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id IS NOT NULL AND l.external_id IS NOT NULL
+       AND (l.deleted IS NULL OR l.deleting)
     """,
 )
 

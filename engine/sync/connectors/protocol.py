@@ -52,20 +52,19 @@ class RemoteField:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRole:
-    """A way in which items are associated with items of `to`. `many`: with several at a time."""
+    """A way in which items are associated with items of `to`. `many`: with several; `primary`: the main one."""
 
     name: str
     title: str
     to: str
     many: bool = True
     read_only: bool = False
-    # The main one of several, as our label "primary" says.
     primary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """A kind of item: contacts, companies, a table."""
+    """A kind of item: contacts, companies, a table. `sampled`: its fields are those that some items have now."""
 
     name: str
     title: str
@@ -78,7 +77,6 @@ class RemoteObject:
     creatable: bool = True
     writable: bool = True
     deletable: bool = True
-    # Its fields are those that some items were seen to have: a field that is not told of now may come back.
     sampled: bool = False
     # What can be done with this kind of item, where that is not what the app says of all; else None.
     capabilities: "Capabilities | None" = None
@@ -106,7 +104,7 @@ class Capabilities:
     batch: int = 100
     # How often it may be asked for changes.
     pace: timedelta = timedelta(seconds=10)
-    # Cursors go back by so much: some feeds tell late what was committed early.
+    # Cursors go back by so much: some feeds tell late what was committed early, and find late what was created.
     overlap: timedelta = timedelta(0)
     # Calls a second, over all of a connection's syncs; None: no limit is known.
     rate: float | None = None
