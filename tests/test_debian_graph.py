@@ -4,7 +4,7 @@ import csv
 import gzip
 import itertools
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -133,6 +133,7 @@ async def test_the_real_graph_loads_answers_and_works(db: Database) -> None:
         await load(db, client.account_id, facts)
         await ask(client, facts)
         await page_through_the_hub(client, facts)
+        await let_a_report_count(client, facts)
         await let_a_workflow_mark(db, client, facts)
         await let_segments_follow(db, client, facts)
 
@@ -207,6 +208,32 @@ async def page_through_the_hub(client: Client, facts: Facts) -> None:
         after = page["pageInfo"]["endCursor"]
     assert len(seen) == len(set(seen))
     assert set(seen) == facts.dependents["libc6"]
+
+
+async def let_a_report_count(client: Client, facts: Facts) -> None:
+    """Packages by section and by the label of their relations; one with several labels once in its section's total."""
+    held: dict[str, set[str]] = defaultdict(set)
+    back = dict(LABELS)
+    for (near, far), labels in facts.relations.items():
+        held[near] |= set(labels)
+        held[far] |= {back[label] for label in labels}
+    groups: Counter[tuple[str, str]] = Counter()
+    for name, row in facts.packages.items():
+        groups.update((row["section"] or "(No value)", label) for label in held[name] or {"(No value)"})
+    sections = Counter(row["section"] or "(No value)" for row in facts.packages.values())
+    told = (await client.get(REPORT))["runReport"]
+    assert {tuple(key["label"] for key in row["keys"]): row["measures"] for row in told["rows"]} == {
+        key: [count] for key, count in groups.items()
+    }
+    whole = {tuple(key and key["label"] for key in row["keys"]): row["measures"][0] for row in told["totals"]}
+    assert {key[0]: count for key, count in whole.items() if key[0] and not key[1]} == sections
+    assert whole[None, None] == 63_436 < sum(groups.values())
+
+
+REPORT = """{ runReport(definition: {
+    objectType: "packages", joins: [{to: "packages", as: "related"}]
+    axes: [{property: {name: "section"}}, {label: {source: "related"}}]
+  }) { rows { keys { label } measures } totals { keys { label } measures } } }"""
 
 
 async def let_a_workflow_mark(db: Database, client: Client, facts: Facts) -> None:
