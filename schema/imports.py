@@ -118,7 +118,7 @@ class Import(Node):
     def file(self) -> ImportedFile | None:
         """How its file was read; null until it is there."""
         told = self.row.file
-        if not told:
+        if "size" not in told and "header" not in told:
             return None
         return ImportedFile(
             size=told.get("size"),

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from engine import ids
 from engine.access import Scope
-from engine.imports.problems import FileTooLarge, ImportNotReady
+from engine.imports.problems import FileTooLarge, ImportNotReady, UploadOvertaken
 from engine.problems import MalformedId, NotFound
 from resolvers import imports
 from server.asking import JSON_TYPE, Unanswerable
@@ -52,7 +52,7 @@ class _Files:
             row = await imports.upload(context, number, _pieces(request))
         except FileTooLarge:
             raise _too_large(limit) from None
-        except ImportNotReady as problem:
+        except (ImportNotReady, UploadOvertaken) as problem:
             raise Unanswerable(409, problem.code, problem.message) from None
         told = {"import": ids.encode("import", row.id), "status": row.status, "size": row.file["size"]}
         return reply(told, JSON_TYPE, 200)

@@ -448,3 +448,50 @@ async def test_over_a_real_server_a_sender_that_leaves_leaves_nothing(db: Databa
                 assert sent_again.json()["status"] == "UPLOADED"
                 answer = await posted(client, form(OPERATIONS, PLACES, ("0", "x.csv", PEOPLE)), http)
                 assert answer.json()["data"]["createImport"]["import"]["status"] == "UPLOADED"
+
+
+async def test_of_two_senders_the_last_one_counts(db: Database) -> None:
+    async with opened(db) as client:
+        made = await do(client, "createImport", name="people.csv")
+        sent_some, over = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"x" * (3 << 20)
+            sent_some.set()
+            await over.wait()
+            yield b"x" * (3 << 20)
+
+        first = asyncio.create_task(
+            client.http.put(made["uploadUrl"], content=slow(), headers=client.headers)
+        )
+        await sent_some.wait()
+        second = await client.http.put(made["uploadUrl"], content=PEOPLE, headers=client.headers)
+        over.set()
+        late = await first
+        assert (late.status_code, late.json()["errors"][0]["extensions"]["code"]) == (409, "UPLOAD_OVERTAKEN")
+        assert second.json()["size"] == len(PEOPLE)
+        async with db.pool.acquire() as connection:
+            rows = await connection.fetch("SELECT n, data FROM import_chunk ORDER BY n")
+        assert [tuple(row) for row in rows] == [(0, PEOPLE)]
+        started = await do(client, "startImport", id=made["id"], plan=PLAN)
+        assert started["status"] == "RUNNING"
+
+
+async def test_what_is_cancelled_while_its_file_comes_takes_no_more_of_it(db: Database) -> None:
+    async with opened(db) as client:
+        made = await do(client, "createImport", name="people.csv")
+
+        async def cancelled() -> AsyncIterator[bytes]:
+            yield b"x" * (2 << 20)
+            await do(client, "cancelImport", id=made["id"])
+            yield b"x" * (2 << 20)
+
+        answer = await client.http.put(made["uploadUrl"], content=cancelled(), headers=client.headers)
+        assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (
+            409,
+            "IMPORT_NOT_READY",
+        )
+        await worked(db, client)
+        async with db.pool.acquire() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM import_chunk") == 0
+        assert (await read(client, made["id"]))["status"] == "CANCELLED"

@@ -5,12 +5,19 @@ CREATED → UPLOADED → CHECKING → CHECKED → RUNNING → PAUSED / DONE / FA
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from engine.ids import encode
 from engine.imports.binding import bind
 from engine.imports.plan import Plan
-from engine.imports.problems import FileTooLarge, FileUnreadable, ImportNotReady, PlanMissing
+from engine.imports.problems import (
+    FileTooLarge,
+    FileUnreadable,
+    ImportNotReady,
+    PlanMissing,
+    UploadOvertaken,
+)
 from engine.problems import NotFound
 from storage import import_work, imports
 from storage.changes import Event, EventKind
@@ -52,41 +59,77 @@ async def upload(
     """Keep the file of a created import (UPLOADED), however it comes in pieces. One that was sent before is replaced.
 
     Each megabyte is a transaction of its own: a connection is held no longer than that. Raises `NotFound`,
-    `ImportNotReady`, `FileTooLarge`, `FileUnreadable` (an empty one), and then nothing of the file is kept.
+    `ImportNotReady`, `FileTooLarge`, `FileUnreadable` (an empty one), `UploadOvertaken`, and then nothing of the
+    file is kept.
     """
-    actor = Actor("API", None, user_id)
-    async with db.transaction(account_id, now=now, actor=actor) as tx:
-        row = await _held(tx, number, "send a file for", ("CREATED", "UPLOADED", "CHECKED"))
-        await import_work.clear_chunks(tx, number, 0)
-        row.status, row.chunks, row.findings, row.file = "CREATED", 0, None, {}
-        await imports.write(tx, row)
-    n = size = 0
+    sending = _Sending(db, account_id, number, now, Actor("API", None, user_id))
+    await sending.begin()
     waiting = bytearray()
     try:
         async for piece in pieces:
             waiting += piece
-            size += len(piece)
-            if size > largest:
+            if sending.size + len(waiting) > largest:
                 raise FileTooLarge(limit=largest)
             while len(waiting) >= PIECE:
-                async with db.transaction(account_id, now=now, actor=actor) as tx:
-                    await import_work.add_chunk(tx, number, n, bytes(waiting[:PIECE]))
+                await sending.keep(bytes(waiting[:PIECE]))
                 del waiting[:PIECE]
-                n += 1
-        if not size:
-            raise FileUnreadable(reason="it is empty")
-        async with db.transaction(account_id, now=now, actor=actor) as tx:
-            row = await _held(tx, number, "send a file for", ("CREATED",))
-            if waiting:
-                await import_work.add_chunk(tx, number, n, bytes(waiting))
-                n += 1
-            row.status, row.chunks, row.file = "UPLOADED", n, {"size": size}
-            await imports.write(tx, row)
+        return await sending.end(bytes(waiting))
     except BaseException:
-        async with db.transaction(account_id, now=now, actor=actor) as tx:
-            await import_work.clear_chunks(tx, number, 0)
+        await sending.forget()
         raise
-    return row
+
+
+class _Sending:
+    """A file that is being sent. Another one that begins meanwhile takes its place: the last one counts."""
+
+    def __init__(self, db: Database, account_id: int, number: int, now: datetime, actor: Actor) -> None:
+        self._transaction = partial(db.transaction, account_id, now=now, actor=actor)
+        self._number = number
+        self._token = 0
+        self._pieces = 0
+        self.size = 0
+
+    async def begin(self) -> None:
+        async with self._transaction() as tx:
+            row = await _held(tx, self._number, "send a file for", ("CREATED", "UPLOADED", "CHECKED"))
+            (self._token,) = await tx.new_ids(1)
+            await import_work.clear_chunks(tx, self._number, 0)
+            row.status, row.chunks, row.findings, row.file = "CREATED", 0, None, {"sending": self._token}
+            await imports.write(tx, row)
+
+    async def keep(self, piece: bytes) -> None:
+        async with self._transaction() as tx:
+            await imports.write(tx, await self._added(tx, piece))
+
+    async def end(self, piece: bytes) -> ImportRow:
+        if not (self.size or piece):
+            raise FileUnreadable(reason="it is empty")
+        async with self._transaction() as tx:
+            row = await self._added(tx, piece)
+            row.status, row.file = "UPLOADED", {"size": self.size}
+            await imports.write(tx, row)
+        return row
+
+    async def forget(self) -> None:
+        """Keep nothing of it, unless it is another one by now."""
+        async with self._transaction() as tx:
+            row = await imports.hold(tx, self._number)
+            if row is not None and row.file.get("sending") == self._token:
+                await import_work.clear_chunks(tx, self._number, 0)
+                row.chunks, row.file = 0, {}
+                await imports.write(tx, row)
+
+    async def _added(self, tx: Transaction, piece: bytes) -> ImportRow:
+        row = await _held(tx, self._number, "send a file for", ("CREATED", "UPLOADED", "CHECKED"))
+        if row.file.get("sending") != self._token:
+            raise UploadOvertaken()
+        if piece:
+            await import_work.add_chunk(tx, self._number, self._pieces, piece)
+            self._pieces += 1
+            self.size += len(piece)
+        # Counted with each piece: what a process that was killed has left is cleared with the import.
+        row.chunks = self._pieces
+        return row
 
 
 async def set_plan(tx: Transaction, number: int, plan: dict[str, Any]) -> Plan:
@@ -108,7 +151,7 @@ async def set_plan(tx: Transaction, number: int, plan: dict[str, Any]) -> Plan:
 async def check(tx: Transaction, number: int) -> ImportRow:
     """Let a worker read the whole file and tell what the run would do (CHECKING, CHECKED); it writes nothing else."""
     row = await _begin(tx, number, "check", CHECKABLE, "CHECKING")
-    row.findings = None
+    row.findings, row.started_at = None, tx.now
     await imports.write(tx, row)
     _tell(tx, row, EventKind.IMPORT_CHECKING)
     return row

@@ -15,6 +15,10 @@ class FileInflates(Problem):
     """The file is packed so tightly that it is taken for a trap: {what} would grow to {size} bytes."""
 
 
+class UploadOvertaken(Problem):
+    """Another upload of this import's file has begun meanwhile; that one counts."""
+
+
 class FileTooLarge(Problem):
     """The file has more than {limit} bytes."""
 
