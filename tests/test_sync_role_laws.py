@@ -8,13 +8,14 @@ import random
 
 import pytest
 
+from engine.sync import roles
 from storage.database import Database
 from tests.sync_ends import EVERYTHING, LABELLED, PRIMARY, Ends, ends, trouble
 from tests.sync_world import World
 from tests.test_sync_laws import APPS, COUNT, FIRST, ROUNDS, rests
 
 
-async def live(db: Database, seed: int, roles: tuple[str, ...]) -> Ends:
+async def live(db: Database, seed: int, synced: tuple[str, ...]) -> Ends:
     """A history of edits, trouble and crashes, and rests between."""
     dice = random.Random(seed)
     able = APPS[seed % len(APPS)]
@@ -26,7 +27,7 @@ async def live(db: Database, seed: int, roles: tuple[str, ...]) -> Ends:
         dangles=dice.random() < 0.5,
         trouble=trouble(dice),
     )
-    story = await ends(db, seed, world, roles, 0.02)
+    story = await ends(db, seed, world, synced, 0.02)
     crashes = story.crashes
     for _ in range(3):
         await story.new()
@@ -43,6 +44,16 @@ async def live(db: Database, seed: int, roles: tuple[str, ...]) -> Ends:
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
-@pytest.mark.parametrize("roles", [PRIMARY, LABELLED, EVERYTHING], ids=["primary", "labels", "everything"])
-async def test_both_sides_have_the_same_ends_at_rest(db: Database, seed: int, roles: tuple[str, ...]) -> None:
-    await live(db, seed, roles)
+@pytest.mark.parametrize("synced", [PRIMARY, LABELLED, EVERYTHING], ids=["primary", "labels", "everything"])
+async def test_both_sides_have_the_same_ends_at_rest(
+    db: Database, seed: int, synced: tuple[str, ...]
+) -> None:
+    await live(db, seed, synced)
+
+
+async def test_without_bases_the_law_is_broken(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forgets which ends both had takes what one side has removed for something that the other has added."""
+    monkeypatch.setattr(roles, "agreed", lambda *_: [])
+    with pytest.raises(AssertionError):
+        for seed in range(4):
+            await live(db, seed, LABELLED)
