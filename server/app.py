@@ -124,6 +124,7 @@ def _cross_origin(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
             "content-type",
             "accept",
             "apollo-require-preflight",
+            "graphql-preflight",
             "x-apollo-operation-name",
         ),
         max_age=3_600,
