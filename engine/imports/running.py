@@ -1,7 +1,6 @@
 """Batches of an import: each in a transaction of its own, with its figures, its errors, and the place where it ends."""
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -78,10 +77,11 @@ async def run(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list
                 await writer.write(tx, batch.rows, tally)
                 row = await turn.hold(tx, "RUNNING")
                 await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
+            writer.short = True
             return row, tally.errors
         except Taken:
             # Whoever was quicker is found by the commands.
-            writer = dataclasses.replace(writer, short=False)
+            writer.short = False
         except Exception as error:
             if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
                 raise
