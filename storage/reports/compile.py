@@ -58,11 +58,14 @@ class _Writer:
         self._beside: list[str] = []
         # The queries before the last one, in order.
         self._parts: list[str] = []
+        # Whether first records by themselves are those of `base`.
+        self._alone = False
 
     def statement(self, levels: Sequence[int]) -> str:
         """The whole of it."""
         report = self._report
-        self._parts.append(f"base AS ({self._base()})")
+        base = self._base()
+        self._parts.append(f"base AS ({base})")
         source = "base"
         for n, axis in enumerate(report.axes):
             if axis.top is not None:
@@ -96,8 +99,13 @@ class _Writer:
                 value = of_measure(one, one.property, f"s{one.source}", self._add)
                 values.append(f"{_first(value, f'v{n}', one.source, first if read else None)} AS v{n}")
         where, others = self._sources.of_first(), self._sources.of_others()
-        fence = f"(SELECT s0.id{''.join(first)} FROM record AS s0 WHERE {where} OFFSET 0) AS s0"
-        tables = (fence if read else "record AS s0") + self._sources.joins() + "".join(self._beside)
+        if read:
+            self._parts.append(
+                f"first AS (SELECT s0.id, s0.id AS i0{''.join(first)} FROM record AS s0 WHERE {where} OFFSET 0)"
+            )
+            # Then what is measured of first records alone needs none of what they are joined to.
+            self._alone = not others and not any(one.required for one in report.joins)
+        tables = ("first AS s0" if read else "record AS s0") + self._sources.joins() + "".join(self._beside)
         # Computed before it is grouped: documents would not fit into its memory.
         wanted = " AND ".join([*([] if read else [where]), *others])
         ending = (f" WHERE {wanted}" if wanted else "") + (" OFFSET 0" if read else "")
@@ -143,8 +151,8 @@ class _Writer:
             {tuple(n for n in one.axes if n in apart) for one in levels}, reverse=True, key=len
         ):
             some = [one for one in levels if tuple(n for n in one.axes if n in apart) == kept]
-            rows = source
-            if self._sources.multiply or self._beside:
+            rows = "first" if self._alone and of == 0 and not apart and source == "base" else source
+            if rows != "first" and (self._sources.multiply or self._beside):
                 rows = self._once(of, measures, begin, source, kept, apart)
                 # The first has all that tell apart, where any level has: each other set is found in it.
                 begin = rows if kept == tuple(apart) else begin
