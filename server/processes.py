@@ -28,8 +28,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     # batches of 1,000 associations cost 33 microseconds of Python a pair instead of 55.
     gc.collect()
     gc.freeze()
-    # And it need not look at what is young after every 700 objects: a batch, or an answer, makes far more, and lets them
-    # go by itself. A worker enrolls a third more a second by this.
+    # And it need not look at what is young after every 700 objects: a batch, or an answer, makes far more, and
+    # lets them go by itself. A worker enrolls a third more a second by this.
     gc.set_threshold(100_000, 20, 20)
     try:
         import uvloop

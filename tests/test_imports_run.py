@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine import accounts, imports, labels, properties
-from engine.imports import commands, running
+from engine.imports import commands, running, writing
 from engine.imports.problems import ImportNotReady, PlanMissing
 from engine.imports.runner import LEASE, Runner
 from engine.problems import NotFound, Refused
@@ -220,7 +220,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(
     number = await rig.uploaded(people(6))
     await rig.do(imports.start, number)
     slow, quick = rig.runner("slow"), rig.runner("quick")
-    real = running.Writer.write
+    real = writing.Writer.write
     waiting, going = asyncio.Event(), asyncio.Event()
 
     async def write(writer: Any, *arguments: Any) -> None:
@@ -229,7 +229,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(
             await going.wait()
         await real(writer, *arguments)
 
-    monkeypatch.setattr(running.Writer, "write", write)
+    monkeypatch.setattr(writing.Writer, "write", write)
     lost = asyncio.ensure_future(slow.run_once(rig.db, rig.account, rig.clock()))
     await waiting.wait()
     late = rig.clock() + LEASE * 2

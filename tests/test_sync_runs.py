@@ -143,7 +143,7 @@ async def test_a_trickle_of_deletions_asks_as_a_flood_does(db: Database) -> None
     for n in range(60):
         it.world.add(mail=f"p{n}@example.com")
     await it.rest()
-    for gone, id_ in enumerate(list(it.world.all())[:30], start=1):
+    for gone, id_ in enumerate(list(it.world.all())[:30], start=1):  # noqa: B007, how many is told below
         it.world.remove(id_)
         await it.later(1_200)
         if await holds(it) is not None:

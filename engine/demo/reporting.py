@@ -6,7 +6,6 @@ from engine.reports import commands
 from engine.reports.commands import Chart
 from storage.database import Transaction
 
-
 # Who has none of these is at a company as everybody is, and of no interest here.
 ROLES = ("decision_maker", "billing_contact", "former_employer")
 
