@@ -402,7 +402,7 @@ def test_the_files_use_labels_as_imports_read_them() -> None:
 
 def test_what_the_example_tells_people_to_send_fits_the_schema() -> None:
     documents = re.findall(r"```graphql\n(.*?)```", (FILES / "README.md").read_text(), re.DOTALL)
-    assert len(documents) == 3
+    assert len(documents) == 4
     schema = build_schema((FILES.parent.parent / "schema.graphql").read_text())
     for document in (*documents, QUERY):
         assert validate(schema, parse(document)) == []
