@@ -224,7 +224,7 @@ def _gone_here(rules: Rules, link: LinkRow, item: Item | None) -> Decision:
     if rules.options.deletes in (Deletes.OUT, Deletes.BOTH) and rules.goes(Side.THEIRS) and not _kept(link):
         if not rules.remote.deletable:
             return _gone(FAILED, f"{told} Nothing can be deleted over there.", OURS)
-        if item is not None and _moved(rules, link, item):
+        if item is not None and moved(rules, link, item):
             return _gone(FAILED, f"{told} The item has changed since, and stays.", OURS)
         return Decision(
             Kind.DELETE_THEIRS, PENDING, deleted=OURS, category=Category.RECORD_DELETED, message=told
@@ -250,8 +250,8 @@ def _kept(link: LinkRow) -> bool:
     return bool((link.details or {}).get("kept"))
 
 
-def _moved(rules: Rules, link: LinkRow, item: Item) -> bool:
-    """Whether the item holds something that the link does not know."""
+def moved(rules: Rules, link: LinkRow, item: Item) -> bool:
+    """Whether the item holds something for us that the link does not know."""
     held = Half(link.base_ours or {}, link.base_ours)
     found = merge(rules, held, Half(item.fields, link.base_theirs, item.modified_at))
     return bool(found.ours)

@@ -9,10 +9,11 @@ from typing import Any
 
 from engine import records
 from engine.batches import Mode
-from engine.sync import outcomes, sending
+from engine.sync import outcomes
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import ConnectorError, Delete, Disconnected, Gone, Outcome, Written
+from engine.sync.decide import moved
 from engine.sync.turns import Turn
 from storage.changes import Event, EventKind
 from storage.database import Transaction
@@ -111,12 +112,11 @@ async def _over_there(turn: Turn, there: list[LinkRow], now: datetime) -> None:
         turn.at("get")
         items = await turn.connector.get(rules.remote, [link.external_id or "" for link in there])
         turn.at("got")
-        changed = await sending.otherwise(turn, list(zip(there, items, strict=True)))
         going = []
         for link, item in zip(there, items, strict=True):
             if item.deleted:
                 outcomes[link.id] = Gone("It is gone already.")
-            elif link.id in changed:
+            elif moved(rules, link, item):
                 outcomes[link.id] = None
             else:
                 going.append(link)

@@ -260,6 +260,11 @@ def planning(rules: Rules, merged: Merged) -> dict[str, Any]:
     }
 
 
+def _stands(link: LinkRow) -> bool:
+    """Whether both halves are merged, and it is known what came of all that was sent."""
+    return link.external_id is not None and link.base_ours is not None and link.planned is None
+
+
 async def _add_roles(
     tx: Transaction,
     turn: Turn,
@@ -280,7 +285,7 @@ async def _add_roles(
         and record.archived_at is None
         and (link := by_record[record_id].link if record_id in by_record else held.get(record_id)) is not None
         and link.deleted is None
-        and (record_id in by_record or (link.external_id is not None and link.base_ours is not None))
+        and (record_id in by_record or _stands(link))
     ]
     for link_id, (told, bases) in (await roles.going_out(tx, book, cases)).items() if cases else ():
         case = next(one for one in cases if one.link.id == link_id)
