@@ -368,6 +368,20 @@ async def test_the_primary_company_goes_both_ways_and_waits_for_its_link(db: Dat
     assert {titles[one] for one in it.world.items["people"][ann].associations["employer"]} == {"Beta"}
 
 
+async def test_a_deletion_goes_on_whatever_an_item_is_associated_with_meanwhile(db: Database) -> None:
+    able = capable(conditional=False, ordered_versions=False)
+    it = await rig(db, World(capabilities=able, versions=False), start=False)
+    await it.add("companies", "firms", {"name": "title"})
+    role = definition.RolePart("employer", "companies", "primary")
+    await it.add(roles=[role], options=Options(deletes=Deletes.BOTH))
+    firm, ann = it.world.add("firms", title="Acme"), it.world.add(mail="ann@example.com")
+    await it.rest()
+    it.world.relate(ann, "employer", firm)
+    await it.crm.archive((await it.records())[0].id)
+    await it.rest()
+    assert it.world.all() == {}
+
+
 async def associate(it: Rig, here: int, there: int) -> None:
     from engine import associations
     from engine.batches import Mode
