@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from engine.sync import matching
+from engine.sync import matching, sifting
 from engine.sync.connectors.protocol import (
     Create,
     Item,
@@ -84,6 +84,7 @@ async def meet(turn: Turn, sending: Sequence[Send]) -> None:
 async def otherwise(turn: Turn, pairs: Sequence[tuple[LinkRow, Item]]) -> set[int]:
     """Of links those of which the item is not as they know it."""
     rules = turn.rules
+    pairs = [(link, sifting.versioned(rules, item)) for link, item in pairs]
     other = {link.id for link, item in pairs if not item.deleted and _changed(rules, link, item)}
     ends = {
         (role.other_sync_id, end, link.id)

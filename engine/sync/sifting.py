@@ -1,6 +1,9 @@
 """Which items are news: what a feed tells may be known already, older than what is known, or not how things are now."""
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from engine.sync.book import THEIRS
 from engine.sync.connectors.protocol import Item
@@ -12,7 +15,7 @@ from storage.sync.links import CONFLICT, EXCLUDED, FAILED, LinkRow
 def last(rules: Rules, items: Sequence[Item]) -> list[Item]:
     """Each item once: the newest where that can be told, else the one that came last."""
     found: dict[str, Item] = {}
-    for item in items:
+    for item in (versioned(rules, one) for one in items):
         other = found.get(item.external_id)
         if (
             other is not None
@@ -22,6 +25,16 @@ def last(rules: Rules, items: Sequence[Item]) -> list[Item]:
             continue
         found[item.external_id] = item
     return list(found.values())
+
+
+def versioned(rules: Rules, item: Item) -> Item:
+    """Where an app has no versions, what an item holds is one: it says whether something is known of it already."""
+    able = rules.capabilities
+    if item.version is not None or item.deleted or able.conditional or able.ordered_versions:
+        return item
+    held = {role: sorted(some) for role, some in item.associations.items()}
+    text = json.dumps([item.fields, held], sort_keys=True, default=str)
+    return replace(item, version="=" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
 
 
 def known(rules: Rules, link: LinkRow, item: Item, full: bool) -> bool:
