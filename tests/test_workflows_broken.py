@@ -18,7 +18,7 @@ from engine.workflows import actions, happenings, steps
 from engine.workflows.actions import delays
 from storage import changes, enrollments, trigger_states
 from storage.database import Database, Transaction
-from tests.chaos import failpoints
+from tests.chaos import Crash, failpoints
 from tests.flows import equals, met
 from tests.flows_random import World, count, named
 from tests.graph import ANN_WHO_CLICKS, T0
@@ -32,6 +32,8 @@ Story = Callable[[Segments, str, int], Awaitable[None]]
 ALONE = (evaluate.run_once, evaluate.run_once, steps.run_once)
 # So many times each may hide.
 SEEDS = range(40)
+# How long one that waits for itself does so, in seconds.
+PATIENCE = 1.0
 
 
 def acts_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,8 +44,15 @@ def acts_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         tx = batch.tx
         if batch.node.action.id != "count":
             return await honest(batch, bound)
-        async with tx._database.transaction(tx.account_id, now=tx.now, actor=tx.actor) as other:
-            return await honest(replace(batch, tx=other), bound)
+        # Two transactions of one worker may wait for each other by way of another worker's, which no database sees.
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                tx._database.transaction(tx.account_id, now=tx.now, actor=tx.actor) as other,
+            ):
+                return await honest(replace(batch, tx=other), bound)
+        except TimeoutError:
+            raise Crash from None
 
     monkeypatch.setattr(steps, "carry_out", outside)
 
