@@ -88,7 +88,7 @@ async def make(db: Database, month: Month, *, begun: bool) -> bool:
                 await _attach(connection, month)
         else:
             await _ahead(db, month)
-    except (asyncpg.LockNotAvailableError, asyncpg.CheckViolationError):
+    except (asyncpg.LockNotAvailableError, asyncpg.CheckViolationError, *_ANOTHER):
         return False
     return True
 
@@ -141,6 +141,10 @@ async def tidy(db: Database) -> None:
         except asyncpg.LockNotAvailableError:
             continue
         return
+
+
+# Another worker makes the same at this moment, and is a step ahead or behind.
+_ANOTHER = (asyncpg.DuplicateObjectError, asyncpg.DuplicateTableError, asyncpg.UndefinedObjectError)
 
 
 @contextlib.asynccontextmanager
