@@ -1,6 +1,6 @@
 """Workflows from the change to the last step, beside the same steps as jobs: three actions over 100,000 records.
 
-    python -m bench.workflows [--records 100000] [--jobs 3000] [--rounds 3] [--seconds 20] [--only PART] [--json FILE]
+    python -m bench.workflows [--records 100000] [--jobs 8000] [--rounds 3] [--seconds 20] [--only PART] [--json FILE]
 
 The workflow branches by a property, sets another one, and labels the associated company. Histories, diagnoses and
 events are written. All contacts are enrolled by one `relata work`, in two ways: those who meet the trigger when the
@@ -204,7 +204,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=Path(".data/bench-workflows"))
     parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--jobs", type=int, default=3_000)
+    parser.add_argument("--jobs", type=int, default=8_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--only", choices=("peers", "published"))
