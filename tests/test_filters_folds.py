@@ -244,7 +244,7 @@ async def test_the_folds_agree_on_random_trees_and_records(db: Database, kind: s
     loop = asyncio.get_running_loop()
 
     @settings(
-        max_examples=150,
+        max_examples=250,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -266,7 +266,7 @@ async def test_the_folds_agree_on_each_leaf_alone(db: Database, leaves: Any) -> 
     loop = asyncio.get_running_loop()
 
     @settings(
-        max_examples=150,
+        max_examples=250,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
