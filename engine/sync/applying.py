@@ -22,11 +22,8 @@ from engine.sync.planning import (
     WANTED,
     PlanNotReady,
     PlanOutdated,
-    cases_of,
-    complete,
-    look,
-    rehearse,
 )
+from engine.sync.rehearsing import cases_of, complete, look, rehearse
 from engine.sync.rules import Side
 from engine.sync.turns import Turn
 from storage.changes import Event, EventKind

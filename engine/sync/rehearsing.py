@@ -1,0 +1,157 @@
+"""Rehearsals: what would be done with items and records as they stand now; previews are made of it, and applied by it.
+
+What comes in goes the runner's own way, in a part of a transaction that is undone: so it is known, too, what our own
+commands would refuse.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from engine.sync import effects, finding, inbound, refusals
+from engine.sync.book import Book
+from engine.sync.connectors.protocol import Item
+from engine.sync.decide import Decision, Known, best, decide
+from engine.sync.inbound import Case
+from engine.sync.rules import Rules, Side
+from engine.sync.turns import Turn
+from storage import records
+from storage.database import Queryable, Transaction
+from storage.filters import facts
+from storage.records import RecordRow
+from storage.sync import links, plans
+from storage.sync.links import FAILED as FAILING
+from storage.sync.plans import PlanItemRow
+
+# --- what comes in -----------------------------------------------------------------------------------------------
+
+
+async def cases_of(tx: Transaction, rules: Rules, given: Sequence[Item]) -> list[Case]:
+    """Items with their links, each with all that is known."""
+    known = await links.of_items(tx, rules.sync_id, [(item.external_id, None) for item in given])
+    return [Case(item, known.get(item.external_id)) for item in given]
+
+
+class _Undone(Exception):
+    """Ends a rehearsal."""
+
+
+async def rehearse(
+    tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id: int | None = None
+) -> list[PlanItemRow]:
+    """What would be done with each case, in their order; all of it is undone.
+
+    Records that plan `plan_id` speaks of already count as linked.
+    """
+
+    async def besides(record_ids: Sequence[int]) -> set[int]:
+        return set() if plan_id is None else (await plans.taken(tx, plan_id, record_ids, []))[0]
+
+    rows: list[PlanItemRow] = []
+    with contextlib.suppress(_Undone):
+        async with tx.attempt():
+            await inbound.gather(tx, rules, cases, besides)
+            before = [(case.record, case.link) for case in cases]
+            links_before = [None if link is None else replace(link) for _, link in before]
+            book = Book(tx, rules)
+            await inbound.carry_out(tx, rules, cases, book)
+            if rules.roles:
+                await book.write()
+                await inbound.associate(tx, rules, cases)
+            for case, (record, _), link in zip(cases, before, links_before, strict=True):
+                refused: dict[str, Any] | None = None
+                if case.problem is not None:
+                    refused = {
+                        "category": refusals.category(case.problem).value,
+                        "message": case.problem.message,
+                        "side": Side.OURS.value,
+                    }
+                elif case.link is not None and case.link.state == FAILING and case.decision.state != FAILING:
+                    # Its associations were refused.
+                    refused = {
+                        "category": case.link.category,
+                        "message": case.link.message,
+                        "side": case.link.failed_side,
+                    }
+                rows.append(_row(rules, case.decision, link, record, case.item, refused))
+            raise _Undone
+    return rows
+
+
+def _row(
+    rules: Rules,
+    decision: Decision,
+    link: links.LinkRow | None,
+    record: RecordRow | None,
+    item: Item | None,
+    refused: dict[str, Any] | None = None,
+) -> PlanItemRow:
+    return PlanItemRow(
+        0,
+        effects.kind_of(decision, refused).value,
+        None if record is None else record.id,
+        None if item is None else item.external_id,
+        None if record is None else record.version,
+        None if item is None else item.version,
+        effects.effect(rules, decision, link, record, item, refused),
+    )
+
+
+# --- what goes out -----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Looked:
+    """A record that nothing is linked with, as it stands."""
+
+    record: RecordRow
+    link: links.LinkRow | None
+    candidates: tuple[tuple[int | str, ...], ...]
+    within: bool
+
+    @property
+    def match(self) -> str | None:
+        """The one item that matches, if exactly one does."""
+        found = next((some for some in self.candidates if some), ())
+        return str(found[0]) if len(set(found)) == 1 else None
+
+
+async def look(reader: Queryable, rules: Rules, record_ids: Sequence[int], now: datetime) -> list[Looked]:
+    """What is known of records that no item is linked with; those that are gone are left out."""
+    rows = [row for row in await records.rows(reader, record_ids) if row is not None]
+    known = await links.of_records(reader, rules.sync_id, [row.id for row in rows])
+    candidates, _ = await finding.items_of(reader, rules, rows)
+    within = None
+    if rules.filter_ours is not None:
+        numbers = [row.id for row in rows]
+        within = await facts.met(reader, rules.filter_ours, rules.object_type.id, numbers, now=now)
+    return [
+        Looked(row, known.get(row.id), tuple(some), within is None or row.id in within)
+        for row, some in zip(rows, candidates, strict=True)
+    ]
+
+
+async def complete(turn: Turn, looked: Sequence[Looked], now: datetime) -> list[PlanItemRow]:
+    """What would be done with each of these records, with the items that match them as they are now."""
+    rules = turn.rules
+    wanted = sorted({one.match for one in looked if one.match is not None})
+    found = await turn.connector.get(rules.remote, wanted) if wanted else []
+    there = {item.external_id: item for item in found if not item.deleted}
+    rows = []
+    for one in looked:
+        match = there.get(one.match or "")
+        candidates = one.candidates if one.match is None or match is not None else ()
+        _, fitting = best(rules, candidates)
+        known = Known(
+            one.link,
+            one.record,
+            None,
+            candidates,
+            match if len(fitting) == 1 else None,
+            one.within,
+        )
+        row = _row(rules, decide(rules, known, now), one.link, one.record, match)
+        rows.append(replace(row, effect=row.effect | {"out": True}))
+    return rows
