@@ -82,7 +82,9 @@ async def make(db: Database, month: Month, *, begun: bool) -> bool:
     try:
         if begun:
             async with _defining(db) as connection:
-                await connection.execute("LOCK TABLE event_log_default IN ACCESS EXCLUSIVE MODE")
+                # The log itself, too: an event that waits for the default partition alone has been sent there already,
+                # and would be refused, since by then its month lies elsewhere.
+                await connection.execute("LOCK TABLE event_log IN ACCESS EXCLUSIVE MODE")
                 if await connection.fetchval("SELECT EXISTS (SELECT FROM event_log_default)"):
                     return False
                 await _attach(connection, month)

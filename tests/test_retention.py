@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,11 @@ from tests.face import opened
 T0 = datetime(2026, 3, 20, 12, tzinfo=UTC)
 WRITER = Actor("API")
 DAY = timedelta(days=1)
+# Whether anybody in this database waits for a table.
+WAITING = """
+    SELECT count(*) FROM pg_locks AS l WHERE NOT l.granted AND l.locktype = 'relation'
+       AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+"""
 ENROLLED = Interest(frozenset({EventKind.ENROLLED}))
 
 
@@ -92,6 +98,24 @@ async def test_writers_go_on_while_months_are_made_and_dropped(db: Database) -> 
     stop.set()
     written = sum(await asyncio.gather(*writers))
     assert await numbers(db, account) == list(range(1, written + 2))
+
+
+async def test_an_event_that_waits_while_its_month_is_made_lies_in_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await accounts.create(db, "demo", now=T0)
+    attach, writers = log_partitions._attach, list[asyncio.Task[None]]()
+
+    async def while_somebody_writes(connection: Any, month: Month) -> None:
+        writers.append(asyncio.create_task(tell(db, account, T0)))
+        while not await connection.fetchval(WAITING):
+            await asyncio.sleep(0.01)
+        await attach(connection, month)
+
+    monkeypatch.setattr(log_partitions, "_attach", while_somebody_writes)
+    assert await log_partitions.make(db, Month.of(T0), begun=True)
+    await asyncio.gather(*writers)
+    assert await where(db) == {"event_log_2026_03": 1}
 
 
 async def test_each_account_keeps_its_own_days_and_months_go_when_nobody_needs_them(db: Database) -> None:
