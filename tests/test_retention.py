@@ -108,7 +108,7 @@ async def test_an_event_that_waits_while_its_month_is_made_lies_in_it(
 
     async def while_somebody_writes(connection: Any, month: Month) -> None:
         writers.append(asyncio.create_task(tell(db, account, T0)))
-        while not await connection.fetchval(WAITING):
+        while not await connection.fetchval(WAITING):  # noqa: ASYNC110 (PostgreSQL tells nobody)
             await asyncio.sleep(0.01)
         await attach(connection, month)
 
