@@ -32,6 +32,10 @@ class Problem(Exception):
         words = " ".join((type(self).__doc__ or "").split())
         return words.format_map({name: _spoken(value) for name, value in self.details.items()})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Problems travel between processes."""
+        return _again, (type(self), self.path, self.details)
+
     def at(self, *front: PathPart) -> Self:
         """The same problem, told from further out: `front` is put before its path."""
         self.path = (*front, *self.path)
@@ -44,6 +48,14 @@ class Refused(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = list(problems)
         super().__init__("; ".join(problem.message for problem in self.problems))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The same for these."""
+        return type(self), (self.problems,)
+
+
+def _again(kind: type[Problem], path: tuple[PathPart, ...], details: dict[str, Any]) -> Problem:
+    return kind(path=path, **details)
 
 
 def _spoken(value: Any) -> Any:

@@ -27,4 +27,5 @@ async def work(settings: Settings, *, with_parent: bool) -> None:
                 sending=settings.sending(),
                 vault=vault(settings),
                 surroundings=surroundings(settings),
+                hands=settings.hands,
             )

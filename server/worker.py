@@ -20,6 +20,7 @@ from engine.segments import fill
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from engine.workflows import backfill, passing, steps
+from server.crew import Processes
 from server.outbox import Options, Sender
 from server.sync import Keeper
 from storage.database import Database
@@ -84,8 +85,13 @@ async def run(
     sending: Options = SENDING,
     vault: Vault = NO_KEYS,
     surroundings: Surroundings = ALONE,
+    hands: int = 0,
 ) -> None:
-    """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database."""
+    """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database.
+
+    `hands` processes at most share what is big, where there are as many cores.
+    """
+    crew = Processes(db, clock, hands)
     keeper = Keeper(db, clock, vault, surroundings)
     importer = Runner(uuid.uuid4().hex, clock)
     sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
@@ -150,6 +156,7 @@ async def run(
         unlisten()
         trouble.on_trouble.remove(_tell_trouble)
         await importer.close()
+        await crew.aclose()
 
 
 async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:

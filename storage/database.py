@@ -80,6 +80,8 @@ class Database:
     pool: Pool
     ids: Ids
     wake: Wake
+    # Where it is (a PostgreSQL URI, perhaps with a password): for processes that are to open it themselves.
+    url: str = field(default="", repr=False)
     _catalogues: OrderedDict[int, Catalogue] = field(default_factory=OrderedDict)
 
     def read(self, account_id: int) -> "_Reading":
@@ -221,4 +223,4 @@ async def connect(url: str, *, size: int = 10, wake: Wake | None = None) -> Asyn
         contextlib.aclosing(Pool(lending, size)) as pool,
         contextlib.aclosing(Ids(url)) as ids,
     ):
-        yield Database(pool, ids, wake or InProcess())
+        yield Database(pool, ids, wake or InProcess(), url)

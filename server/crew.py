@@ -1,0 +1,187 @@
+"""Processes that carry out pieces of a worker's big work: started when there is much of it, gone when there is none."""
+
+import asyncio
+import contextlib
+import functools
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from engine.crew import ALONE, Alone, Hand, HandLost, Piece
+from server.clock import now
+from server.processes import prepared, runner
+from storage.database import Database, connect
+from storage.wake import InProcess
+
+T = TypeVar("T")
+
+# So many pieces without a pause are much: before, they are done here, where nothing has to be started.
+MUCH = 8
+# A pause, in seconds; and after how long without a piece the processes end.
+PAUSE, IDLE = 5.0, 60.0
+# A piece has one transaction at a time, and perhaps a look beside it.
+CONNECTIONS = 2
+
+log = structlog.get_logger("relata.crew")
+
+
+class Processes:
+    """Up to `hands` processes of this machine, each with connections of its own. `aclose` it."""
+
+    def __init__(self, db: Database, clock: Callable[[], datetime], hands: int) -> None:
+        self._db = db
+        self._alone = Alone(db, clock)
+        self._hands = min(hands, os.cpu_count() or 1)
+        self._pool: ProcessPoolExecutor | None = None
+        # Whether one of the processes has answered.
+        self._ready = False
+        # Pieces since the last pause, and when the last one came, by the loop's clock.
+        self._pieces, self._last = 0, 0.0
+        self._ending: asyncio.TimerHandle | None = None
+
+    @property
+    def size(self) -> int:
+        """How many pieces it is worth having under way at once."""
+        return max(self._hands, ALONE)
+
+    async def do(self, piece: Piece[T]) -> T:
+        """See `Crew.do`."""
+        self._count()
+        if self._hands == 0 or not self._ready or self._pool is None:
+            return await self._alone.do(piece)
+        answer, woken = await self._ask(self._pool, piece)
+        for account_id in woken:
+            self._db.wake.send(account_id)
+        return answer
+
+    async def aclose(self) -> None:
+        """Let the processes finish what they are doing, and end."""
+        pool = self._let_go()
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+
+    async def _ask(self, pool: ProcessPoolExecutor, piece: Piece[T]) -> tuple[T, list[int]]:
+        try:
+            return await asyncio.wrap_future(pool.submit(_carry_out, piece))
+        except BrokenProcessPool as error:
+            # One that is lost takes the others with it; the next piece has new ones started.
+            if self._pool is pool:
+                self._let_go()
+                log.warning("a process that shared the work was lost", error=str(error))
+            raise HandLost from error
+
+    def _count(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._last > PAUSE:
+            self._pieces = 0
+        self._pieces, self._last = self._pieces + 1, loop.time()
+        if self._pieces >= MUCH and self._pool is None and self._hands:
+            self._pool = _started(self._db.url, self._hands)
+            answered = functools.partial(self._answered, loop, self._pool)
+            for _ in range(self._hands):
+                self._pool.submit(_carry_out, _hello).add_done_callback(answered)
+            self._ending = loop.call_later(IDLE, self._end_if_idle)
+
+    def _answered(
+        self, loop: asyncio.AbstractEventLoop, pool: ProcessPoolExecutor, done: "Future[Any]"
+    ) -> None:
+        """Called in another thread, perhaps when the loop is closed."""
+        good = not done.cancelled() and done.exception() is None
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._greeted, pool, good)
+
+    def _greeted(self, pool: ProcessPoolExecutor, good: bool) -> None:
+        if self._pool is not pool:
+            return
+        if good:
+            self._ready = True
+        elif not self._ready:
+            # Started again with the next busy stretch; until then the work is done here.
+            self._let_go()
+            self._pieces = 0
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _end_if_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        rest = self._last + IDLE - loop.time()
+        if rest > 0:
+            self._ending = loop.call_later(rest, self._end_if_idle)
+        elif (pool := self._let_go()) is not None:
+            pool.shutdown(wait=False)
+
+    def _let_go(self) -> ProcessPoolExecutor | None:
+        pool, self._pool, self._ready = self._pool, None, False
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        return pool
+
+
+# --- in the processes --------------------------------------------------------------------------------------------
+
+
+def _started(url: str, hands: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        hands, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(url,)
+    )
+
+
+class _Here:
+    """What this process has: a loop that runs while it carries something out, and a hand once that is needed."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.runner = runner()
+        self.hand: Hand | None = None
+        self.woken: list[int] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    async def carry_out(self, piece: Piece[Any]) -> Any:
+        """The first piece opens the database: what goes wrong then is told like everything else."""
+        if self.hand is None:
+            wake = InProcess()
+            wake.listen(self.woken.append)
+            db = await self._stack.enter_async_context(connect(self.url, size=CONNECTIONS, wake=wake))
+            self.hand = Hand(db, now)
+        return await piece(self.hand)
+
+
+_here: _Here | None = None
+
+
+def _begin(url: str) -> None:
+    """Once in each process. Signals are the parent's: it finishes what is under way; without it there is no work."""
+    global _here
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepared()
+    _here = _Here(url)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this process was spawned
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
+
+
+def _carry_out(piece: Piece[T]) -> tuple[T, list[int]]:
+    """What the piece returns, and the accounts that it has news for."""
+    here = _here
+    assert here is not None  # `_begin` came first
+    here.woken.clear()
+    return here.runner.run(here.carry_out(piece)), here.woken
+
+
+async def _hello(hand: Hand) -> None:
+    """Opens the database."""
