@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from engine.sync.categories import Category
+from engine.sync.connectors.asked import OnlyAsked
 from engine.sync.connectors.protocol import (
     App,
     Capabilities,
@@ -23,11 +24,9 @@ from engine.sync.connectors.protocol import (
     Create,
     CursorLost,
     Delete,
-    Delivery,
     Disconnected,
     FieldType,
     Gone,
-    Hint,
     Item,
     Links,
     Op,
@@ -82,7 +81,7 @@ FIRMS = RemoteObject(
 )
 
 
-class _JsonFiles:
+class _JsonFiles(OnlyAsked):
     """Files in a directory, open."""
 
     def __init__(self, directory: Path, origin: str) -> None:
@@ -143,15 +142,6 @@ class _JsonFiles:
     async def created(self, object_: RemoteObject, key: str) -> Item | None:
         (item,) = await self.get(object_, [self._id(key)])
         return None if item.deleted else item
-
-    async def hint(self, delivery: Delivery) -> Sequence[Hint]:
-        raise Rejected("Files tell nothing by themselves.")
-
-    async def watch(self, objects: Sequence[str]) -> AsyncIterator[Hint]:
-        """Nothing: `push` is not declared, so nobody asks."""
-        none: tuple[Hint, ...] = ()
-        for hint in none:
-            yield hint
 
     # --- files ---------------------------------------------------------------------------------------------------
 

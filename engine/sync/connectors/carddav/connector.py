@@ -3,11 +3,12 @@
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from engine.sync.categories import Category
+from engine.sync.connectors.asked import OnlyAsked
 from engine.sync.connectors.carddav import dav, discovery, fields
 from engine.sync.connectors.carddav.cards import Card
 from engine.sync.connectors.carddav.discovery import Book
@@ -15,9 +16,7 @@ from engine.sync.connectors.carddav.reading import Listings, Reader, listed, pag
 from engine.sync.connectors.carddav.writing import Writer
 from engine.sync.connectors.http import Http, failure
 from engine.sync.connectors.protocol import (
-    Delivery,
     Disconnected,
-    Hint,
     Item,
     Op,
     Outcome,
@@ -36,7 +35,7 @@ _NOBODYS = re.compile(r"|\.\.?|.*[/\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff].*|.{2
 _UNSAYABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-class CardDav:
+class CardDav(OnlyAsked):
     """Address books of one person."""
 
     def __init__(self, http: Http, only: str | None, username: str, origin: str) -> None:
@@ -105,16 +104,6 @@ class CardDav:
         """Names come from keys: it is there, or it is not."""
         (item,) = await self.get(object_, [f"{self.name_of(key)}.vcf"])
         return None if item.deleted else item
-
-    async def hint(self, delivery: Delivery) -> Sequence[Hint]:
-        """Address books do not call."""
-        raise Rejected("Address books tell nothing by themselves.")
-
-    async def watch(self, objects: Sequence[str]) -> AsyncIterator[Hint]:
-        """Nothing: pushing is not declared."""
-        none: tuple[Hint, ...] = ()
-        for hint in none:
-            yield hint
 
     # --- cards ---------------------------------------------------------------------------------------------------
 

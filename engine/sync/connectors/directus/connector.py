@@ -2,11 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from engine.sync.categories import Category
+from engine.sync.connectors.asked import OnlyAsked
 from engine.sync.connectors.directus import reading
 from engine.sync.connectors.directus.calls import Calls, forbidden, good
 from engine.sync.connectors.directus.shapes import INTEGER, Shape, shapes
@@ -14,15 +15,12 @@ from engine.sync.connectors.directus.values import item, key
 from engine.sync.connectors.directus.writing import Writer
 from engine.sync.connectors.http import Answer
 from engine.sync.connectors.protocol import (
-    Delivery,
     Disconnected,
-    Hint,
     Item,
     Op,
     Outcome,
     Page,
     Phase,
-    Rejected,
     RemoteObject,
 )
 
@@ -30,7 +28,7 @@ from engine.sync.connectors.protocol import (
 SOME, VALUES = 100, 20
 
 
-class DirectusConnector:
+class DirectusConnector(OnlyAsked):
     """One project."""
 
     def __init__(self, calls: Calls, only: frozenset[str], origin: str) -> None:
@@ -128,16 +126,6 @@ class DirectusConnector:
             return None
         (found,) = await self.get(object_, [id_])
         return None if found.deleted else found
-
-    async def hint(self, delivery: Delivery) -> Sequence[Hint]:
-        """Directus is asked."""
-        raise Rejected("Directus does not tell of changes by calling.")
-
-    async def watch(self, objects: Sequence[str]) -> AsyncIterator[Hint]:
-        """Nothing is pushed."""
-        nothing: tuple[Hint, ...] = ()
-        for hint in nothing:
-            yield hint
 
     # --- helpers -----------------------------------------------------------------------------------------------
 

@@ -5,11 +5,12 @@ follow from the key of their creation, so that a repeated one meets the first.
 """
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from engine.sync.categories import Category
+from engine.sync.connectors.asked import OnlyAsked
 from engine.sync.connectors.http import Answer
 from engine.sync.connectors.kinto import reading
 from engine.sync.connectors.kinto.calls import Call, Calls, one, whole
@@ -19,15 +20,12 @@ from engine.sync.connectors.protocol import (
     ConnectorError,
     Create,
     Delete,
-    Delivery,
     Disconnected,
-    Hint,
     Item,
     Op,
     Outcome,
     Page,
     Phase,
-    Rejected,
     RemoteObject,
     Retry,
     Unclear,
@@ -42,7 +40,7 @@ IDS = 50
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
-class KintoConnector:
+class KintoConnector(OnlyAsked):
     """One bucket."""
 
     def __init__(self, calls: Calls, bucket: str, more: Told, origin: str) -> None:
@@ -164,16 +162,6 @@ class KintoConnector:
         """The record whose id follows from the key."""
         (found,) = await self.get(object_, [self._id(object_, key)])
         return None if found.deleted else found
-
-    async def hint(self, delivery: Delivery) -> Sequence[Hint]:
-        """Kinto does not call."""
-        raise Rejected("Kinto does not tell of changes by calling.")
-
-    async def watch(self, objects: Sequence[str]) -> AsyncIterator[Hint]:
-        """Nothing is pushed."""
-        nothing: tuple[Hint, ...] = ()
-        for hint in nothing:
-            yield hint
 
     # --- helpers -----------------------------------------------------------------------------------------------
 

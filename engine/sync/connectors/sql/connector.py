@@ -1,7 +1,7 @@
 """A database, open: one connection in one thread of its own, so that no statement ever holds up anybody else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TypeVar
@@ -10,14 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from engine.sync.categories import Category
+from engine.sync.connectors.asked import OnlyAsked
 from engine.sync.connectors.protocol import (
     Capabilities,
     ConnectorError,
     Create,
     Delete,
-    Delivery,
     Disconnected,
-    Hint,
     Item,
     Op,
     Outcome,
@@ -37,7 +36,7 @@ from engine.sync.connectors.sql.values import Unfit
 T = TypeVar("T")
 
 
-class SqlConnector:
+class SqlConnector(OnlyAsked):
     """See `Connector`. Tables are looked at anew by `describe`, and where one is not known."""
 
     def __init__(
@@ -128,15 +127,6 @@ class SqlConnector:
             return None
 
         return await self._of_table(object_, look)
-
-    async def hint(self, delivery: Delivery) -> Sequence[Hint]:
-        """Databases send nothing."""
-        raise Rejected("A database sends no hints.", Category.VALIDATION_REJECTED)
-
-    async def watch(self, objects: Sequence[str]) -> AsyncIterator[Hint]:
-        """Databases tell nothing by themselves."""
-        for _ in ():
-            yield Hint()
 
     # --- in the thread ------------------------------------------------------------------------------------------
 
