@@ -11,7 +11,8 @@ from engine import ids
 from engine.access import Scope
 from engine.workflows.diagnosis import Cause, Diagnosed
 from engine.workflows.needed import Needed
-from engine.workflows.why_not import Condition, Role, WhyNot
+from engine.workflows.seen import Condition, Role
+from engine.workflows.why_not import WhyNot
 from engine.workflows.why_not_words import MESSAGES, needs, reasons
 from resolvers import loaders, records, workflows
 from resolvers import workflow_explanations as reads

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
+from engine.filters.known import Facts
 from engine.filters.testing import test, value
 from storage.filters.times import moment
 from storage.filters.tree import (
@@ -16,10 +17,7 @@ from storage.filters.tree import (
     WorkflowLeaf,
 )
 
-if TYPE_CHECKING:
-    from engine.filters.predicates import Facts
-
-Predicate: TypeAlias = Callable[[int, "Facts"], bool]
+Predicate: TypeAlias = Callable[[int, Facts], bool]
 
 
 def predicate(leaf: Beside, now: datetime) -> Predicate:
@@ -30,7 +28,7 @@ def predicate(leaf: Beside, now: datetime) -> Predicate:
         case UpdatedLeaf():
             since = moment(leaf.since, now)
 
-            def updated(record_id: int, facts: "Facts") -> bool:
+            def updated(record_id: int, facts: Facts) -> bool:
                 at = facts.updated(record_id, leaf.property)
                 return leaf.include_empty if at is None else (at > since) is not leaf.negated
 
@@ -42,7 +40,7 @@ def predicate(leaf: Beside, now: datetime) -> Predicate:
         case WorkflowLeaf(workflow_id, statuses, negated):
             wanted = frozenset(statuses)
 
-            def enrolled(record_id: int, facts: "Facts") -> bool:
+            def enrolled(record_id: int, facts: Facts) -> bool:
                 held = facts.enrolled.get((record_id, workflow_id), frozenset())
                 return bool(held & wanted if wanted else held) is not negated
 
@@ -54,21 +52,21 @@ def predicate(leaf: Beside, now: datetime) -> Predicate:
 def _history(leaf: HistoryLeaf, now: datetime) -> Predicate:
     passes = test(leaf.property, leaf.test, now)
 
-    def met(record_id: int, facts: "Facts") -> bool:
+    def met(record_id: int, facts: Facts) -> bool:
         had = past(leaf, record_id, facts)
         return any(map(passes, had)) is not leaf.negated if had else leaf.include_empty
 
     return met
 
 
-def past(leaf: HistoryLeaf, record_id: int, facts: "Facts") -> list[Any]:
+def past(leaf: HistoryLeaf, record_id: int, facts: Facts) -> list[Any]:
     """The values of the declared type that a property ever had, the present one included."""
     name = leaf.property.name
     had = (value(leaf.property, {name: found}) for found, _ in facts.history.get((record_id, name), ()))
     return [found for found in had if found is not None]
 
 
-def _from_source(leaf: SourceLeaf, record_id: int, facts: "Facts") -> bool:
+def _from_source(leaf: SourceLeaf, record_id: int, facts: Facts) -> bool:
     return any(
         source in leaf.sources
         and (leaf.source_id is None or source_id == leaf.source_id)

@@ -8,12 +8,13 @@ conditions on these have theirs, as everywhere.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from engine.events.problems import EventOfAnotherType, UnknownEventProperty, UnknownEventType
 from engine.filters import operators
 from engine.filters.associated import COMPARISONS
 from engine.filters.binding import Binding, leaf_body, operator_at, text_at
+from engine.filters.known import Facts, Occurrence
 from engine.filters.moments import moment as span_of
 from engine.filters.operators import COMPARING
 from engine.filters.problems import MalformedLeaf, RangeReversed, UnknownOperator
@@ -27,9 +28,6 @@ from storage.catalogue import EventTypeRow, ObjectTypeRow
 from storage.event_types import property_row
 from storage.filters.times import Edge, Form, moment, passing
 from storage.filters.tree import Comparison, EventLeaf, Filter, Leaf, Property, PropertyLeaf
-
-if TYPE_CHECKING:
-    from engine.filters.predicates import Facts, Occurrence
 
 EVENT = "event"
 KEYS = ("type", "negated", "where", "operator", "count", "within", "after", "before")
@@ -163,9 +161,9 @@ class Occurrences:
 
     leaf: EventLeaf
     now: datetime
-    nested: Callable[[int, "Facts"], bool] | None
+    nested: Callable[[int, Facts], bool] | None
 
-    def __call__(self, record_id: int, facts: "Facts") -> list["Occurrence"]:
+    def __call__(self, record_id: int, facts: Facts) -> list[Occurrence]:
         leaf, since = self.leaf, None if self.leaf.since is None else moment(self.leaf.since, self.now)
         nested, inside = self.nested, facts.inside
         return [
@@ -185,7 +183,7 @@ def decides(leaf: EventLeaf, number: int) -> bool:
     return bool(COMPARE[leaf.comparison](number, leaf.count))
 
 
-def until(leaf: EventLeaf, regarded: list["Occurrence"], now: datetime) -> datetime | None:
+def until(leaf: EventLeaf, regarded: list[Occurrence], now: datetime) -> datetime | None:
     """When enough events have left a window that moves with the clock for the answer to be another one."""
     if leaf.since is None:
         return None

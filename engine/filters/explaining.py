@@ -11,10 +11,9 @@ from typing import Any, TypeAlias, assert_never
 from engine import ids
 from engine.filters import beside
 from engine.filters.facts import TooWide, fetch, needs
+from engine.filters.known import Facts, Occurrence
 from engine.filters.predicates import (
-    Facts,
     Fold,
-    Occurrence,
     Once,
     Predicate,
     counted,

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
+from engine.filters.known import Facts, Occurrence
 from engine.filters.narrowing import Own, own
-from engine.filters.predicates import Facts, Occurrence, counted
+from engine.filters.predicates import counted
 from storage import record_events
 from storage.database import Queryable, Row
 from storage.filters import facts as stored

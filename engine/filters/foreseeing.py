@@ -9,8 +9,8 @@ from datetime import date, datetime
 from typing import TypeAlias, assert_never
 
 from engine.filters import events
+from engine.filters.known import Facts
 from engine.filters.predicates import (
-    Facts,
     Fold,
     Once,
     Predicate,

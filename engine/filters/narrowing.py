@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
-from engine.filters.predicates import Facts, predicate
+from engine.filters.known import Facts
+from engine.filters.predicates import predicate
 from storage.filters.tree import (
     And,
     AssociatedLeaf,

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from engine import ids
 from engine.filters.explaining import Explaining, told
 from engine.filters.facts import TooWide, fetch, needs
-from engine.filters.predicates import Facts, fold
+from engine.filters.known import Facts
+from engine.filters.predicates import fold
 from engine.workflows.bound import Bound, Happened, Linked
 from engine.workflows.definition.parts import Where
 from engine.workflows.happenings import Happening

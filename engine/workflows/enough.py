@@ -20,11 +20,11 @@ from engine.workflows.bound import (
 )
 from engine.workflows.needed import Needed, Way, every, least
 from engine.workflows.rules import Reason, Situation
+from engine.workflows.seen import Condition
 from storage.changes import ChangeKind
 
 if TYPE_CHECKING:
     from engine.workflows.published import Published
-    from engine.workflows.why_not import Condition
 
 AN_HOUR = timedelta(hours=1)
 
@@ -47,7 +47,7 @@ def repaired(reason: Reason, running: "Published") -> Sequence[Needed]:
 
 
 def to_enroll(
-    reason: str, running: "Published", situation: Situation, conditions: Sequence["Condition"]
+    reason: str, running: "Published", situation: Situation, conditions: Sequence[Condition]
 ) -> Sequence[Needed] | None:
     """The least after which the record is enrolled; None: nothing would do it. `reason`: why it is out now."""
     match reason:
@@ -81,7 +81,7 @@ def _changes(way: Way | None) -> Sequence[Needed] | None:
     return None if way is None else way.changes
 
 
-def _entering(running: "Published", situation: Situation, conditions: Sequence["Condition"]) -> Way | None:
+def _entering(running: "Published", situation: Situation, conditions: Sequence[Condition]) -> Way | None:
     """Triggers met, and nothing that keeps it out."""
     assert running.conditions is not None  # it is usable
     bound = running.conditions.numbered
@@ -96,12 +96,12 @@ def _entering(running: "Published", situation: Situation, conditions: Sequence["
     return every([enrolling, *parts] if running.conditions.policy.holding else parts)
 
 
-def _kept_in(conditions: Sequence["Condition"]) -> Way | None:
+def _kept_in(conditions: Sequence[Condition]) -> Way | None:
     """Nothing keeps it out any more."""
     return every(one.way for one in conditions if one.role in ("SUPPRESSION", "GOAL"))
 
 
-def _met(trigger: Bound, condition: "Condition") -> Way | None:
+def _met(trigger: Bound, condition: Condition) -> Way | None:
     """What it takes for a trigger to let the record in."""
     if isinstance(trigger, Met):
         return condition.way
@@ -113,7 +113,7 @@ def _met(trigger: Bound, condition: "Condition") -> Way | None:
     return every([Way(1, (Needed(OCCUR, _occurrence(trigger)),)), condition.way])
 
 
-def _renewed(trigger: Bound, condition: "Condition") -> Way | None:
+def _renewed(trigger: Bound, condition: Condition) -> Way | None:
     """What it takes for a re-enrollment trigger to hold anew."""
     if isinstance(trigger, Met) and condition.holds:
         words = f"Re-enrollment trigger {condition.number} holds already: it must fail, and then hold again."

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 from engine.evaluation.listening import Cause
 from engine.filters.foreseeing import Foreseen
+from engine.filters.known import Facts
 from engine.filters.matching import Asked
-from engine.filters.predicates import Facts, predicate
+from engine.filters.predicates import predicate
 from engine.workflows import occasions
 from engine.workflows.bound import Bound, Dated, Happened, Linked, Met
 from engine.workflows.conditions import Conditions

@@ -1,6 +1,5 @@
 """Why a record is not enrolled in a workflow: the rules' own reason, what they saw, and the least that must change."""
 
-import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +21,7 @@ from engine.workflows.nearest import nearest
 from engine.workflows.needed import Needed, Path, Way
 from engine.workflows.published import Published
 from engine.workflows.rules import Enters, Leaves, Policy, Reason, Situation, StaysOut, decide
+from engine.workflows.seen import Condition, Role
 from storage import passes, pending, records, standings, trigger_states
 from storage import workflows as stored
 from storage.catalogue import Catalogue
@@ -33,32 +33,6 @@ from storage.standings import StandingRow
 from storage.workflows import WorkflowRow
 
 WRONG_OBJECT_TYPE, NOT_EXAMINED_YET = "WRONG_OBJECT_TYPE", "NOT_EXAMINED_YET"
-
-
-class Role(enum.StrEnum):
-    """What a condition is for."""
-
-    TRIGGER = "TRIGGER"
-    REENROLLMENT = "REENROLLMENT"
-    SUPPRESSION = "SUPPRESSION"
-    GOAL = "GOAL"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition of a workflow, and what it says of the record now.
-
-    `number` and `kind` are a trigger's. `tree` explains what is asked of the record, as
-    `engine.filters.explaining.told` does; None: nothing is asked, the record is not there, or so much is looked at that
-    it is not shown. `way`: the smallest change to have a trigger met, or the others not; None: there is none.
-    """
-
-    role: Role
-    number: int | None
-    kind: str | None
-    holds: bool
-    tree: Mapping[str, Any] | None = None
-    way: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
