@@ -2,15 +2,26 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from server import postgres
 from server.settings import Settings
 from storage.database import Database, connect
-from storage.faults import fault
+from storage.faults import Away, away, fault
 from storage.migrate import ServerTooOld, migrate
 from storage.wake import Notify
+
+T = TypeVar("T")
+
+# Between two attempts to reach a database that is away.
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+
+# The standard library's, not structlog's: commands do not set logging up, and what they print is their answer.
+log = logging.getLogger("relata.database")
 
 
 class CannotOpen(Exception):
@@ -36,10 +47,15 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
     """The database, migrated, with wake-ups from and to all other processes. Raises CannotOpen."""
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(address(settings))
+
+        async def opening() -> Database:
+            pool = connect(url, size=settings.pool_size, wake=wake)
+            return await stack.enter_async_context(pool)
+
         with _told_plainly(url):
-            await migrate(url)
+            await _once_there(lambda: migrate(url), settings)
             wake = await stack.enter_async_context(Notify(url).running())
-            database = await stack.enter_async_context(connect(url, size=settings.pool_size, wake=wake))
+            database = await _once_there(opening, settings)
         yield database
 
 
@@ -47,17 +63,54 @@ async def migrated(settings: Settings) -> bool:
     """Bring the database up to date; whether there was anything to do. Raises CannotOpen."""
     async with address(settings) as url:
         with _told_plainly(url):
-            return await migrate(url)
+            return await _once_there(lambda: migrate(url), settings)
+
+
+async def _once_there(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
+    """The outcome of `work`, begun again as long as the server is away.
+
+    A server that says that it starts or recovers is waited for; one that cannot be reached, for the time that the
+    settings say, counted anew whenever it has been heard of. Raises what `work` has last raised.
+    """
+    loop = asyncio.get_running_loop()
+    patience, pause = settings.database_seconds, FIRST_PAUSE
+    gone_since: float | None = None
+    while True:
+        try:
+            return await work()
+        except Exception as error:
+            match away(error):
+                case Away.BUSY:
+                    gone_since, how_long = None, "as long as it takes"
+                case Away.UNREACHABLE:
+                    gone_since = loop.time() if gone_since is None else gone_since
+                    left = gone_since + patience - loop.time()
+                    if left <= 0:
+                        raise
+                    how_long = f"{left:.0f} more seconds"
+                case None:
+                    raise
+            log.warning("the database is waited for, %s: %s", how_long, error)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
 
 
 async def _started(settings: Settings) -> postgres.PostgresServer:
+    told = threading.Event()
     starting = asyncio.ensure_future(
-        asyncio.to_thread(postgres.start, settings.data_dir, bin_dir=settings.pg_bin)
+        asyncio.to_thread(
+            postgres.start,
+            settings.data_dir,
+            bin_dir=settings.pg_bin,
+            waiting=lambda words: log.warning("the database is waited for, as long as it takes: %s", words),
+            wanted=lambda: not told.is_set(),
+        )
     )
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
         # The thread goes on whatever we do: what it starts is ours to let go.
+        told.set()
         with contextlib.suppress(postgres.CannotStart):
             (await starting).close()
         raise

@@ -133,6 +133,12 @@ class Settings:
         _database_url,
         "A PostgreSQL server of your own (16 or newer), instead of the built-in one.",
     )
+    database_seconds: int = _setting(
+        60,
+        "RELATA_DATABASE_SECONDS",
+        _whole(0, 86_400),
+        "How long a process waits at its start for a database that cannot be reached ([operations](operations.md)).",
+    )
     pg_bin: Path | None = _setting(
         None,
         "RELATA_PG_BIN",

@@ -1,6 +1,7 @@
 """What went wrong with PostgreSQL itself, named by what can be done next."""
 
 import enum
+import ssl
 
 import asyncpg
 
@@ -25,6 +26,45 @@ _DISCONNECTED = (
     asyncpg.TooManyConnectionsError,
     OSError,
 )
+
+
+class Away(enum.Enum):
+    """Why a server takes no connection now, though it may take one soon."""
+
+    # It answers that it starts, recovers what a crash has left, or stops: how long that takes is its own affair.
+    BUSY = "BUSY"
+    # Nobody answers, or nobody else is let in.
+    UNREACHABLE = "UNREACHABLE"
+
+
+_UNREACHABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    # Nobody listens, a socket or a name that is not there (yet), a connection that breaks.
+    OSError,
+)
+# What waiting does not change: a certificate that is not believed, and files that may not be read.
+_FOR_GOOD = (ssl.SSLError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+
+def away(error: BaseException) -> Away | None:
+    """Why connecting failed, if it may work later; None where it fails for good (no such user, no such database)."""
+    match error:
+        case asyncpg.CannotConnectNowError():
+            return Away.BUSY
+        case asyncpg.QueryCanceledError():
+            return None
+        # The driver's own: a server that refuses to encrypt where the address demands it.
+        case ConnectionError() if type(error) is ConnectionError:
+            return None
+        case _ if isinstance(error, _FOR_GOOD):
+            return None
+        case _ if isinstance(error, _UNREACHABLE):
+            return Away.UNREACHABLE
+        case _:
+            return None
 
 
 def fault(error: BaseException | None) -> Fault | None:

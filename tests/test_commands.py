@@ -119,7 +119,7 @@ def test_a_mistake_is_one_clear_sentence(relata: Relata, arguments: tuple[str, .
         ({"RELATA_LOG_FORMAT": "xml"}, 'RELATA_LOG_FORMAT: "xml" is not one of text, json.'),
         ({"DATABASE_URL": "mysql://root:secret@there"}, "DATABASE_URL: the value is not an address such as"),
         (
-            {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:9/gone"},
+            {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:9/gone", "RELATA_DATABASE_SECONDS": "0"},
             "The database gone at 127.0.0.1 cannot be used",
         ),
     ],

@@ -7,17 +7,22 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from server.postgres.cluster import DATABASE, START_SECONDS, USER, last_lines
+from server.postgres.cluster import DATABASE, USER, last_lines
 from server.postgres.order import Order
 from server.postgres.places import Places, UnsafePlace
 
 LOG_BYTES = 10_000_000
 STOPPING_SECONDS = 60.0
+# How long other wardens may be in the way, which start or stop.
+IN_THE_WAY_SECONDS = 300.0
+# After so long without a word from the warden it is said what is waited for, again and again.
+TELL_SECONDS = 5.0
 
 
 class CannotStart(Exception):
@@ -53,19 +58,27 @@ class PostgresServer:
         self.close()
 
 
-def start(data_dir: Path, *, bin_dir: Path | None = None, durable: bool = True) -> PostgresServer:
+def start(
+    data_dir: Path,
+    *,
+    bin_dir: Path | None = None,
+    durable: bool = True,
+    waiting: Callable[[str], None] = lambda words: None,
+    wanted: Callable[[], bool] = lambda: True,
+) -> PostgresServer:
     """The server of a data directory: attached to when it runs, started (and made, the first time) when not.
 
-    `durable=False` is for tests: commits may be lost when the machine fails. Blocks until the server takes connections.
-    Raises CannotStart.
+    `durable=False` is for tests: commits may be lost when the machine fails. Blocks until the server takes connections,
+    however long it has to recover; `waiting` is told now and then what it says meanwhile, and `wanted` is asked.
+    Raises CannotStart, also when it is not wanted any more.
     """
     try:
         places = Places.of(data_dir)
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + IN_THE_WAY_SECONDS
         while time.monotonic() < until:
             attached = _attach(places)
             warden = attached or _hire(places, bin_dir, durable)
-            answer = _hear(warden, until)
+            answer = _hear(warden, places, waiting, wanted)
             if "sockets" in answer:
                 return PostgresServer(Path(str(answer["sockets"])), warden)
             warden.close()
@@ -133,13 +146,26 @@ def _hire(places: Places, bin_dir: Path | None, durable: bool) -> socket.socket:
     return ours
 
 
-def _hear(warden: socket.socket, until: float) -> dict[str, object]:
-    """The warden's line; empty when it ended without one, as it does when it was stopping already."""
+def _hear(
+    warden: socket.socket, places: Places, waiting: Callable[[str], None], wanted: Callable[[], bool]
+) -> dict[str, object]:
+    """The warden's line; empty when it ended without one, as it does when it was stopping already.
+
+    It lives as long as its PostgreSQL starts, so its silence means that there is something to wait for.
+    """
     heard = b""
-    warden.settimeout(max(until - time.monotonic(), 1.0))
-    with contextlib.suppress(OSError):
+    warden.settimeout(TELL_SECONDS)
+    with contextlib.suppress(ConnectionError):
         while not heard.endswith(b"\n"):
-            if not (more := warden.recv(65536)):
+            try:
+                more = warden.recv(65536)
+            except TimeoutError:
+                if not wanted():
+                    # The warden goes on until PostgreSQL is ready, finds nobody, and stops it.
+                    return {"failed": "PostgreSQL is not waited for any more."}
+                waiting(last_lines(places.log, 1) or "PostgreSQL starts")
+                continue
+            if not more:
                 return {}
             heard += more
         answer = json.loads(heard)

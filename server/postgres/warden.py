@@ -24,7 +24,9 @@ from server.postgres.cluster import Cluster, StartFailed
 from server.postgres.order import Order
 from server.postgres.places import Places, UnsafePlace
 
-RESTARTS_A_MINUTE = 5
+# A PostgreSQL that ended sooner than this is started again after a pause, longer each time.
+STEADY_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 30.0
 
 
 def serve(order: Order) -> None:
@@ -65,19 +67,23 @@ class Warden:
     owners: set[socket.socket] = field(default_factory=set)
     leaving: list[socket.socket] = field(default_factory=list)
     told_to_stop: bool = False
-    restarts: list[float] = field(default_factory=list)
+    # How often PostgreSQL ended without having been steady, when it was last started, and when it will be again.
+    restarts: int = 0
+    began: float = 0.0
+    again_at: float | None = None
 
     def run(self) -> None:
         """Start, watch, stop. Raises StartFailed."""
         wake_up = self._listen_to_signals()
         self.cluster.prepare()
-        self.cluster.start()
+        self.cluster.start(self._not_told)
+        self.began = time.monotonic()
         self._admit(self.first)
         self.selector.register(self.door, selectors.EVENT_READ)
         self.selector.register(wake_up, selectors.EVENT_READ)
         try:
             while self._wanted():
-                for key, _ in self.selector.select():
+                for key, _ in self.selector.select(self._patience()):
                     source = key.fileobj
                     if source is self.door:
                         self._admit_all()
@@ -132,13 +138,36 @@ class Warden:
                 self.leaving.append(owner)
 
     def _start_again(self) -> None:
-        """PostgreSQL ended although it is wanted (out of memory, killed): owners' pools connect again by themselves."""
+        """PostgreSQL ended although it is wanted (out of memory, killed): owners' pools connect again by themselves.
+
+        Never given up: what keeps it from starting, such as a full disk, may be over at any time.
+        """
         now = time.monotonic()
-        self.restarts = [*(then for then in self.restarts if then > now - 60), now]
-        if len(self.restarts) > RESTARTS_A_MINUTE:
-            raise StartFailed(f"PostgreSQL ended {len(self.restarts)} times within a minute.")
+        if self.again_at is None:
+            self.restarts = 0 if now - self.began > STEADY_SECONDS else self.restarts
+            self.again_at = now + self._pause()
+            self.restarts += 1
+        if now < self.again_at:
+            return
+        self.again_at = None
         print("The warden starts PostgreSQL again.", file=sys.stderr, flush=True)  # noqa: T201 - its log
-        self.cluster.start()
+        try:
+            self.cluster.start(self._not_told)
+        except StartFailed as problem:
+            # The log has PostgreSQL's own words already.
+            print(str(problem).splitlines()[0], file=sys.stderr, flush=True)  # noqa: T201
+        self.began = time.monotonic()
+
+    def _pause(self) -> float:
+        """None before the first time; then 1 second, 2, 4 …"""
+        return min(2.0 ** min(self.restarts - 1, 10), LONGEST_PAUSE_SECONDS) if self.restarts else 0.0
+
+    def _patience(self) -> float | None:
+        """How long to wait for something to happen: until PostgreSQL is to be started again."""
+        return None if self.again_at is None else max(self.again_at - time.monotonic(), 0.0)
+
+    def _not_told(self) -> bool:
+        return not self.told_to_stop
 
     def _listen_to_signals(self) -> socket.socket:
         ours, theirs = socket.socketpair()
