@@ -223,7 +223,7 @@ async def test_failures_say_what_is_at_fault(theirs: Theirs) -> None:
             (type(each), getattr(each, "category", None), getattr(each, "field", None)) for each in outcomes
         ] == [
             (Written, None, None),
-            (Exists, Category.DUPLICATE_RECORD, None),
+            (Exists, Category.UNIQUE_VALUE_CONFLICT, None),
             (Rejected, Category.VALUE_TOO_LONG, "email"),
             (Rejected, Category.VALIDATION_REJECTED, None),
             (Rejected, Category.INVALID_VALUE, None),
@@ -234,6 +234,12 @@ async def test_failures_say_what_is_at_fault(theirs: Theirs) -> None:
         ]
         assert isinstance(outcomes[1], Exists)
         assert outcomes[1].external_id == "1", "who has the value"
+        # A constraint that is not a column's alone: whose it is, is not looked for, but which it is, is told.
+        theirs.run("CREATE UNIQUE INDEX ON people (age, company_id)")
+        (both,) = await connector.write(people, [Create("10", {"age": 3}, at("1"))])
+        assert isinstance(both, Exists)
+        assert both.category is Category.UNIQUE_VALUE_CONFLICT
+        assert "(age, company_id)=(3, 1)" in both.message
         assert len((await full(connector, people, 10))[0]) == 3
         (missing,) = await connector.write(companies, [Create("x", {"id": 2})])
         assert isinstance(missing, Rejected)

@@ -115,7 +115,9 @@ def of_item(error: Mapping[str, Any]) -> ConnectorError:
     field = details.get("property") if isinstance(details, dict) else None
     if code in _TAKEN:
         holder = details.get("holder")
-        return Exists(message, Category.DUPLICATE_RECORD, holder if code == "UNIQUE_VALUE_TAKEN" else None)
+        return Exists(
+            message, Category.UNIQUE_VALUE_CONFLICT, holder if code == "UNIQUE_VALUE_TAKEN" else None
+        )
     if code in _GONE:
         return Gone(message)
     if code == "IDEMPOTENCY_KEY_REUSED":

@@ -19,8 +19,8 @@ from engine.sync.connectors.protocol import (
 _POSTGRESQL: tuple[tuple[str, type[ConnectorError], Category], ...] = (
     ("23502", Rejected, Category.REQUIRED_FIELD_MISSING),
     ("23503", Rejected, Category.RECORD_NOT_FOUND),
-    ("23505", Exists, Category.DUPLICATE_RECORD),
-    ("23P01", Exists, Category.DUPLICATE_RECORD),
+    ("23505", Exists, Category.UNIQUE_VALUE_CONFLICT),
+    ("23P01", Exists, Category.UNIQUE_VALUE_CONFLICT),
     ("23", Rejected, Category.VALIDATION_REJECTED),
     ("22001", Rejected, Category.VALUE_TOO_LONG),
     ("22", Rejected, Category.INVALID_VALUE),
@@ -41,7 +41,7 @@ _POSTGRESQL: tuple[tuple[str, type[ConnectorError], Category], ...] = (
 )
 _MYSQL: dict[int, tuple[type[ConnectorError], Category]] = {
     **dict.fromkeys((1048, 1364), (Rejected, Category.REQUIRED_FIELD_MISSING)),
-    **dict.fromkeys((1062, 1586), (Exists, Category.DUPLICATE_RECORD)),
+    **dict.fromkeys((1062, 1586), (Exists, Category.UNIQUE_VALUE_CONFLICT)),
     **dict.fromkeys((1216, 1452), (Rejected, Category.RECORD_NOT_FOUND)),
     **dict.fromkeys((1217, 1451, 1644, 3819, 4025), (Rejected, Category.VALIDATION_REJECTED)),
     1406: (Rejected, Category.VALUE_TOO_LONG),
@@ -58,7 +58,7 @@ _MYSQL: dict[int, tuple[type[ConnectorError], Category]] = {
 _SQLITE: tuple[tuple[str, type[ConnectorError], Category], ...] = (
     ("SQLITE_CONSTRAINT_NOTNULL", Rejected, Category.REQUIRED_FIELD_MISSING),
     ("SQLITE_CONSTRAINT_FOREIGNKEY", Rejected, Category.RECORD_NOT_FOUND),
-    ("SQLITE_CONSTRAINT_UNIQUE", Exists, Category.DUPLICATE_RECORD),
+    ("SQLITE_CONSTRAINT_UNIQUE", Exists, Category.UNIQUE_VALUE_CONFLICT),
     ("SQLITE_CONSTRAINT_PRIMARYKEY", Exists, Category.DUPLICATE_RECORD),
     ("SQLITE_CONSTRAINT_ROWID", Exists, Category.DUPLICATE_RECORD),
     ("SQLITE_CONSTRAINT", Rejected, Category.VALIDATION_REJECTED),
@@ -118,6 +118,9 @@ def fault(error: exc.SQLAlchemyError) -> Fault:
         lost = True
     if kind is Rejected:
         return Fault(Rejected(message, category, _field(driver, message)), lost)
+    if kind is Exists and (diagnosis := getattr(driver, "diag", None)) is not None:
+        # PostgreSQL names the columns and what they hold in the detail alone.
+        message = f"{message}: {diagnosis.message_detail}"[:500] if diagnosis.message_detail else message
     return Fault(kind(message, category), lost)
 
 
