@@ -8,9 +8,10 @@ import pytest
 
 from engine.sync import loading, redescribing, resting
 from engine.sync.categories import TIPS, Category
-from engine.sync.connectors.protocol import Rejected
+from engine.sync.connectors.protocol import FieldType, Rejected, RemoteField
 from storage.changes import EventKind
 from storage.database import Database
+from tests.sync_rig import rig
 from tests.sync_world import FIRMS, PEOPLE, World
 from tests.test_sync_leases import Slowly, synced, two_workers
 
@@ -64,6 +65,20 @@ async def test_a_field_that_went_away_is_told_and_the_others_go_on(
     assert (broken.category, broken.property, broken.field) == (Category.PROPERTY_NOT_FOUND, "city", "city")
     # An item that was written once was not refused for ever, and what is not there is no more written.
     assert it.world.all() == {next(iter(it.world.all())): {"mail": "ann@example.com", "first": "Ann"}}
+
+
+async def test_an_option_that_is_not_known_over_there_is_asked_about(db: Database) -> None:
+    level = RemoteField("stage", "Stage", FieldType.CHOICE, options=(("lead", "Lead"),))
+    people = replace(PEOPLE, fields=(*PEOPLE.fields, level))
+    it = await rig(db, World(objects=(people, FIRMS)), fields={"email": "mail", "lifecyclestage": "stage"})
+    await it.crm.contact(email="ann@example.com", lifecyclestage="lead")
+    await it.rest()
+    assert not it.turns[it.sync][0].doubted
+    await it.crm.contact(email="bob@example.com", lifecyclestage="customer")
+    await it.rest()
+    assert (await it.link(state="FAILED")).category == Category.OPTION_NOT_FOUND
+    # The runner asks the app what it has, so that trying again helps once the option is there.
+    assert it.turns[it.sync][0].doubted
 
 
 def test_what_an_app_does_not_tell_of_any_more_is_kept_where_it_may_come_back() -> None:

@@ -16,6 +16,7 @@ from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Decision, Kind, Known, ambiguous, best, decide
 from engine.sync.merge import Merged
+from engine.sync.redescribing import TELLING
 from engine.sync.rules import Rules, Side
 from engine.sync.sending import Send
 from engine.sync.turns import Turn
@@ -93,6 +94,9 @@ async def _decide(
         decision = decide(rules, known, tx.now)
         if decision.kind is Kind.MATCH and record_id in rivals:
             decision = ambiguous(Side.OURS, decision.matched_by, rivals[record_id])
+        if decision.failed_side == THEIRS and decision.category in TELLING:
+            # By what the app told of itself once: it may have the option by now.
+            turn.doubted = True
         if decision.kind is Kind.MATCH and decision.external_id is not None and record is not None:
             taken.add(decision.external_id)
             _match(book, items[decision.external_id], link, record)

@@ -1,4 +1,4 @@
-"""What an app tells of its objects, asked again by itself: now and then, and when it refuses a field or an option.
+"""What an app tells of its objects, asked again by itself: now and then, and when a field or an option is refused.
 
 What is gone is left out by the syncs that mapped it, and told (see `binding`); all else goes on.
 """
@@ -15,13 +15,13 @@ from storage.database import Transaction
 from storage.sync import connections, syncs
 
 # How often it is asked at least; and how often at most, whatever it refuses.
-SELDOM, OFTEN = timedelta(days=1), timedelta(minutes=10)
+SELDOM, OFTEN = timedelta(days=1), timedelta(minutes=1)
 # It may be that something is not there any more.
 TELLING = frozenset({Category.PROPERTY_NOT_FOUND, Category.OPTION_NOT_FOUND, Category.PROPERTY_READ_ONLY})
 
 
 def due(described_at: datetime | None, now: datetime, *, doubted: bool) -> bool:
-    """Whether an app is asked again. `doubted`: it has refused something that it had told of."""
+    """Whether an app is asked again. `doubted`: something was refused, by it or by what it had told of itself."""
     if described_at is None:
         return True
     return now - described_at >= (OFTEN if doubted else SELDOM)
