@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.sync import standing
-from engine.sync.standing import BUSY, QUIET, Counts, Standing, _Kept, progress
+from engine.sync.standing import BUSY, HALT, QUIET, Counts, Standing, _Kept, progress
 from engine.watching import State
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database, Transaction
@@ -64,6 +64,31 @@ def test_progress_tells_rate_and_time_left() -> None:
     over = progress(started | {"endedAt": (T0 + timedelta(seconds=25)).isoformat()}, T0 + timedelta(days=1))
     assert over is not None
     assert (over.per_second, over.left) == (2.0, None)
+    read = progress(started | {"done": 200}, T0 + timedelta(seconds=10))
+    assert read is not None
+    # All is read, and it goes on with what goes out: for how long, is not told by that.
+    assert (read.per_second, read.left) == (20.0, None)
+
+
+@pytest.mark.parametrize("ended", [None, T0 + timedelta(milliseconds=65)])
+def test_a_moment_tells_no_rate(ended: datetime | None) -> None:
+    """After a plan everything is linked already: thousands are looked at within a blink, which says nothing."""
+    told = {"done": 1_000, "total": 2_402, "startedAt": T0.isoformat()}
+    told |= {} if ended is None else {"endedAt": ended.isoformat()}
+    found = progress(told, T0 + timedelta(milliseconds=65))
+    assert found is not None
+    assert (found.per_second, found.left) == (None, None)
+
+
+def test_what_has_come_to_a_halt_has_no_rate_any_more() -> None:
+    kept = _Kept(Counts(), 0, counted=100.0, took=0.5)
+    assert kept.rate(100.0, {"done": 0}) is None
+    assert kept.rate(102.0, {"done": 500}) == 250.0
+    assert kept.rate(110.0, {"done": 500}) == 250.0
+    assert kept.rate(102.0 + HALT + 0.1, {"done": 500}) == 0.0
+    halted = progress({"done": 500, "total": 900, "startedAt": T0.isoformat()}, T0, recently=0.0)
+    assert halted is not None
+    assert halted.left is None
 
 
 def test_what_takes_long_to_count_is_counted_seldom() -> None:

@@ -21,8 +21,10 @@ from storage.sync.standing import StandingRow
 # Counting takes no more than a tenth of the time, and less than a hundredth while nothing is told.
 BUSY, QUIET = 10, 100
 QUIET_SECONDS = 5.0
-# Rates are those of so many seconds.
-WINDOW = 15.0
+# Rates are those of so many seconds; what went on for less than `TELLING` has none yet.
+WINDOW, TELLING = 15.0, 1.0
+# An app that takes longer for a page has come to a halt.
+HALT = 60.0
 
 # Whatever is told of a sync or its records.
 KINDS = frozenset(kind for kind in EventKind if kind.value.startswith(("SYNC_", "RECORD_SYNC")))
@@ -65,10 +67,10 @@ def progress(told: Mapping[str, Any], now: datetime, recently: float | None = No
     ended = _moment(told.get("endedAt"))
     done, total = int(told.get("done") or 0), told.get("total")
     seconds = 0.0 if started is None else ((ended or now) - started).total_seconds()
-    rate = recently if recently is not None else (done / seconds if seconds > 0 and done else None)
+    rate = recently if recently is not None else (done / seconds if seconds >= TELLING and done else None)
     left = None
-    if ended is None and rate and total is not None:
-        left = timedelta(seconds=max(0, int(total) - done) / rate)
+    if ended is None and rate and total is not None and done < int(total):
+        left = timedelta(seconds=(int(total) - done) / rate)
     return Progress(done, total, started, ended, rate, left)
 
 
@@ -97,14 +99,18 @@ class _Kept:
         return time - self.counted >= max(QUIET_SECONDS, self.took * QUIET)
 
     def rate(self, time: float, told: Mapping[str, Any]) -> float | None:
-        """Items a second while it goes on, once there is enough to tell it by."""
+        """Items a second while it goes on, once there is enough to tell it by; 0.0 where it has come to a halt."""
         done = int(told.get("done") or 0)
         if "endedAt" in told or (self.samples and done < self.samples[-1][1]):
             self.samples.clear()
         if not self.samples or done != self.samples[-1][1]:
             self.samples = [*(one for one in self.samples if one[0] > time - WINDOW), (time, done)]
         first, last = self.samples[0], self.samples[-1]
-        if "endedAt" in told or last[0] - first[0] < 1.0:
+        if "endedAt" in told:
+            return None
+        if time - last[0] > HALT:
+            return 0.0
+        if last[0] - first[0] < TELLING:
             return None
         return round((last[1] - first[1]) / (last[0] - first[0]), 1)
 
