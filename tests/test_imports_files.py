@@ -103,6 +103,76 @@ def test_gzip_that_grows_without_end_is_refused(tmp_path: Path, monkeypatch: pyt
         read(tmp_path / "f", gzip.compress(b"a\n" + b"\n" * 4_000_000))
 
 
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be"])
+def test_four_bytes_a_character_are_text_as_well(tmp_path: Path, encoding: str) -> None:
+    described, rows = read(tmp_path / "f", TEXT.encode(encoding))
+    assert (described["encoding"], rows[0].cells) == ("UTF-32", ["Jörg", "1,5", "Köln"])
+
+
+@pytest.mark.parametrize(
+    ("content", "reading", "codes"),
+    [
+        # 0x81 is no character of Windows-1252, and "ü" of an older alphabet.
+        (b"name\nM\x81ller\nJ\xf6rg\n", None, ["ROW_UNDECODABLE", None]),
+        ("name\nŽofie\nx\ud800y\nZoë\n".encode("utf-16-le", "surrogatepass"), Reading("utf-16-le"),
+         [None, "ROW_UNDECODABLE", None]),
+        ("name\nŽofie\nZoë".encode("utf-16")[:-1], None, [None, "ROW_UNDECODABLE"]),
+    ],
+    ids=["a byte of no character", "half a pair", "half a character at the end"],
+)  # fmt: skip
+def test_what_is_no_text_is_never_taken_for_some(
+    tmp_path: Path, content: bytes, reading: Reading | None, codes: list[str | None]
+) -> None:
+    _, rows = read(tmp_path / "f", content, reading)
+    assert [row.problem and row.problem.code for row in rows] == codes
+
+
+@pytest.mark.parametrize("content", [b"a\0b,c\n1,2\n", "a,b\n".encode("utf-16-le") + b"\0\0\0\0"])
+def test_nul_in_a_header_is_no_table(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(FileUnreadable):
+        read(tmp_path / "f", content, Reading("utf-8"))
+
+
+def test_lines_in_which_nothing_stands_are_no_rows(tmp_path: Path) -> None:
+    described, rows = read(tmp_path / "f", b"\n;;\r\n \nname;city\r\n;\r\nZo;Rom\r\n; ;  ;\r\nAn;Bonn\r\n")
+    assert described["header"] == ["name", "city"]
+    assert [(row.number, row.cells) for row in rows] == [(2, ["Zo", "Rom"]), (4, ["An", "Bonn"])]
+
+
+def test_what_stands_in_quotes_does_not_divide_the_header(tmp_path: Path) -> None:
+    described, rows = read(tmp_path / "f", b'"name, first, ""and"" last";city\nZo;Rom\n')
+    assert (described["delimiter"], described["header"][0]) == (";", 'name, first, "and" last')
+    assert rows[0].cells == ["Zo", "Rom"]
+
+
+@pytest.mark.parametrize("delimiter", ['"', "\n", "\r", "\0"])
+def test_what_means_something_else_divides_nothing(tmp_path: Path, delimiter: str) -> None:
+    with pytest.raises(FileUnreadable):
+        read(tmp_path / "f", b"a,b\n1,2\n", Reading(None, delimiter))
+
+
+def test_a_tab_may_be_stated_by_the_first_line(tmp_path: Path) -> None:
+    assert read(tmp_path / "f", b"sep=\t\r\na,x\tb\r\n1\t2\r\n")[1][0].cells == ["1", "2"]
+
+
+def test_a_quote_that_nobody_closes_says_what_it_took_along(tmp_path: Path) -> None:
+    _, rows = read(tmp_path / "f", b'\na,b\n1,2\n3,"4\n5,6\n7,8\n')
+    assert [row.problem is None for row in rows] == [True, False]
+    assert rows[1].problem is not None
+    assert "line 4 " in rows[1].problem.message
+    assert "3 lines" in rows[1].problem.message
+
+
+def test_gzip_that_was_looked_through_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_files, "HARMLESS", 1 << 20)
+    path = tmp_path / "f"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 2_000_000))
+    with pytest.raises(FileInflates), files.opened(path):
+        raise AssertionError("it has been opened")
+
+
 def book(*rows: list[Any], others: int = 0) -> bytes:
     made = Workbook()
     sheet = made.active
@@ -207,6 +277,21 @@ SHEET, TEXT_CELL = "xl/worksheets/sheet1.xml", 't="inlineStr"><is><t>x</t></is>'
 ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>'
 
 
+def damaged(content: bytes) -> bytes:
+    """The same with bytes of the packed sheet overwritten: unpacking finds that before any sum is compared."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        at = packed.getinfo("xl/worksheets/sheet1.xml").header_offset + 100
+    return content[:at] + b"\xff" * 200 + content[at + 200 :]
+
+
+def archive(name: str) -> bytes:
+    """An archive that holds something else."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        packed.writestr(name, "a\n1\n")
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -216,10 +301,13 @@ ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b
         changed(book(["a"], ["1"]), "xl/worksheets/sheet1.xml", "<worksheet", f"{ENTITIES}<worksheet"),
         changed(book(["a"], ["1"]), "xl/worksheets/sheet1.xml", "</worksheet>", "<"),
         changed(book(["a"], ["x"]), SHEET, TEXT_CELL, 't="s"><v>99</v>'),
+        damaged(book(["a"], *([f"{n * 7919}"] for n in range(500)))),
+        archive("people.csv"),
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     ],
-    ids=["no archive", "cut", "book broken", "entities", "sheet broken", "text missing", "old Excel"],
-)
+    ids=["no archive", "cut", "book broken", "entities", "sheet broken", "text missing", "bytes damaged", "no book",
+         "old Excel"],
+)  # fmt: skip
 def test_a_workbook_that_is_not_sound_is_told(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(FileUnreadable):
         read(tmp_path / "f.xlsx", content)

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -17,11 +18,19 @@ from engine.imports.problems import (
     RaggedRow,
     RowMalformed,
     RowNotUtf8,
+    RowUndecodable,
 )
+from engine.problems import Problem
 from engine.values import tidy
 
 GZIP = b"\x1f\x8b"
 DELIMITERS = ",;\t|"
+# What divides cells stands outside of quotes.
+_QUOTED = re.compile(r'"(?:[^"]|"")*"?')
+# A line of nothing else is empty.
+_NOTHING = f" \t{DELIMITERS}\r\n"
+# What the reader says of a quote that nobody closes.
+_UNCLOSED = "unexpected end of data"
 # Longer lines are no table: without this bound a file without line breaks would be read into memory whole.
 LONGEST_LINE = 1 << 20
 # What grows more than so many times, beyond so many bytes, was not made by people.
@@ -36,30 +45,32 @@ class CsvSource:
         self._raw = raw
         self._size = size
         self._number = 0
+        # Lines before the header.
+        self._before = 0
         self._notes: list[str] = []
         with _told():
             self._zipped = raw.read(2) == GZIP
             self._encoding = self._find_encoding(reading)
             raw.seek(0)
             self._stream = gzip.GzipFile(fileobj=raw) if self._zipped else raw
-            # What is not UTF-8 comes through as lone surrogates, so that a row can be told and left out.
-            utf8 = self._encoding.startswith("utf-8")
             text = io.TextIOWrapper(
                 cast("BinaryIO", self._stream),
                 encoding=self._encoding,
-                errors="surrogateescape" if utf8 else "replace",
+                errors=encodings.errors(self._encoding),
                 newline="",
             )
             # Kept: once nobody holds it, it closes the file, and `share` is asked after the last row.
             self._text = text
             lines = self._lines(text)
-            head = next(lines, "")
-            if head.lower().startswith("sep=") and len(head.strip()) == 5:
+            head = self._begin(lines)
+            stated = head.strip("\r\n")
+            if stated.lower().startswith("sep=") and len(stated) == 5:
                 # What spreadsheet programs write for each other.
-                reading = Reading(reading.encoding, reading.delimiter or head.strip()[-1], None)
-                head = next(lines, "")
-        if reading.delimiter is not None and len(reading.delimiter) != 1:
-            raise FileUnreadable(reason="a delimiter is one character")
+                reading = Reading(reading.encoding, reading.delimiter or stated[-1], None)
+                self._before += 1
+                head = self._begin(lines)
+        if reading.delimiter is not None and (len(reading.delimiter) != 1 or reading.delimiter in '"\r\n\0'):
+            raise FileUnreadable(reason="a delimiter is one character, and no quote or line break")
         self._delimiter = reading.delimiter or _delimiter(head)
         self._rows = csv.reader(_chained(head, lines), delimiter=self._delimiter, strict=True)
         self.header = self._header()
@@ -80,33 +91,57 @@ class CsvSource:
         }
 
     def rows(self) -> Iterator[Row]:
-        """All rows; empty lines are counted."""
-        width, header = len(self.header), self.header
+        """All rows; those in which nothing stands are counted."""
+        width, header, rows = len(self.header), self.header, self._rows
         while True:
             self._number += 1
+            line = rows.line_num
             try:
                 with _told():
-                    for cells in self._rows:
-                        if len(cells) == width and _whole(cells) and cells[0].strip() != header[0]:
-                            yield Row(self._number, cells)
-                        elif cells:
+                    for cells in rows:
+                        if len(cells) == width and _whole(cells) and (first := cells[0].strip()) != header[0]:
+                            if first or any(map(str.strip, cells)):
+                                yield Row(self._number, cells)
+                        elif any(map(str.strip, cells)):
                             yield self._checked(cells)
                         self._number += 1
+                        line = rows.line_num
             except csv.Error as error:
-                yield Row(self._number, [], RowMalformed(reason=str(error)))
+                yield Row(self._number, [], RowMalformed(reason=self._why(str(error), line)))
             else:
                 return
+
+    def _why(self, error: str, line: int) -> str:
+        """What is wrong with the row behind this line, and what it took along: lines that a quote made part of it."""
+        lines = self._rows.line_num - line
+        begin = self._before + line + 1
+        if error == _UNCLOSED:
+            end = f"the {lines} lines from there to the end of the file are" if lines > 1 else "it is"
+            return f"a quote is opened in line {begin} of the file and never closed; {end} not in"
+        if lines > 1:
+            return f"{error}; it goes over {lines} lines, from line {begin} of the file on, and none is in"
+        return error
 
     def _find_encoding(self, reading: Reading) -> str:
         if reading.encoding is not None:
             return encodings.stated(reading.encoding)
         self._raw.seek(0)
-        found = encodings.detected(
-            cast("BinaryIO", gzip.GzipFile(fileobj=self._raw)) if self._zipped else self._raw
-        )
+        stream = cast("BinaryIO", gzip.GzipFile(fileobj=self._raw)) if self._zipped else self._raw
+        found = encodings.detected(stream)
+        if self._zipped:
+            # What was looked through tells already.
+            self._inflated(stream)
         if found == "cp1252":
             self._notes.append("The file is not UTF-8: it was read as Windows-1252.")
         return found
+
+    def _begin(self, lines: Iterator[str]) -> str:
+        """The next line in which something stands."""
+        for line in lines:
+            if line.strip(_NOTHING):
+                return line
+            self._before += 1
+        return ""
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
         n = 0
@@ -115,11 +150,11 @@ class CsvSource:
                 raise FileUnreadable(reason=f"a line has more than {LONGEST_LINE} characters")
             n += 1
             if self._zipped and n % 10_000 == 0:
-                self._inflated()
+                self._inflated(self._stream)
             yield line
 
-    def _inflated(self) -> None:
-        grown, read = self._stream.tell(), self._raw.tell()
+    def _inflated(self, stream: BinaryIO | gzip.GzipFile) -> None:
+        grown, read = stream.tell(), self._raw.tell()
         if grown > HARMLESS and grown > RATIO * read:
             raise FileInflates(what="it", size=grown)
 
@@ -131,19 +166,24 @@ class CsvSource:
             raise FileUnreadable(reason=f"its header is not CSV ({error})") from error
         header = checked_header(names)
         if not _whole(header):
-            raise FileUnreadable(reason="its header is not UTF-8; save the file as UTF-8")
+            told = encodings.TOLD[self._encoding]
+            raise FileUnreadable(reason=f"its header is not {told}; save the file as UTF-8")
         return header
 
     def _checked(self, cells: list[str]) -> Row:
         if not _whole(cells):
             n = next(n for n, cell in enumerate(cells) if not _whole([cell]))
             column = self.header[n] if n < len(self.header) else None
-            return Row(self._number, [], RowNotUtf8(), column, tidy(cells[n]))
+            return Row(self._number, [], self._undecodable(), column, tidy(cells[n]))
         if len(cells) != len(self.header):
             return Row(self._number, [], RaggedRow(count=len(cells), expected=len(self.header)))
         if [cell.strip() for cell in cells] == self.header:
             return Row(self._number, [], HeaderRepeated())
         return Row(self._number, cells)
+
+    def _undecodable(self) -> Problem:
+        told = encodings.TOLD[self._encoding]
+        return RowNotUtf8() if told == "UTF-8" else RowUndecodable(encoding=told)
 
 
 @contextlib.contextmanager
@@ -162,7 +202,7 @@ def _chained(head: str, lines: Iterator[str]) -> Iterator[str]:
 
 def _delimiter(head: str) -> str:
     """Spreadsheets of some languages separate by semicolons: the header's most frequent separator it is."""
-    return max(DELIMITERS, key=head.count)
+    return max(DELIMITERS, key=_QUOTED.sub("", head).count)
 
 
 def _whole(cells: list[str]) -> bool:

@@ -11,6 +11,9 @@ from engine.imports.problems import FileUnreadable
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    # Before UTF-16, whose mark theirs begins with.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -22,20 +25,46 @@ KNOWN = {
     "utf-16": "utf-16",
     "utf-16-le": "utf-16-le",
     "utf-16-be": "utf-16-be",
+    "utf-32": "utf-32",
     "windows-1252": "cp1252",
     "cp1252": "cp1252",
     "iso-8859-1": "cp1252",
     "latin-1": "cp1252",
     "iso-8859-15": "iso8859-15",
 }
-TOLD = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16",
-        "cp1252": "Windows-1252", "iso8859-15": "ISO-8859-15"}  # fmt: skip
+TOLD = {
+    "utf-8-sig": "UTF-8",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32": "UTF-32",
+    "utf-32-le": "UTF-32",
+    "utf-32-be": "UTF-32",
+    "cp1252": "Windows-1252",
+    "iso8859-15": "ISO-8859-15",
+}
 BLOCK = 1 << 20
 # No more than this is looked through: what comes later in another encoding is told row by row.
 LOOKED = 256 << 20
 # A character of several bytes as UTF-8 has it; and any byte that is not ASCII.
 _WHOLE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _BEYOND = re.compile(rb"[\x80-\xff]")
+# What stands for bytes that are no text: half a character, so that a row can be told and left out.
+BROKEN = "\udcff"
+
+
+def _broken(error: UnicodeError) -> tuple[str | bytes, int]:
+    assert isinstance(error, UnicodeDecodeError)  # files are only read
+    return BROKEN, error.end
+
+
+codecs.register_error("relata.broken", _broken)
+
+
+def errors(encoding: str) -> str:
+    """How a file in this encoding is read, so that nothing which is no text comes through as if it were."""
+    # For UTF-8 the same is built in.
+    return "surrogateescape" if encoding.startswith("utf-8") else "relata.broken"
 
 
 def stated(name: str) -> str:
@@ -52,6 +81,9 @@ def detected(stream: BinaryIO) -> str:
     for mark, encoding in MARKS:
         if first.startswith(mark):
             return encoding
+    if first[1:] == b"\0\0\0" or first[:3] == b"\0\0\0":
+        # ASCII in four bytes each, without a mark.
+        return "utf-32-le" if first[0] else "utf-32-be"
     if len(first) >= 4 and 0 in (first[0], first[1]) and first[:2] != b"\0\0":
         # ASCII in two bytes each, without a mark.
         return "utf-16-be" if first[0] == 0 else "utf-16-le"

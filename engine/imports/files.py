@@ -128,6 +128,8 @@ def checked_header(names: Sequence[str]) -> list[str]:
     header = [name.strip() for name in names]
     if not any(header):
         raise HeaderMissing()
+    if any("\0" in name for name in header):
+        raise FileUnreadable(reason="it is no text: its header holds NUL")
     if len(header) > COLUMNS:
         raise FileUnreadable(reason=f"it has more than {COLUMNS} columns")
     seen = set[str]()

@@ -83,6 +83,10 @@ class RowNotUtf8(Problem):
     """This row is not UTF-8; save the file as UTF-8."""
 
 
+class RowUndecodable(Problem):
+    """This row is not {encoding}; save the file as UTF-8, or state the encoding that it has."""
+
+
 class RowMalformed(Problem):
     """This row is not CSV: {reason}."""
 

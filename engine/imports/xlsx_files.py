@@ -2,6 +2,7 @@
 
 import contextlib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any, BinaryIO
@@ -32,6 +33,8 @@ MEMBERS = 10_000
 LARGEST_SHEET, LARGEST_OTHER = 2 << 30, 256 << 20
 RATIO, HARMLESS = 200, 1 << 20
 SHEETS = "xl/worksheets/"
+# The part that every workbook has.
+CONTENTS = "[Content_Types].xml"
 
 # What stands for a formula that was never worked out.
 _NO_VALUE = object()
@@ -151,6 +154,10 @@ def _measured(raw: BinaryIO) -> None:
         members = archive.infolist()
         if len(members) > MEMBERS:
             raise FileUnreadable(reason=f"it has more than {MEMBERS} parts")
+        if not any(member.filename == CONTENTS for member in members):
+            raise FileUnreadable(
+                reason="it is an archive without a workbook; unpack it and take what is inside"
+            )
         if any(member.flag_bits & 1 for member in members):
             raise FileUnreadable(reason="it is protected by a password")
         for member in members:
@@ -209,8 +216,17 @@ def _told() -> Iterator[None]:
         DefusedXmlException,
         OSError,
         EOFError,
+        zlib.error,
     ) as error:
         raise FileUnreadable(reason=f"it is no sound XLSX file ({tidy(str(error))})") from error
-    except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
-        # What the library meets in files that are not what they say.
+    except (
+        KeyError,
+        ValueError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RuntimeError,
+    ) as error:
+        # What the libraries meet in files that are not what they say (packed in ways that nobody knows, too).
         raise FileUnreadable(reason=f"it is no sound XLSX file ({type(error).__name__})") from error
