@@ -35,6 +35,7 @@ class ImportRow:
     findings: dict[str, Any] | None
     reason: str | None
     undone: dict[str, Any] | None
+    lanes: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ WRITE = Statement(
     UPDATE import AS i
        SET kind = $3, status = $4, mapping = $5, rows_read = $6, rows_created = $7, rows_updated = $8,
            rows_unchanged = $9, rows_failed = $10, started_at = $11, ended_at = $12, file = $13, chunks = $14,
-           position = $15, share = $16, errors = $17, figures = $18, findings = $19, reason = $20, undone = $21
+           position = $15, share = $16, errors = $17, figures = $18, findings = $19, reason = $20, undone = $21,
+           lanes = $22
      WHERE i.account_id = $1 AND i.id = $2
     """,
 )
@@ -151,6 +153,7 @@ async def write(tx: Transaction, row: ImportRow) -> None:
         row.findings,
         row.reason,
         row.undone,
+        row.lanes,
     )
 
 

@@ -242,7 +242,7 @@ async def _begin(tx: Transaction, number: int, verb: str, wanted: Collection[str
     await imports.forget_errors(tx, number)
     row.status, row.position, row.share, row.errors, row.reason = status, 0, 0.0, 0, None
     row.rows_read = row.rows_created = row.rows_updated = row.rows_unchanged = row.rows_failed = 0
-    row.figures, row.ended_at = {}, None
+    row.figures, row.ended_at, row.lanes = {}, None, {}
     return row
 
 

@@ -1,122 +1,213 @@
-"""Several batches of a file under way at once, each on a connection of its own, where rows of one key stay in order."""
+"""An import under way: windows of its file go to several hands, lane by lane, and what comes back is gathered."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from engine.imports import running
-from engine.imports.files import Row, Table
-from engine.imports.loading import loader
+from engine.crew import Crew, HandLost
+from engine.imports.cutting import Cut, Portion
+from engine.imports.pieces import Piece, Task
 from engine.imports.plan import Plan
-from engine.imports.running import Batch, Turn
-from engine.imports.tally import ERRORS_TOLD, Progress, Report, RowError
-from engine.imports.writing import Writer
+from engine.imports.running import Turn
 from storage.imports import ImportRow
 
-# Batches at a time. While one waits for the database, the next is put into words.
-LANES = 4
+# Windows that are read and not done. One is under way, the next is ready, and another is being read.
+AHEAD = 3
+# How often a piece is given out whose hand was lost.
+TRIES = 3
+
+# The next window, cut; None at the end of the file. Raises what reading raises.
+Windows = Callable[[], Awaitable[list[Portion] | None]]
 
 
-@dataclass(slots=True)
-class _Lane:
-    """A batch under way: the keys of its rows, and how much of the file has been read with it."""
+@dataclass(slots=True, eq=False)
+class _Part:
+    """A portion of the `window`th window, and the parts that must be in before it."""
 
-    writer: Writer
-    keys: set[str]
-    share: float
+    window: int
+    portion: Portion
+    waits: set["_Part"] = field(default_factory=set)
 
 
 class Lanes:
-    """Reads a file, and fills in a report as batches come in."""
+    """Gives out the parts of one import, as one process reads its file."""
 
     def __init__(
         self,
+        crew: Crew,
         turn: Turn,
         plan: Plan,
-        report: Report,
+        how: Cut,
+        windows: Windows,
         *,
-        checking: bool,
-        progress: Callable[[Progress], None] | None,
+        checking: bool = False,
+        done: Sequence[int] = (),
+        taken: Callable[[ImportRow], None] | None = None,
     ) -> None:
-        self._turn = turn
-        self._plan = plan
-        self._report = report
-        self._checking = checking
-        self._progress = progress
-        self._free = [Writer(plan, turn.number, checking)]
-        self._under_way: dict[asyncio.Task[tuple[ImportRow, list[RowError]]], _Lane] = {}
+        """`done`: how far each lane has come before. `taken` is told what comes of each part."""
+        self._crew = crew
+        self._task = Task(
+            turn.account_id,
+            turn.number,
+            turn.token,
+            turn.lease,
+            turn.user_id,
+            uuid.uuid4().hex,
+            plan.document,
+            plan.header,
+            checking,
+        )
+        self._how = how
+        self._windows = windows
+        self._taken = taken
+        # How far each lane has come.
+        self.done = list(done) or [0] * how.lanes
+        # Rows of another process may have failed: that is in the table of keys.
+        self._failures = [end > 0 for end in self.done]
+        # Parts that are not in, in the order of the file, and those of them that hands have.
+        self._undone: list[_Part] = []
+        self._under_way: dict[asyncio.Task[Any], _Part] = {}
+        self._read, self._end = 0, 0
+        self._reading: asyncio.Task[list[Portion] | None] | None = None
+        self._ended = False
+        self._broken: Exception | None = None
 
-    async def read(self, table: Table, size: int) -> None:
-        """Bring in all rows. Raises what reading and writing raise, when nothing is under way any more."""
-        unique = await self._told_apart()
-        if unique:
-            self._free += [Writer(self._plan, self._turn.number) for _ in range(LANES - 1)]
+    async def go(self, over: Callable[[], bool]) -> bool:
+        """Bring in windows, one at least, until it is `over`; whether there may be more.
+
+        When it returns or raises, no part is under way. Raises what parts raise; what reading raises, once all that
+        was read before is in.
+        """
+        last, ending = self._undone[0].window if self._undone else self._read + 1, False
         try:
-            for rows in table.batches(size):
-                keys = _keys(rows, unique)
-                # A row waits for those before it that may be about its record.
-                while not self._free or any(
-                    not lane.keys.isdisjoint(keys) for lane in self._under_way.values()
-                ):
-                    await self._next()
-                lane = _Lane(self._free.pop(), keys, table.share)
-                step = running.check if self._checking else running.run
-                work = step(self._turn, lane.writer, Batch(rows, table.share))
-                self._under_way[asyncio.ensure_future(work)] = lane
-                # What has been put into words goes out before the next is read.
-                await asyncio.sleep(0)
-            while self._under_way:
-                await self._next()
+            while True:
+                if not over():
+                    last = self._read + 1
+                elif not ending:
+                    # What has been begun is brought to its end.
+                    last = max((part.window for part in self._under_way.values()), default=last)
+                    ending = True
+                self._read_on(last)
+                self._give_out(last)
+                waiting: set[asyncio.Task[Any]] = {*self._under_way}
+                if self._reading is not None and self._read < last:
+                    waiting.add(self._reading)
+                if not waiting:
+                    break
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                self._gather()
         finally:
             while self._under_way:
-                done, _ = await asyncio.wait(self._under_way)
-                for task in done:
-                    lane = self._under_way.pop(task)
-                    if task.exception() is None:
-                        self._take(lane, *task.result())
+                await asyncio.wait(self._under_way)
+                self._gather(raising=False)
+        if self._undone:
+            return True
+        if self._broken is not None:
+            raise self._broken
+        return not self._ended
 
-    async def _told_apart(self) -> list[int]:
-        """Where the texts stand that no two records share; none: batches go one after the other.
+    async def close(self) -> None:
+        """Let the reading come to its end: nobody else may have the file meanwhile."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await asyncio.gather(reading, return_exceptions=True)
 
-        Associations take locks on both ends, and their order may matter to either: more at once would wait.
-        """
-        if self._checking:
-            return []
-        catalogue = await self._turn.db.catalogue(self._turn.account_id)
-        if loader(self._plan, self._turn.number, catalogue) is None:
-            return []
-        unique = [column for column in self._plan.parts[0].columns if column.property.is_unique]
-        # Texts that are equal as keys are equal but for their case and spaces; numbers need not be.
-        if any(column.property.type != "STRING" for column in unique):
-            return []
-        return [column.index for column in unique]
+    def _read_on(self, last: int) -> None:
+        if self._reading is not None or self._ended:
+            return
+        waiting = len({part.window for part in self._undone})
+        if waiting < AHEAD and self._read < last:
+            self._reading = asyncio.ensure_future(self._windows())
 
-    async def _next(self) -> None:
-        """Wait for the first batch that comes in."""
-        done, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-        for task in sorted(done, key=lambda one: one.result()[0].rows_read):
-            row, errors = task.result()
-            lane = self._under_way.pop(task)
-            self._take(lane, row, errors)
-            self._free.append(lane.writer)
-            if lane.writer.before.failures:
-                # Keys that were refused are to be looked for, whoever refused them.
-                for other in (*self._free, *(one.writer for one in self._under_way.values())):
-                    other.before.failures = True
+    def _give_out(self, last: int) -> None:
+        busy = {part.portion.lane for part in self._under_way.values()}
+        given = set(self._under_way.values())
+        for part in self._undone:
+            if len(self._under_way) >= self._crew.size:
+                return
+            lane = part.portion.lane
+            if not (part in given or part.window > last or lane in busy or part.waits):
+                self._under_way[asyncio.ensure_future(self._do(part))] = part
+            # A lane's parts come one after the other.
+            busy.add(lane)
 
-    def _take(self, lane: _Lane, row: ImportRow, errors: list[RowError]) -> None:
-        report = self._report
-        if row.rows_read > report.read:
-            report.take(row)
-        report.errors = sorted([*report.errors, *errors], key=lambda error: error.row)[:ERRORS_TOLD]
-        if self._progress is not None:
-            self._progress(Progress(report.read, lane.share, report.failed))
+    async def _do(self, part: _Part) -> tuple[ImportRow, bool]:
+        portion = part.portion
+        rows = portion.rows
+        several = self._how.lanes > 1
+        piece = Piece(
+            self._task,
+            [(row.number, row.cells) for row in rows if row.problem is None],
+            [row for row in rows if row.problem is not None],
+            portion.share,
+            portion.end,
+            portion.lane if several else None,
+            self._idle() if several else {},
+            self._failures[portion.lane],
+        )
+        for tried in range(TRIES):
+            try:
+                return await self._crew.do(piece)
+            except HandLost:
+                if tried == TRIES - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _idle(self) -> dict[int, int]:
+        """The lanes that have nothing to do of what was read: they are done that far."""
+        busy = {part.portion.lane for part in self._undone}
+        return {lane: self._end for lane in range(self._how.lanes) if lane not in busy}
+
+    def _gather(self, *, raising: bool = True) -> None:
+        """Take in what is done. Raises the first thing that went wrong, unless something else already did."""
+        wrong: BaseException | None = None
+        ready = [task for task in self._under_way if task.done()]
+        answers = []
+        for task in ready:
+            part = self._under_way.pop(task)
+            if task.cancelled() or task.exception() is not None:
+                wrong = wrong or (asyncio.CancelledError() if task.cancelled() else task.exception())
+                continue
+            answers.append((task.result(), part))
+        for (row, failures), part in sorted(answers, key=lambda answer: answer[0][0].rows_read):
+            self._undone.remove(part)
+            for other in self._undone:
+                other.waits.discard(part)
+            lane = part.portion.lane
+            self._failures[lane] = failures
+            self.done = [max(*both) for both in zip(self.done, done_of(row), strict=True)]
+            if self._taken is not None:
+                self._taken(row)
+        if self._reading is not None and self._reading.done():
+            self._take_window()
+        if wrong is not None and raising:
+            raise wrong
+
+    def _take_window(self) -> None:
+        assert self._reading is not None
+        reading, self._reading = self._reading, None
+        self._read += 1
+        try:
+            portions = reading.result()
+        except Exception as error:
+            self._ended, self._broken = True, error
+            return
+        if portions is None:
+            self._ended = True
+            return
+        for portion in portions:
+            self._end = portion.end
+            if portion.end <= self.done[portion.lane]:
+                continue
+            waits = {
+                one for one in self._undone
+                if one.portion.lane != portion.lane and not one.portion.keys.isdisjoint(portion.keys)
+            }  # fmt: skip
+            self._undone.append(_Part(self._read, portion, waits))
 
 
-def _keys(rows: list[Row], unique: list[int]) -> set[str]:
-    return {
-        f"{index} {cell}"
-        for index in unique
-        for row in rows
-        if row.problem is None and (cell := row.cells[index].strip().lower())
-    }
+def done_of(row: ImportRow) -> list[int]:
+    """The last row that each lane of an import has done."""
+    return list(row.lanes.get("done", ())) or [row.position]

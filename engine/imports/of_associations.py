@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from engine.crew import Crew
 from engine.imports import files
 from engine.imports.binding import bind
+from engine.imports.cutting import BATCH, Size
 from engine.imports.labels import create_missing
 from engine.imports.plan import RECORD_ID
 from engine.imports.problems import ColumnMissing, KeyNotUnique
@@ -15,8 +17,6 @@ from engine.problems import NotFound
 from engine.values import tidy
 from storage.catalogue import ObjectTypeRow
 from storage.database import Database
-
-BATCH = 2_000
 
 
 async def associations(
@@ -36,6 +36,8 @@ async def associations(
     user_id: int | None = None,
     checking: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    crew: Crew | None = None,
+    size: Size | None = None,
 ) -> Report:
     """Associate two records, under labels, for each row of the file at `path`.
 
@@ -76,7 +78,8 @@ async def associations(
             checking=checking,
             user_id=user_id,
             progress=progress,
-            batch_size=BATCH,
+            crew=crew,
+            size=size or Size(batch=BATCH),
         )
 
 

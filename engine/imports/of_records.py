@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from engine.crew import Crew
 from engine.imports import files
 from engine.imports.binding import bind
+from engine.imports.cutting import BATCH, Size
 from engine.imports.definitions import SAMPLE, define, match
 from engine.imports.files import Table
 from engine.imports.plan import Doing
@@ -14,9 +16,6 @@ from engine.imports.run import Progress, Report, run_table
 from engine.object_types import get
 from engine.records.problems import ObjectTypeInactive
 from storage.database import Actor, Database
-
-# Rows a transaction: statements stay short, and what is lost when one is tried again stays little.
-BATCH = 2_000
 
 
 async def records(
@@ -32,6 +31,8 @@ async def records(
     user_id: int | None = None,
     checking: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    crew: Crew | None = None,
+    size: Size | None = None,
 ) -> Report:
     """Create or update a record of `object_type` for each row of the file at `path` (see `files`).
 
@@ -70,7 +71,8 @@ async def records(
             checking=checking,
             user_id=user_id,
             progress=progress,
-            batch_size=BATCH,
+            crew=crew,
+            size=size or Size(batch=BATCH),
         )
 
 

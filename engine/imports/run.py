@@ -6,23 +6,25 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from engine.crew import Alone, Crew
 from engine.imports import files, running
 from engine.imports.binding import bind
 from engine.imports.commands import told
+from engine.imports.cutting import Size, way
 from engine.imports.files import Reading, Table
 from engine.imports.lanes import Lanes
 from engine.imports.plan import Plan
 from engine.imports.problems import FileChanged, FileInflates, FileUnreadable
 from engine.imports.running import Clock, Turn
-from engine.imports.tally import Progress, Report, RowError
+from engine.imports.tally import ERRORS_TOLD, Progress, Report, RowError
+from engine.imports.windows import Windows
 from storage import imports
 from storage.changes import Event, EventKind
 from storage.database import Database
+from storage.imports import ImportRow
 
 __all__ = ["Progress", "Report", "RowError", "run", "run_table"]
 
-# Rows a transaction: statements stay short, and what is lost when one is tried again stays little.
-BATCH = 2_000
 # Nobody else can go on with a file on this disk: the lease only tells whether its reader still lives.
 LEASE = timedelta(minutes=10)
 
@@ -37,6 +39,7 @@ async def run(
     checking: bool = False,
     user_id: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    crew: Crew | None = None,
 ) -> Report:
     """Import the file at `path` by a plan's document; `checking`: only tell what that would do.
 
@@ -55,6 +58,7 @@ async def run(
             checking=checking,
             user_id=user_id,
             progress=progress,
+            crew=crew,
         )
 
 
@@ -69,9 +73,10 @@ async def run_table(
     checking: bool = False,
     user_id: int | None = None,
     progress: Callable[[Progress], None] | None = None,
-    batch_size: int | None = None,
+    crew: Crew | None = None,
+    size: Size | None = None,
 ) -> Report:
-    """The same for a file that is open, by a plan that was checked."""
+    """The same for a file that is open, by a plan that was checked. No `crew`: this process alone."""
     (number,) = await db.ids.take(account_id, 1)
     turn = Turn(db, account_id, number, uuid.uuid4().hex, LEASE, clock, user_id)
     report = Report(number, clock())
@@ -86,9 +91,17 @@ async def run_table(
         assert row is not None  # it has just been written
         kind = EventKind.IMPORT_CHECKING if checking else EventKind.IMPORT_STARTED
         tx.happened(Event(kind, subject_id=number, payload=told(row, tx.now)))
-    lanes = Lanes(turn, plan, report, checking=checking, progress=progress)
+
+    def taken(row: ImportRow) -> None:
+        if row.rows_read > report.read:
+            report.take(row)
+        if progress is not None:
+            progress(Progress(report.read, row.share, report.failed))
+
     try:
-        await lanes.read(table, batch_size or BATCH)
+        await _brought_in(
+            turn, table, plan, crew or Alone(db, clock), size or Size(), checking=checking, taken=taken
+        )
         report.take(await running.finish(turn))
     except FileUnreadable as problem:
         told_why = f"{problem.details['reason']}; the {report.read} rows before that have been imported"
@@ -106,4 +119,31 @@ async def run_table(
     except BaseException:
         await running.fail(turn, "The process that read the file broke off.")
         raise
+    async with db.read(account_id) as reader:
+        found = await imports.errors_after(reader, number, (0, 0), ERRORS_TOLD)
+    report.errors = [RowError.kept(one) for one in found]
     return report
+
+
+async def _brought_in(
+    turn: Turn,
+    table: Table,
+    plan: Plan,
+    crew: Crew,
+    size: Size,
+    *,
+    checking: bool,
+    taken: Callable[[ImportRow], None],
+) -> None:
+    """Read the whole file. Raises what reading and writing raise, when nothing is under way any more."""
+    found = None if checking else way(plan, await turn.db.catalogue(turn.account_id))
+    windows = await Windows.begun(table, found, size)
+    if windows.how.lanes > 1:
+        cut = windows.how.document([0] * windows.how.lanes)
+        await running.begun(turn, plan, table.described(), cut)
+    lanes = Lanes(crew, turn, plan, windows.how, windows.next, checking=checking, taken=taken)
+    try:
+        while await lanes.go(lambda: False):
+            pass
+    finally:
+        await lanes.close()

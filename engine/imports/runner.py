@@ -1,12 +1,16 @@
 """The worker's way with imports: it leases one, reads its file from the database, and goes on where it was left."""
 
+import asyncio
 from datetime import datetime, timedelta
 
+from engine.crew import Alone, Crew
 from engine.imports import running, undoing
 from engine.imports.binding import bind
+from engine.imports.cutting import BATCH, FEW, LANES, Cut, Size, way
+from engine.imports.lanes import Lanes, done_of
 from engine.imports.running import Clock, Overtaken, Turn
 from engine.imports.spooling import Spool
-from engine.imports.writing import Writer
+from engine.imports.windows import Windows
 from engine.problems import Problem, Refused
 from storage import import_work
 from storage.database import Database
@@ -14,7 +18,6 @@ from storage.imports import ImportRow
 
 # A worker that says nothing for so long has lost its import to the next one.
 LEASE = timedelta(seconds=20)
-BATCH = 2_000
 # Pieces of an ended import's file that are removed at a time.
 CLEARED = 64
 
@@ -22,20 +25,40 @@ CLEARED = 64
 class _Open:
     """An import whose file this process has open: what it is read for, and how far."""
 
-    def __init__(self, status: str, position: int, writer: Writer, spool: Spool) -> None:
+    def __init__(self, status: str, lanes: Lanes, spool: Spool) -> None:
         self.status = status
-        self.position = position
-        self.writer = writer
+        self.lanes = lanes
         self.spool = spool
+
+    def fits(self, row: ImportRow) -> bool:
+        """Whether nobody has gone on with it meanwhile."""
+        return self.status == row.status and self.lanes.done == done_of(row)
+
+    async def close(self) -> None:
+        await self.lanes.close()
+        await self.spool.close()
 
 
 class Runner:
     """Works on the imports of all accounts under one token; any number of runners share the work."""
 
-    def __init__(self, token: str, clock: Clock, *, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        token: str,
+        clock: Clock,
+        *,
+        batch: int = BATCH,
+        lanes: int = LANES,
+        few: int = FEW,
+        seconds: float = 0.0,
+        crew: Crew | None = None,
+    ) -> None:
+        """`seconds` of one turn; at least one window of the file is brought in. No `crew`: this process alone."""
         self._token = token
         self._clock = clock
-        self._batch = batch
+        self._size = Size(lanes, batch, few)
+        self._seconds = seconds
+        self._crew = crew
         self._open: dict[tuple[int, int], _Open] = {}
 
     async def due(self, db: Database, now: datetime) -> list[int]:
@@ -43,7 +66,7 @@ class Runner:
         return await import_work.due_accounts(db, self._token, now)
 
     async def run_once(self, db: Database, account_id: int, now: datetime) -> bool:
-        """Do a batch of one import of this account; whether there was one."""
+        """Do a part of one import of this account; whether there was one."""
         async with db.single(account_id) as single:
             row = await import_work.take(single, self._token, now, now + LEASE)
         if row is None:
@@ -66,7 +89,7 @@ class Runner:
     async def close(self) -> None:
         """Let go of all files."""
         for key in list(self._open):
-            await self._open.pop(key).spool.close()
+            await self._open.pop(key).close()
 
     async def _work(self, turn: Turn, row: ImportRow) -> None:
         if row.status == "UNDOING":
@@ -82,29 +105,42 @@ class Runner:
     async def _batch_of(self, turn: Turn, row: ImportRow) -> None:
         key = turn.account_id, turn.number
         held = self._open.get(key)
-        if held is None or (held.status, held.position) != (row.status, row.position):
+        if held is None or not held.fits(row):
             await self._close(turn)
             held = self._open[key] = await self._opened(turn, row)
-        batch = await held.spool.next(lambda: running.keep(turn))
-        if batch is None:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._seconds
+        if not await held.lanes.go(lambda: loop.time() >= ends):
             await self._close(turn)
             await running.finish(turn)
-            return
-        step = running.check if row.status == "CHECKING" else running.run
-        after, _ = await step(turn, held.writer, batch)
-        held.position = after.position
 
     async def _opened(self, turn: Turn, row: ImportRow) -> _Open:
-        spool = await Spool.open(turn.db, turn.account_id, row, self._batch, lambda: running.keep(turn))
+        async def sign() -> None:
+            await running.keep(turn)
+
+        if self._crew is None:
+            self._crew = Alone(turn.db, self._clock)
+        checking = row.status == "CHECKING"
+        spool = await Spool.open(turn.db, turn.account_id, row, sign)
         try:
-            plan = bind(row.mapping, spool.table.header, await turn.db.catalogue(turn.account_id))
-            await running.begun(turn, plan, spool.table.described())
+            catalogue = await turn.db.catalogue(turn.account_id)
+            plan = bind(row.mapping, spool.table.header, catalogue)
+            windows = await Windows.begun(
+                spool.table,
+                None if checking else way(plan, catalogue),
+                self._size,
+                known=Cut.of(row.lanes),
+                after=row.position,
+                sign=sign,
+            )
+            how = windows.how
+            cut = None if row.lanes else how.document([row.position] * how.lanes)
+            row = await running.begun(turn, plan, spool.table.described(), cut)
         except BaseException:
             await spool.close()
             raise
-        # What failed before this process came is in the table of keys.
-        writer = Writer(plan, turn.number, row.status == "CHECKING", row.position > 0)
-        return _Open(row.status, row.position, writer, spool)
+        lanes = Lanes(self._crew, turn, plan, how, windows.next, checking=checking, done=done_of(row))
+        return _Open(row.status, lanes, spool)
 
     async def _fail(self, turn: Turn, reason: str) -> None:
         try:
@@ -115,8 +151,8 @@ class Runner:
     async def _close(self, turn: Turn) -> None:
         held = self._open.pop((turn.account_id, turn.number), None)
         if held is not None:
-            await held.spool.close()
+            await held.close()
 
     async def _close_all(self, account_id: int) -> None:
         for key in [key for key in self._open if key[0] == account_id]:
-            await self._open.pop(key).spool.close()
+            await self._open.pop(key).close()

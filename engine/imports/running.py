@@ -1,10 +1,11 @@
 """Batches of an import: each in a transaction of its own, with its figures, its errors, and the place where it ends."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from engine.imports.commands import told
 from engine.imports.files import Row
@@ -29,6 +30,14 @@ Clock = Callable[[], datetime]
 
 class Overtaken(Exception):
     """The import is no longer ours, or people have stopped it: whatever was about to be written is not."""
+
+
+class _Done(Exception):
+    """The batch is in already: whoever brought it in was lost before he could tell."""
+
+    def __init__(self, row: ImportRow) -> None:
+        self.row = row
+        super().__init__()
 
 
 class _Undone(Exception):
@@ -62,10 +71,17 @@ class Turn:
 
 @dataclass(slots=True)
 class Batch:
-    """Rows with the share of the file that has been read with them."""
+    """Rows with the share of the file that has been read with them.
+
+    `end`: the row up to which the file, or `lane`'s part of it, is done with them; `marks` are those of other lanes
+    that have nothing to do so far.
+    """
 
     rows: Sequence[Row]
     share: float
+    end: int
+    lane: int | None = None
+    marks: Mapping[int, int] = field(default_factory=dict)
 
 
 async def run(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list[RowError]]:
@@ -76,9 +92,15 @@ async def run(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list
             async with _transaction(turn) as tx:
                 await writer.write(tx, batch.rows, tally)
                 row = await turn.hold(tx, "RUNNING")
+                if _reached(row, batch):
+                    raise _Done(row)
                 await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
             writer.short = True
             return row, tally.errors
+        except _Done as done:
+            # Whether rows of it failed is not known.
+            writer.failures = True
+            return done.row, []
         except Taken:
             # Whoever was quicker is found by the commands.
             writer.short = False
@@ -102,10 +124,14 @@ async def check(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, li
                 pass
             async with _transaction(turn) as tx:
                 row = await turn.hold(tx, "CHECKING")
+                if _reached(row, batch):
+                    raise _Done(row)
                 if writer.before.met:
                     await import_work.add_keys(tx, turn.number, writer.before.met)
                 await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
             return row, tally.errors
+        except _Done as done:
+            return done.row, []
         except Exception as error:
             if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
                 raise
@@ -113,10 +139,25 @@ async def check(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, li
     raise AssertionError("the last attempt returns or raises")
 
 
+def _reached(row: ImportRow, batch: Batch) -> bool:
+    """Whether the import has come beyond this batch. Raises `Overtaken` where it is cut otherwise by now."""
+    if batch.lane is None:
+        return row.position >= batch.end
+    done = row.lanes.get("done", ())
+    if batch.lane >= len(done):
+        raise Overtaken
+    return bool(done[batch.lane] >= batch.end)
+
+
 async def _note(tx: Transaction, row: ImportRow, batch: Batch, tally: Tally, kind: EventKind) -> None:
     kept = tally.add_to(row)
-    # Several processes may read one file, each its own rows.
-    row.position = max(row.position, batch.rows[-1].number)
+    if batch.lane is None:
+        row.position = batch.end
+    else:
+        done = list(row.lanes["done"])
+        for lane, end in {**batch.marks, batch.lane: batch.end}.items():
+            done[lane] = max(done[lane], end)
+        row.lanes, row.position = {**row.lanes, "done": done}, min(done)
     row.share = max(row.share, batch.share)
     await imports.write(tx, row)
     if kept:
@@ -124,11 +165,15 @@ async def _note(tx: Transaction, row: ImportRow, batch: Batch, tally: Tally, kin
     tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))
 
 
-async def begun(turn: Turn, plan: Plan, file: dict[str, object]) -> ImportRow:
-    """Note how the file is written, and what is imported from it."""
+async def begun(
+    turn: Turn, plan: Plan, file: Mapping[str, object], lanes: Mapping[str, Any] | None = None
+) -> ImportRow:
+    """Note how the file is written, what is imported from it, and how it is cut (None: as before)."""
     async with _transaction(turn) as tx:
         row = await turn.hold(tx, "CHECKING", "RUNNING")
         row.file, row.kind = {**row.file, **file}, plan.kind
+        if lanes is not None:
+            row.lanes = dict(lanes)
         await imports.write(tx, row)
     return row
 
@@ -139,6 +184,7 @@ async def finish(turn: Turn) -> ImportRow:
     async with _transaction(turn) as tx:
         row = await turn.hold(tx, "CHECKING", "RUNNING")
         row.share, row.ended_at = 1.0, tx.now
+        row.position = max(row.position, *row.lanes.get("done", (0,)))
         if row.status == "CHECKING":
             row.status, kind = "CHECKED", EventKind.IMPORT_CHECKED
             row.findings = {

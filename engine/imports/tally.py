@@ -47,6 +47,11 @@ class RowError:
             problem.message,
         )
 
+    @classmethod
+    def kept(cls, row: RowErrorRow) -> Self:
+        """The same as it was kept."""
+        return cls(row.row, row.column_name, row.value, row.code, row.message)
+
 
 @dataclass(slots=True)
 class Report:

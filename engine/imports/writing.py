@@ -22,33 +22,51 @@ from engine.imports.problems import KeyMissing, UnknownKey
 from engine.imports.tally import CREATED, UNCHANGED, UPDATED, Tally
 from engine.problems import MalformedId, Problem
 from storage import import_work, records, unique_values
+from storage.catalogue import Catalogue
 from storage.database import Transaction
 from storage.import_work import Touched
 
 
+class Standing:
+    """A plan as it stands under the account's definitions, with the short way for it; batches under way share it."""
+
+    def __init__(self, document: Any, header: Sequence[str], number: int) -> None:
+        self._document = document
+        self._header = header
+        self._number = number
+        self._known: tuple[int, Plan, Loader | None] | None = None
+
+    def under(self, catalogue: Catalogue) -> tuple[Plan, Loader | None]:
+        """The plan, and the short way if it has one. Raises `Refused` where it no longer fits."""
+        known = self._known
+        if known is None or known[0] != catalogue.version:
+            plan = bind(self._document, self._header, catalogue)
+            known = self._known = catalogue.version, plan, loader(plan, self._number, catalogue)
+        return known[1:]
+
+
 @dataclass(slots=True)
 class Writer:
-    """Writes batches of one import. `checking`: nothing is to stay, so what was met before is found by keys alone."""
+    """Writes batches of one import, one at a time.
 
-    plan: Plan
+    `checking`: nothing is to stay, so what was met before is found by keys alone.
+    """
+
+    standing: Standing
     number: int
     checking: bool = False
     # Whether rows of earlier batches may have failed.
     failures: bool = False
     # Whether new records may be made the short way.
     short: bool = True
+    plan: Plan = field(init=False)
     before: Before = field(init=False)
     _loader: Loader | None = field(init=False, default=None)
-    _loads: int | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self.before = Before(self.plan, self.number, self.checking, self.failures)
 
     async def write(self, tx: Transaction, rows: Sequence[Row], tally: Tally) -> None:
         """Write the rows, and note in the tally what became of each."""
-        if tx.catalogue.version != self.plan.version:
-            self.plan = bind(self.plan.document, self.plan.header, tx.catalogue)
-        self.before = Before(self.plan, self.number, self.checking, self.before.failures)
+        self.plan, self._loader = self.standing.under(tx.catalogue)
+        self.before = Before(self.plan, self.number, self.checking, self.failures)
         if self.short and not self.checking:
             rows = await self._load(tx, rows, tally)
         sound = []
@@ -74,15 +92,13 @@ class Writer:
                 await import_work.pair(tx, self.number, pairs)
         if not self.checking:
             await self.before.keep(tx)
+            self.failures = self.failures or self.before.failures
 
     async def _load(self, tx: Transaction, rows: Sequence[Row], tally: Tally) -> Sequence[Row]:
         """Make what is new the short way, where there is one; the rows that are left."""
-        if self._loads != tx.catalogue.version:
-            self._loads = tx.catalogue.version
-            self._loader = loader(self.plan, self.number, tx.catalogue)
         if self._loader is None:
             return rows
-        return await self._loader.load(tx, rows, tally, failures=self.before.failures)
+        return await self._loader.load(tx, rows, tally, failures=self.failures)
 
     # --- reading -------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,9 @@ class Import(SQLModel, table=True):
     chunks: int = big(sa_column_kwargs={"server_default": "0"})
     # The last row of the file that the check, or the run, has done.
     position: int = big(sa_column_kwargs={"server_default": "0"})
+    # Where several hands bring it in: how the file is cut for them, and the last row that each lane has done (see
+    # engine.imports.cutting). `position` is then the least of these.
+    lanes: dict[str, Any] = document(sa_column_kwargs={"server_default": "{}"})
     # How much of the file that is, from 0 to 1.
     share: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     # Errors that were found; those beyond a bound are counted and not kept.
