@@ -92,7 +92,7 @@ async def run(
     `hands` processes at most share what is big, where there are as many cores.
     """
     crew = Processes(db, clock, hands)
-    keeper = Keeper(db, clock, vault, surroundings)
+    keeper = Keeper(db, clock, vault, surroundings, crew)
     importer = Runner(uuid.uuid4().hex, clock)
     sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
     send = Duty(

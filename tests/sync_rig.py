@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from engine.crew import Crew
 from engine.evaluation import run as evaluate
 from engine.sync import loading, remote, run
 from engine.sync.connectors.protocol import Disconnected
@@ -42,6 +43,8 @@ class Rig:
     at: Callable[[str], None] = lambda _place: None
     turns: dict[int, tuple[Turn, Memory]] = field(default_factory=dict)
     runners: int = 0
+    # Who helps with the first reading.
+    crew: Crew | None = None
 
     @property
     def sync(self) -> int:
@@ -117,6 +120,7 @@ class Rig:
             found.binding.rules,
             Simulated(self.world),
             lambda place: self.at(place),
+            crew=self.crew,
         )
         self.turns[sync_id] = turn, Memory()
         return self.turns[sync_id]

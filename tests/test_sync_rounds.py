@@ -19,7 +19,7 @@ import pytest
 from engine.crew import Alone, Hand, HandLost, Piece
 from engine.sync import inbound, passes, rounds, turns
 from engine.sync.connectors.protocol import Page, Phase, RemoteObject
-from engine.sync.rules import Direction
+from engine.sync.rules import Direction, Options
 from engine.sync.turns import Overtaken
 from storage.changes import EventKind, read
 from storage.database import Database
@@ -280,6 +280,8 @@ async def live(db: Database, seed: int) -> None:
         db,
         World(seed=seed, capabilities=able, versions=seed % 4 != 3, trouble=trouble),
         direction=Direction.BOTH,
+        # Who was told how things were learns it with the next sweep.
+        options=Options(sweep=timedelta(minutes=5)),
     )
     hands.dice, hands.lost, hands.crashes = dice, 0.1, 0.03
     people = dice.randrange(20, 60)

@@ -55,7 +55,7 @@ async def full(turn: Turn, row: RunRow, now: datetime) -> None:
     """One page of everything."""
     cursor = row.cursors.get("full")
     try:
-        page, items = await _next(turn, cursor)
+        page, items = await next_page(turn, cursor)
     except CursorLost:
         async with turn.hold(now) as (tx, held):
             begin(held, held.cursors.get("why", SWEEP))
@@ -63,7 +63,7 @@ async def full(turn: Turn, row: RunRow, now: datetime) -> None:
         return
     if page.more and row.phase == INITIAL:
         # The app makes the next page while this one is written.
-        turn.ahead = Ahead(page.cursor, asyncio.ensure_future(_read(turn, Phase.FULL, page.cursor)))
+        look_ahead(turn, page.cursor)
     async with turn.hold(now) as (tx, held):
         if (held.cursors.get("full"), held.cursors.get("stage")) != (cursor, FULL):
             return
@@ -71,14 +71,20 @@ async def full(turn: Turn, row: RunRow, now: datetime) -> None:
         await inbound.take_in(tx, turn.rules, items, certain=False, full=True)
         if not first:
             await seen.put(tx, turn.sync_id, held.pass_number, [item.external_id for item in items])
-        held.cursors = {**held.cursors, "full": page.cursor}
-        if not page.more:
-            held.cursors = {name: value for name, value in held.cursors.items() if name != "full"}
-            held.cursors["stage"] = MISSING
-            if turn.rules.capabilities.changes and (first or "changes" not in held.cursors):
-                held.cursors["changes"] = page.cursor
-        _progress(tx, turn, held, len(items), page.total)
-        await leases.write(tx, held)
+        await are_in(tx, turn, held, page, len(items))
+
+
+async def are_in(tx: Transaction, turn: Turn, held: RunRow, page: Page, done: int) -> None:
+    """So many items are in, up to this page's last: it goes on behind them."""
+    first = held.cursors.get("why") == FIRST
+    held.cursors = {**held.cursors, "full": page.cursor}
+    if not page.more:
+        held.cursors = {name: value for name, value in held.cursors.items() if name != "full"}
+        held.cursors["stage"] = MISSING
+        if turn.rules.capabilities.changes and (first or "changes" not in held.cursors):
+            held.cursors["changes"] = page.cursor
+    _progress(tx, turn, held, done, page.total)
+    await leases.write(tx, held)
 
 
 def _progress(tx: Transaction, turn: Turn, row: RunRow, done: int, total: int | None) -> None:
@@ -98,7 +104,12 @@ def _tell(tx: Transaction, turn: Turn, kind: EventKind, payload: dict[str, Any])
     tx.happened(Event(kind, turn.rules.object_type.id, None, turn.sync_id, payload))
 
 
-async def _next(turn: Turn, cursor: str | None) -> tuple[Page, list[Item]]:
+def look_ahead(turn: Turn, cursor: str | None) -> None:
+    """Begin to read what stands behind the cursor."""
+    turn.ahead = Ahead(cursor, asyncio.ensure_future(_read(turn, Phase.FULL, cursor)))
+
+
+async def next_page(turn: Turn, cursor: str | None) -> tuple[Page, list[Item]]:
     """The page of everything behind the cursor, which may have been asked for already."""
     ahead = turn.ahead
     if ahead is not None and ahead.cursor == cursor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.sync import applying, deleting, outbound, passes, resting, retrying, settling
+from engine.sync import applying, deleting, outbound, passes, resting, retrying, rounds, settling
 from engine.sync.turns import Overtaken, Turn
 from storage.sync import leases
 from storage.sync.leases import RunRow, Work
@@ -93,6 +93,8 @@ async def _do(turn: Turn, row: RunRow, work: Work, kind: str, now: datetime) -> 
 
 async def _pass(turn: Turn, row: RunRow, work: Work, now: datetime) -> None:
     match row.cursors.get("stage"):
+        case passes.FULL if rounds.helps(turn, row):
+            await rounds.full(turn, row, now)
         case passes.FULL:
             await passes.full(turn, row, now)
         case passes.MISSING:

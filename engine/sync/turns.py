@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from engine.crew import Crew
 from engine.sync.connectors.protocol import Connector, Item, Page
 from engine.sync.rules import Rules
 from storage.database import Actor, Database, Transaction
@@ -40,11 +41,34 @@ class Ahead:
     reading: asyncio.Task[tuple[Page, list[Item]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A turn as those see it who help with it: whoever holds the sync's row together with others."""
+
+    account_id: int
+    sync_id: int
+    token: str
+    revision: int
+
+    @contextlib.asynccontextmanager
+    async def hold(self, db: Database, rules: Rules, now: datetime) -> AsyncIterator[Transaction]:
+        """A transaction in which nobody holds the sync alone, and it is still the runner's. Raises `Overtaken`."""
+        async with db.transaction(self.account_id, now=now, actor=_actor(self.sync_id)) as tx:
+            object_type_id = await leases.share(tx, self.sync_id, self.token, self.revision)
+            if object_type_id is None or tx.catalogue.object_types.get(object_type_id) != rules.object_type:
+                raise Overtaken
+            yield tx
+
+
+def _actor(sync_id: int) -> Actor:
+    return Actor("SYNC", str(sync_id))
+
+
 @dataclass(slots=True)
 class Turn:
     """One sync, leased under `token`, with rules of `revision` and an open connector.
 
-    `at` is told of every place at which a crash may leave things half done.
+    `at` is told of every place at which a crash may leave things half done. `crew`: who helps, if anybody.
     """
 
     db: Database
@@ -58,11 +82,17 @@ class Turn:
     ahead: Ahead | None = None
     # Whether the app has refused something that it had told of.
     doubted: bool = False
+    crew: Crew | None = None
 
     @property
     def actor(self) -> Actor:
         """Who writes."""
-        return Actor("SYNC", str(self.sync_id))
+        return _actor(self.sync_id)
+
+    @property
+    def share(self) -> Share:
+        """What those go by who help."""
+        return Share(self.account_id, self.sync_id, self.token, self.revision)
 
     def forget(self) -> None:
         """Let go of what was read ahead."""

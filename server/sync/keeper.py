@@ -6,6 +6,7 @@ from datetime import datetime
 
 import structlog
 
+from engine.crew import Crew
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from server.sync.calls import Clock
@@ -27,8 +28,11 @@ log = structlog.get_logger("relata.sync")
 class Keeper:
     """Starts runners for syncs that are due, until it is told to stop."""
 
-    def __init__(self, db: Database, clock: Clock, vault: Vault, surroundings: Surroundings) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, vault: Vault, surroundings: Surroundings, crew: Crew | None = None
+    ) -> None:
         self._db = db
+        self._crew = crew
         self._clock = clock
         self._vault = vault
         self._surroundings = surroundings
@@ -94,7 +98,13 @@ class Keeper:
 
     def _start(self, due: Due) -> None:
         runner = Runner(
-            self._db, due, self._clock, self._vault, self._surroundings, lambda: self._waiting > 0
+            self._db,
+            due,
+            self._clock,
+            self._vault,
+            self._surroundings,
+            lambda: self._waiting > 0,
+            self._crew,
         )
         task = asyncio.create_task(self._serve(runner))
         self._running[due.sync_id] = runner, task

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from engine.crew import Crew
 from engine.problems import Problem, Refused
 from engine.sync import backoff, connections, loading, planning, redescribing, resting, run
 from engine.sync.categories import Category
@@ -56,6 +57,8 @@ class Runner:
     surroundings: Surroundings
     # Whether others wait for its place.
     crowded: Callable[[], bool]
+    # Who helps where there is much to do.
+    crew: Crew | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     news: asyncio.Event = field(default_factory=asyncio.Event)
     hints: list[Hint] = field(default_factory=list)
@@ -149,6 +152,7 @@ class Runner:
                 found.sync.revision,
                 found.binding.rules,
                 calls,
+                crew=self.crew,
             )
             stack.callback(turn.forget)
             if turn.rules.capabilities.push:

@@ -103,14 +103,15 @@ WAIT = Statement(
 )
 
 
-# Whoever links something holds its sync's row. A row that can be had at once is held by nobody: what was linked is to
-# be seen, and who links after us sees who waits. Nobody is waited for here, so nobody waits in a circle.
+# Whoever links something holds its sync's row, alone or with others. A row that can be had at once, and alone, is held
+# by nobody: what was linked is to be seen, and who links after us sees who waits. Nobody is waited for here, so nobody
+# waits in a circle.
 STILL = Statement(
     "sync_dirty.still",
     """
     SELECT s.id FROM sync AS s
      WHERE s.account_id = $1 AND s.id = ANY($2::bigint[])
-     ORDER BY s.id FOR SHARE SKIP LOCKED
+     ORDER BY s.id FOR NO KEY UPDATE SKIP LOCKED
     """,
 )
 

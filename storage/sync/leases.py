@@ -112,6 +112,17 @@ HOLD = Statement(
     """,
 )
 
+# The same for those who help the runner, side by side: whoever holds the row alone waits until all of them are done,
+# and they for him. Asked again behind whoever had it: a lease that was lost, or rules that are new, are seen.
+SHARE = Statement(
+    "sync_leases.share",
+    """
+    SELECT s.object_type_id FROM sync AS s
+     WHERE s.account_id = $1 AND s.id = $2 AND s.lease_token = $3 AND s.revision = $4
+       FOR SHARE
+    """,
+)
+
 LOOK = Statement(
     "sync_leases.look",
     f"""
@@ -184,6 +195,12 @@ async def hold(tx: Transaction, sync_id: int, token: str, revision: int, until: 
     """Hold the sync until the commit; None where it is no longer ours, or no longer what it was."""
     row = await tx.fetchrow(HOLD, sync_id, token, revision, until)
     return None if row is None else RunRow(*row)
+
+
+async def share(tx: Transaction, sync_id: int, token: str, revision: int) -> int | None:
+    """Hold the sync together with others; its object type, None where it is no longer the runner's."""
+    object_type_id: int | None = await tx.fetchval(SHARE, sync_id, token, revision)
+    return object_type_id
 
 
 async def look(reader: Queryable, sync_id: int) -> tuple[RunRow, Work] | None:

@@ -9,6 +9,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+import asyncpg
+
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
 
@@ -273,8 +275,12 @@ async def to_delete(reader: Queryable, sync_id: int) -> tuple[int, int]:
     return gone, int(await reader.fetchval(LINKED, sync_id) or 0) if gone else 0
 
 
+class Taken(Exception):
+    """Somebody else has linked one of the items, or records, meanwhile; the transaction is lost."""
+
+
 async def insert(tx: Transaction, rows: Sequence[LinkRow]) -> None:
-    """Write new links; `created_at` and `updated_at` are the transaction's time."""
+    """Write new links; `created_at` and `updated_at` are the transaction's time. Raises `Taken`."""
     if not rows:
         return
     now = tx.now
@@ -284,7 +290,10 @@ async def insert(tx: Transaction, rows: Sequence[LinkRow]) -> None:
     names = [
         name for name in _NAMES if name not in _RARE or any(getattr(row, name) is not None for row in rows)
     ]
-    await tx.copy("sync_link", names, list(map(attrgetter(*names), rows)))
+    try:
+        await tx.copy("sync_link", names, list(map(attrgetter(*names), rows)))
+    except asyncpg.UniqueViolationError as error:
+        raise Taken from error
 
 
 _RARE = frozenset(
