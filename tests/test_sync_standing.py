@@ -81,11 +81,14 @@ def test_a_moment_tells_no_rate(ended: datetime | None) -> None:
 
 
 def test_what_has_come_to_a_halt_has_no_rate_any_more() -> None:
-    kept = _Kept(Counts(), 0, counted=100.0, took=0.5)
-    assert kept.rate(100.0, {"done": 0}) is None
-    assert kept.rate(102.0, {"done": 500}) == 250.0
-    assert kept.rate(110.0, {"done": 500}) == 250.0
-    assert kept.rate(102.0 + HALT + 0.1, {"done": 500}) == 0.0
+    kept = _Kept(Counts(), 0, counted=90.0, took=0.5)
+    begun = {"done": 0, "startedAt": T0.isoformat()}
+    # Before it was started there was nothing to do.
+    assert kept.rate(90.0, {}) is None
+    assert kept.rate(100.0, begun) is None
+    assert kept.rate(102.0, begun | {"done": 500}) == 250.0
+    assert kept.rate(110.0, begun | {"done": 500}) == 250.0
+    assert kept.rate(102.0 + HALT + 0.1, begun | {"done": 500}) == 0.0
     halted = progress({"done": 500, "total": 900, "startedAt": T0.isoformat()}, T0, recently=0.0)
     assert halted is not None
     assert halted.left is None
@@ -102,12 +105,16 @@ def test_what_takes_long_to_count_is_counted_seldom() -> None:
 
 async def test_a_rate_is_that_of_the_last_seconds_and_begins_anew_with_a_new_initial_sync() -> None:
     kept = _Kept(Counts(), 0, 0.0, 0.0)
-    assert [kept.rate(time, {"done": done}) for time, done in ((0.0, 0), (0.5, 100))] == [None, None]
-    assert kept.rate(2.0, {"done": 400}) == 200.0
-    assert kept.rate(100.0, {"done": 500}) is None
-    assert kept.rate(103.0, {"done": 800}) == 100.0
-    assert kept.rate(104.0, {"done": 10}) is None
-    assert kept.rate(105.0, {"done": 10, "endedAt": "x"}) is None
+
+    def rate(time: float, done: int, **more: str) -> float | None:
+        return kept.rate(time, {"done": done, "startedAt": "x", **more})
+
+    assert [rate(time, done) for time, done in ((0.0, 0), (0.5, 100))] == [None, None]
+    assert rate(2.0, 400) == 200.0
+    assert rate(100.0, 500) is None
+    assert rate(103.0, 800) == 100.0
+    assert rate(104.0, 10) is None
+    assert rate(105.0, 10, endedAt="x") is None
 
 
 async def test_counts_are_told_as_the_log_moves_with_a_cursor_that_nothing_is_missed_behind(

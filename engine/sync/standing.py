@@ -100,14 +100,15 @@ class _Kept:
 
     def rate(self, time: float, told: Mapping[str, Any]) -> float | None:
         """Items a second while it goes on, once there is enough to tell it by; 0.0 where it has come to a halt."""
+        if "startedAt" not in told or "endedAt" in told:
+            self.samples.clear()
+            return None
         done = int(told.get("done") or 0)
-        if "endedAt" in told or (self.samples and done < self.samples[-1][1]):
+        if self.samples and done < self.samples[-1][1]:
             self.samples.clear()
         if not self.samples or done != self.samples[-1][1]:
             self.samples = [*(one for one in self.samples if one[0] > time - WINDOW), (time, done)]
         first, last = self.samples[0], self.samples[-1]
-        if "endedAt" in told:
-            return None
         if time - last[0] > HALT:
             return 0.0
         if last[0] - first[0] < TELLING:
