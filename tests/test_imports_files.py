@@ -202,7 +202,7 @@ def test_cells_of_a_sheet_are_what_they_show(tmp_path: Path) -> None:
     assert (described["format"], described["sheet"], described["header"]) == (
         "XLSX", "People", ["name", "n", "day", "at", "yes"],
     )  # fmt: skip
-    assert [(row.number, row.cells) for row in rows[:3]] == [
+    assert [(row.number, [str(cell) for cell in row.cells]) for row in rows[:3]] == [
         (1, ["Jörg", "7", "2026-01-31", "2026-01-31 09:30:00", "true"]),
         (3, ["Žofie", "1.5", "", "", "false"]),
         (4, ["", "-3", "", "", ""]),
@@ -244,7 +244,7 @@ def test_of_formulas_the_saved_values_count(tmp_path: Path) -> None:
         content, sheet, '<c r="B3"><f>1/0</f><v /></c>', '<c r="B3" t="e"><f>1/0</f><v>#DIV/0!</v></c>'
     )
     _, rows = read(tmp_path / "f.xlsx", content)
-    assert rows[0].cells == ["a", "2"]
+    assert [str(cell) for cell in rows[0].cells] == ["a", "2"]
     assert [(row.column, row.problem and row.problem.code) for row in rows[1:]] == [
         ("n", "FORMULA_FAILED"),
         ("n", "FORMULA_WITHOUT_VALUE"),

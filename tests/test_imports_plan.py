@@ -219,6 +219,37 @@ def test_cells_are_read_by_stated_formats(
     assert formats.parser(prop, stated, "Europe/Berlin")(cell) == value
 
 
+@pytest.mark.parametrize(
+    ("name", "stated", "cell", "value"),
+    [
+        ("height", "1.234,56", "1.234", 1.234),
+        ("height", "1.234,56", "12.5", 12.5),
+        ("born", "YYYY-DD-MM", "2026-01-05", "2026-01-05"),
+        ("seen", "DD.MM.YYYY HH:mm", "2026-07-01 12:00:15", "2026-07-01T10:00:15.000Z"),
+        ("firstname", None, "7", "7"),
+    ],
+)
+def test_what_a_spreadsheet_keeps_as_such_is_read_as_such_whatever_is_stated(
+    catalogue: Catalogue, name: str, stated: str | None, cell: str, value: Any
+) -> None:
+    prop: PropertyRow = catalogue.by_name["contacts"].properties[name]
+    read = formats.parser(prop, stated, "Europe/Berlin")
+    found = read(formats.Typed(cell))
+    assert found == value
+    # A value is compared with what is kept: nothing of the cell may be left in it.
+    assert type(found) in (str, int, float)
+    # What is remembered of texts holds for texts.
+    assert {cell: 1, formats.Typed(cell): 2}[cell] == 1
+
+
+def test_a_column_of_dates_and_of_texts_has_the_format_of_its_texts(catalogue: Catalogue) -> None:
+    rows = [["a@x.example", formats.Typed("2026-01-31")], ["b@x.example", "31.12.2025"]]
+    proposal = imports.propose(["E-mail", "Born"], rows, catalogue)
+    assert proposal.plan["parts"][0]["columns"][1] == {
+        "column": "Born", "property": "born", "format": "DD.MM.YYYY",
+    }  # fmt: skip
+
+
 def test_options_are_named_by_value_or_label(catalogue: Catalogue) -> None:
     prop = catalogue.by_name["contacts"].properties["interests"]
     label = next(option["label"] for option in prop.options if option["value"] == "pricing")

@@ -31,6 +31,26 @@ NUMBERS = {
 DATES = ("YYYY-MM-DD", "YYYY/MM/DD", "DD.MM.YYYY", "DD/MM/YYYY", "MM/DD/YYYY", "DD-MM-YYYY", "YYYYMMDD")
 TIMES = (" HH:mm:ss", " HH:mm", "THH:mm:ss", "THH:mm")
 
+
+class Typed(str):
+    """A cell that a spreadsheet keeps as a number or a date, written as CSV has it by default.
+
+    A column's format says how people write, and nothing of such a cell. It equals no text: what is remembered of
+    texts does not hold for it.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Typed) and str(self) == str(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((Typed, str(self)))
+
+
 # Reads a cell; text that does not fit is given back as it is, and found wrong by the check of its property.
 Parse = Callable[[str], object]
 
@@ -38,16 +58,29 @@ Parse = Callable[[str], object]
 def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
     """How cells of a column are read. Raises `UnknownFormat`.
 
-    Dates without a stated format are `YYYY-MM-DD`; moments without an offset are in `zone`.
+    Dates without a stated format are `YYYY-MM-DD`; moments without an offset are in `zone`. What a spreadsheet keeps
+    as a number or a date is read as such, whatever is stated.
     """
+    plain = _plain(prop, zone)
     if stated is None:
-        if prop.type == "DATETIME":
-            return lambda cell: _zoned(values.parse(prop, cell), zone)
-        if prop.type == "ENUMERATION":
-            return _choices(prop)
-        if prop.type == "STRING":
-            return _text
-        return lambda cell: values.parse(prop, tables.unguarded(cell))
+        return plain
+    written = _written(prop, stated, zone)
+    return lambda cell: plain(cell) if isinstance(cell, Typed) else written(cell)
+
+
+def _plain(prop: PropertyRow, zone: str) -> Parse:
+    """How cells are read of which nothing is stated."""
+    if prop.type == "DATETIME":
+        return lambda cell: _zoned(values.parse(prop, cell), zone)
+    if prop.type == "ENUMERATION":
+        return _choices(prop)
+    if prop.type == "STRING":
+        return _text
+    return lambda cell: values.parse(prop, tables.unguarded(str(cell)))
+
+
+def _written(prop: PropertyRow, stated: str, zone: str) -> Parse:
+    """How texts in this format are read. Raises `UnknownFormat`."""
     if prop.type in ("DATE", "DATETIME"):
         pattern = _pattern(stated)
         if pattern is None or (prop.type == "DATE" and "hour" in pattern.groupindex):
@@ -61,6 +94,8 @@ def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
 
 def _text(cell: str) -> str | None:
     """A text, without the apostrophe behind which spreadsheets take it for one; so guarded, it may be all spaces."""
+    if isinstance(cell, Typed):
+        return str(cell)
     text = tables.unguarded(cell)
     return text if text is not cell or text.strip() else None
 

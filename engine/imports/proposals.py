@@ -195,7 +195,8 @@ def _sample(batches: Any) -> list[list[str]]:
 
 
 def _column(n: int, sample: Sequence[Sequence[str]]) -> list[str]:
-    return [row[n].strip() for row in sample if n < len(row) and row[n].strip()]
+    cells = [row[n] for row in sample if n < len(row) and row[n].strip()]
+    return [cell if isinstance(cell, formats.Typed) else cell.strip() for cell in cells]
 
 
 def _words(text: str) -> str:
@@ -296,7 +297,7 @@ def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> di
             fitting = formats.fitting(prop, cells[name])
             if fitting and fitting[0] is not None:
                 column["format"] = fitting[0]
-                if prop.type == "DATE" and len(fitting) > 1 and {"DD/MM/YYYY", "MM/DD/YYYY"} <= set(fitting):
+                if prop.type == "DATE" and {"DD/MM/YYYY", "MM/DD/YYYY"} <= set(fitting):
                     notes.append(f'"{name}" may be day first or month first; {fitting[0]} was taken.')
         filled.append(column)
     key = _key(found, cells)

@@ -4,7 +4,7 @@ import contextlib
 import zipfile
 import zlib
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import Any, BinaryIO
 from xml.etree.ElementTree import Element, ParseError
 
@@ -14,6 +14,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
 from engine.imports.files import COLUMNS, Reading, Row, checked_header
+from engine.imports.formats import Typed
 from engine.imports.problems import (
     FileInflates,
     FileUnreadable,
@@ -180,6 +181,7 @@ def _wrong(cell: dict[str, Any]) -> Problem | None:
 
 
 def _text(cell: dict[str, Any]) -> str:
+    """What stands in a cell; numbers and dates as `Typed`."""
     value = cell["value"]
     match value:
         case None:
@@ -189,16 +191,19 @@ def _text(cell: dict[str, Any]) -> str:
         case bool():
             return "true" if value else "false"
         case float() if value.is_integer() and abs(value) < 1e15:
-            return str(int(value))
+            return Typed(int(value))
+        case int() | float():
+            return Typed(value)
         case datetime() if value.time() == time(0):
             # A day is kept as the moment at which it begins.
-            return value.date().isoformat()
+            return Typed(value.date().isoformat())
         case datetime():
-            return value.isoformat(sep=" ", timespec="seconds")
-        case date() | time():
+            exact = "milliseconds" if value.microsecond else "seconds"
+            return Typed(value.isoformat(sep=" ", timespec=exact))
+        case date():
+            return Typed(value.isoformat())
+        case time():
             return value.isoformat()
-        case timedelta():
-            return str(value)
     return str(value)
 
 
