@@ -1,11 +1,23 @@
 """Anything by its id alone: the type follows from the id, and each needs what reading it elsewhere needs."""
 
+from graphql import GraphQLInterfaceType
+
 from engine.access import Role, Scope
+from schema.node import FINDERS
+from schema.root import SCHEMA
 from storage.database import Database
 from tests.face import Client, new_key, opened
 from tests.test_workflows_face import begun, contact, work
 
 NODE = "query ($id: ID!) { node(id: $id) { __typename id } }"
+
+
+def test_whatever_is_a_node_is_found_by_its_id() -> None:
+    node = SCHEMA.type_map["Node"]
+    assert isinstance(node, GraphQLInterfaceType)
+    called = {"SyncRecord": "link", "SyncPlan": "plan", "WebhookEvent": "webhook"}
+    kinds = {called.get(one.name, one.name.lower()) for one in SCHEMA.get_possible_types(node)}
+    assert kinds == FINDERS.keys()
 
 
 async def test_records_segments_workflows_and_enrollments_are_found_by_their_ids(db: Database) -> None:

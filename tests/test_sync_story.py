@@ -28,6 +28,7 @@ from tests.face import Client, clients
 from tests.face import new_key as api_key
 from tests.live import listen, socket_to
 from tests.served import served
+from tests.test_node import NODE
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "docs/sync.md", ROOT / "examples/sync/README.md")
@@ -197,6 +198,16 @@ async def test_the_chapter_of_the_readme_does_what_it_says(story: Story) -> None
     await until(_equals(story.shop, "first_name", "ann@acme.example", "Ann"), "ours are in the shop")
     story.shop.do("UPDATE contacts SET city = 'Bergen' WHERE email = 'mira.olsen@example.net'")
     await until(lambda: _has(story, "mira.olsen@example.net", "city", "Bergen"), "theirs are here")
+    (row,) = (
+        await story.api.get("query ($s: ID) { syncRecords(sync: $s, first: 1) { nodes { id } } }", s=sync)
+    )["syncRecords"]["nodes"]
+    for ident, kind in (
+        (made["connection"]["id"], "Connection"),
+        (sync, "Sync"),
+        (plan, "SyncPlan"),
+        (row["id"], "SyncRecord"),
+    ):
+        assert (await story.api.get(NODE, id=ident))["node"] == {"__typename": kind, "id": ident}
 
 
 async def test_the_whole_path_of_a_sync(story: Story) -> None:
