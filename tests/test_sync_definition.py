@@ -203,6 +203,8 @@ async def test_everything_that_is_no_definition_is_told_at_its_place() -> None:
             "options.sweepSeconds",
         ]
     )
+    # Numbers as people write them.
+    assert any("from 60 to 2678400." in one.message for one in refused.value.problems)
 
 
 async def test_everything_that_does_not_fit_is_told_at_its_place(it: Keeper) -> None:

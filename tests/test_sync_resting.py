@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from engine.sync import loading, redescribing, resting
+from engine.sync import loading, redescribing, resting, retrying
 from engine.sync.categories import TIPS, Category
 from engine.sync.connectors.protocol import FieldType, Rejected, RemoteField
 from storage.changes import EventKind
@@ -79,6 +79,22 @@ async def test_an_option_that_is_not_known_over_there_is_asked_about(db: Databas
     assert (await it.link(state="FAILED")).category == Category.OPTION_NOT_FOUND
     # The runner asks the app what it has, so that trying again helps once the option is there.
     assert it.turns[it.sync][0].doubted
+
+
+async def test_what_fails_before_it_is_sent_is_counted_as_often_as_it_was_tried(db: Database) -> None:
+    level = RemoteField("stage", "Stage", FieldType.CHOICE, options=(("lead", "Lead"),))
+    people = replace(PEOPLE, fields=(*PEOPLE.fields, level))
+    it = await rig(db, World(objects=(people, FIRMS)), fields={"email": "mail", "lifecyclestage": "stage"})
+    await it.crm.contact(email="bob@example.com", lifecyclestage="customer")
+    await it.rest()
+    for tries in (1, 2, 3):
+        failed = await it.link(state="FAILED")
+        assert failed.attempts == tries
+        # Looked at again though nobody asked: it is the same failure still.
+        await it.later()
+        async with it.crm.db.transaction(it.crm.account, now=it.now, actor=it.crm.actor) as tx:
+            await retrying.retry(tx, [failed.id])
+        await it.rest()
 
 
 def test_what_an_app_does_not_tell_of_any_more_is_kept_where_it_may_come_back() -> None:

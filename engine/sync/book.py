@@ -66,12 +66,15 @@ class Book:
         link.deleted = decision.deleted
         if decision.base_ours is not None and decision.base_theirs is not None:
             link.base_ours, link.base_theirs = dict(decision.base_ours), dict(decision.base_theirs)
+        news = (link.state, link.category, link.message) != before
         if link.state == FAILED:
             link.failed_at = self.tx.now
+            # What was to be tried again was PENDING until now.
+            link.attempts += news
         else:
             link.attempts, link.failed_at = 0, None
         self.keep(link)
-        if (link.state, link.category, link.message) != before and link.state in (FAILED, EXCLUDED, CONFLICT):
+        if news and link.state in (FAILED, EXCLUDED, CONFLICT):
             self.note(link, link.state, side=link.failed_side, category=link.category, message=link.message)
             self.tell(link)
 

@@ -171,7 +171,7 @@ class _Reading:
         value = body[key]
         if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
             return float(value)
-        reason = f"it is a number from {least:g} to {most:g}"
+        reason = f"it is a number from {least:.15g} to {most:.15g}"
         self.problems.append(OptionNotPossible(option=key, reason=reason, path=("options", key)))
         return least
 
