@@ -21,6 +21,15 @@ from storage.ids import FIRST
 # Random, so that nobody can count or guess accounts; small enough for ids in any client.
 ACCOUNT_BITS = 47
 
+# Settings that are numbers of days, and the most that each may be.
+DAYS = {
+    "event_days": 3_650,
+    "idempotency_days": 365,
+    "delivery_days": 3_650,
+    "import_days": 3_650,
+    "deleted_workflow_days": 36_500,
+}
+
 
 class AccountExists(Problem):
     """There is already an account called "{name}"."""
@@ -48,6 +57,14 @@ class Settings:
     # How long the event log is kept, and with it cursors stay good; and how long idempotency keys are remembered.
     event_days: int = 30
     idempotency_days: int = 7
+    # How long what webhooks received, and mails and calls that came to an end, are told of.
+    delivery_days: int = 90
+    # How long the errors of an import stay when it has ended, and a file that nobody starts to import.
+    import_days: int = 90
+    # How long the histories of a workflow stay when it is deleted.
+    deleted_workflow_days: int = 365
+    # How long what has occurred to records is kept; 0: for ever, since filters ask for it.
+    record_event_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +152,13 @@ def merged(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         given = chosen[name]
         if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= most:
             raise InvalidSetting(name=name, expected=f"a whole number from 0 to {most}")
-    for name, most in (("event_days", 3_650), ("idempotency_days", 365)):
+    for name, most in DAYS.items():
         given = chosen[name]
         if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
             raise InvalidSetting(name=name, expected=f"a whole number from 1 to {most}")
+    given = chosen["record_event_days"]
+    if not isinstance(given, int) or isinstance(given, bool) or not (given == 0 or 30 <= given <= 36_500):
+        raise InvalidSetting(name="record_event_days", expected="0, or a whole number from 30 to 36500")
     return Settings(**chosen)
 
 

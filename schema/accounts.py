@@ -35,6 +35,21 @@ class AccountSettings:
     idempotency_days: int = strawberry.field(
         description="How many days an idempotency key is remembered; after that, it does its work again."
     )
+    delivery_days: int = strawberry.field(
+        description="How many days deliveries are kept: those that webhooks received, and mails and calls that have "
+        "come to an end. After that, they are neither shown nor sent again."
+    )
+    import_days: int = strawberry.field(
+        description="How many days the errors of an import are kept when it has ended, and a file that nobody starts "
+        "to import."
+    )
+    deleted_workflow_days: int = strawberry.field(
+        description="How many days the histories of a workflow are kept when it is deleted."
+    )
+    record_event_days: int = strawberry.field(
+        description="How many days what has occurred to records is kept after it was recorded; 0: for ever. Filters "
+        "find what is kept and nothing else. Bounces, subscriptions and consents are kept in any case."
+    )
 
     @classmethod
     def of(cls, settings: Settings) -> "AccountSettings":
@@ -46,6 +61,10 @@ class AccountSettings:
             webhook_replay_seconds=settings.webhook_replay_seconds,
             event_days=settings.event_days,
             idempotency_days=settings.idempotency_days,
+            delivery_days=settings.delivery_days,
+            import_days=settings.import_days,
+            deleted_workflow_days=settings.deleted_workflow_days,
+            record_event_days=settings.record_event_days,
         )
 
 
@@ -81,6 +100,12 @@ class UpdateAccountSettingsInput:
     webhook_replay_seconds: int | None = strawberry.field(default=None, description="From 0 to 86400.")
     event_days: int | None = strawberry.field(default=None, description="From 1 to 3650.")
     idempotency_days: int | None = strawberry.field(default=None, description="From 1 to 365.")
+    delivery_days: int | None = strawberry.field(default=None, description="From 1 to 3650.")
+    import_days: int | None = strawberry.field(default=None, description="From 1 to 3650.")
+    deleted_workflow_days: int | None = strawberry.field(default=None, description="From 1 to 36500.")
+    record_event_days: int | None = strawberry.field(
+        default=None, description="From 30 to 36500; 0: for ever."
+    )
 
 
 @strawberry.type
@@ -115,6 +140,10 @@ class AccountMutation:
             "webhook_replay_seconds": input.webhook_replay_seconds,
             "event_days": input.event_days,
             "idempotency_days": input.idempotency_days,
+            "delivery_days": input.delivery_days,
+            "import_days": input.import_days,
+            "deleted_workflow_days": input.deleted_workflow_days,
+            "record_event_days": input.record_event_days,
         }
         chosen = {name: value for name, value in changes.items() if value is not None}
         row, errors = await told(accounts.change_settings(info.context, chosen))

@@ -102,6 +102,7 @@ async def run(
     )
 
     kept_at: datetime | None = None
+    looking = retention.Looking()
 
     async def aged(db: Database, now: datetime) -> list[int]:
         nonlocal kept_at
@@ -135,7 +136,12 @@ async def run(
         Duty("pass", lambda db, now: passing.due_accounts(db, now), _pass, rest=RARE),
         Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill, rest=RARE),
         stepping,
-        Duty("keep", aged, _keep, heeds_news=False),
+        Duty(
+            "keep",
+            aged,
+            lambda db, account_id, now: looking.run_once(db, account_id, now=now),
+            heeds_news=False,
+        ),
         Duty("index", lambda db, now: indexing.due_accounts(db), _index, rest=RARE),
         Duty("import", importer.due, importer.run_once, heeds_news=False),
         send,
@@ -234,10 +240,6 @@ async def _pass(db: Database, account_id: int, now: datetime) -> bool:
 
 async def _fill(db: Database, account_id: int, now: datetime) -> bool:
     return await fill.run_once(db, account_id, now=now)
-
-
-async def _keep(db: Database, account_id: int, now: datetime) -> bool:
-    return await retention.run_once(db, account_id, now=now)
 
 
 async def _index(db: Database, account_id: int, now: datetime) -> bool:

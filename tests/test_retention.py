@@ -49,7 +49,8 @@ async def where(db: Database) -> dict[str, int]:
 
 
 async def keep_all(db: Database, account: int, now: datetime) -> None:
-    while await retention.run_once(db, account, now=now):
+    looking = retention.Looking()
+    while await looking.run_once(db, account, now=now):
         pass
 
 
