@@ -32,6 +32,8 @@ LASTING = ("changes", "confirmed", "asked", "deleted")
 HOUR = timedelta(hours=1)
 # So many reads are gathered for one transaction.
 READS = 20
+# Pages of records of which most are linked, that are looked at in one transaction.
+LOOKED = 10
 
 
 def pace(rules: Rules) -> timedelta:
@@ -167,7 +169,7 @@ async def ours(turn: Turn, now: datetime) -> None:
         last: int | None = None
         if rules.goes(Side.THEIRS):
             after = int(held.cursors.get("after", 0))
-            ids, others, last = await scans.unlinked(tx, turn.sync_id, rules.object_type.id, after, PAGE)
+            ids, others, last = await _unlinked(tx, rules, after)
             if ids and rules.filter_ours is not None:
                 met = await facts.met(tx, rules.filter_ours, rules.object_type.id, ids, now=tx.now)
                 ids = [one for one in ids if one in met]
@@ -179,6 +181,15 @@ async def ours(turn: Turn, now: datetime) -> None:
         else:
             held.cursors["stage"] = SEND
         await leases.write(tx, held)
+
+
+async def _unlinked(tx: Transaction, rules: Rules, after: int) -> tuple[list[int], list[int], int | None]:
+    """A page of records: those without an item, those with one that may matter, and its last one."""
+    of = rules.object_type.id
+    if any(one.other_sync_id is not None for one in rules.roles):
+        return await scans.unlinked(tx, rules.sync_id, of, after, PAGE)
+    ids, last = await scans.free(tx, rules.sync_id, of, after, LOOKED * PAGE, PAGE)
+    return ids, [], last
 
 
 async def _with_ends(tx: Transaction, rules: Rules, record_ids: Sequence[int]) -> list[int]:
