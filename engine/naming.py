@@ -1,6 +1,8 @@
 """Names: internal ones never change and follow one form; texts for people may hold anything printable."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from engine.problems import Problem
 
@@ -51,6 +53,18 @@ def description(value: str | None) -> str | None:
 def storable(value: str) -> bool:
     """Whether PostgreSQL takes this text: no NUL, no half of a surrogate pair."""
     return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def all_storable(document: Any) -> bool:
+    """The same of everything in a JSON document."""
+    match document:
+        case str():
+            return storable(document)
+        case Mapping():
+            return all(all_storable(name) and all_storable(value) for name, value in document.items())
+        case list() | tuple():
+            return all(map(all_storable, document))
+    return True
 
 
 def _shown(name: str) -> str:

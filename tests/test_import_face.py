@@ -110,7 +110,7 @@ async def test_a_file_is_sent_proposed_corrected_checked_run_and_taken_back(db: 
         wrong["parts"][0]["columns"][1]["property"] = "nothing"
         wrong["parts"][0]["columns"][2]["format"] = "soon"
         assert await refused(client, "planImport", id=ident, plan=wrong) == [
-            ("UNKNOWN_COLUMN", ["input", "plan", "parts", 0, "columns", 1]),
+            ("PROPERTY_MISSING", ["input", "plan", "parts", 0, "columns", 1, "property"]),
             ("UNKNOWN_FORMAT", ["input", "plan", "parts", 0, "columns", 2, "format"]),
         ]
         checking = await do(client, "checkImport", id=ident, plan=PLAN)
@@ -245,6 +245,17 @@ async def test_imports_are_listed_newest_first_and_found_by_id(db: Database) -> 
         put = await stranger.http.put(f"/imports/{ids[0]}/file", content=b"a\n", headers=stranger.headers)
         assert put.status_code == 404
         assert [code for code, _ in await refused(stranger, "undoImport", id=ids[0])] == ["NOT_FOUND"]
+
+
+async def test_what_is_no_text_names_and_plans_nothing(db: Database) -> None:
+    async with opened(db) as client:
+        for given in ({"name": "a\0b"}, {"name": " "}):
+            assert [code for code, _ in await refused(client, "createImport", **given)] != []
+        told = await refused(client, "createImport", name="a", plan={"file": {"sheet": "a\0b"}})
+        assert told == [("MALFORMED_PLAN", ["input", "plan"])]
+        ident = await sent(client, PEOPLE)
+        told = await refused(client, "planImport", id=ident, plan={**PLAN, "file": {"sheet": "a\0b"}})
+        assert told == [("MALFORMED_PLAN", ["input", "plan", "file", "sheet"])]
 
 
 async def test_the_same_key_makes_and_starts_once(db: Database) -> None:

@@ -15,10 +15,10 @@ from engine import accounts, imports, labels
 from engine.ids import encode
 from engine.imports import Progress, Report, csv_files, of_associations, of_records
 from engine.imports.definitions import Guess, guessed, internal, singular
-from engine.imports.labels import split_labels
+from engine.imports.labels import Labels, split_labels
 from engine.imports.problems import ColumnMissing, ColumnTwice, FileUnreadable, HeaderMissing, KeyNotUnique
 from engine.naming import MalformedName
-from engine.problems import NotFound, Refused
+from engine.problems import NotFound, Problem, Refused
 from engine.records.problems import ObjectTypeInactive
 from storage import imports as stored
 from storage.database import Actor, Database
@@ -565,6 +565,24 @@ async def test_imports_that_go_at_once_do_the_work_of_one(
             await reader.fetchval("SELECT count(*) FROM association AS a WHERE a.account_id = $1"),
         )
     assert (hub["n"], total) == (len(keys) - 1, 2 * len(pairs))
+
+
+async def test_a_label_that_is_read_from_the_wrong_end_is_told_with_what_it_is_called_there(
+    db: Database, team: int
+) -> None:
+    async with db.transaction(team, now=T0, actor=Actor("API"), defining=True) as tx:
+        await labels.create(
+            tx, "contacts", "companies", label="Former employer", inverse_label="Former employee"
+        )
+    catalogue = await db.catalogue(team)
+    known = Labels(catalogue, "contacts", "companies")
+    told = known.of("Former Employee")
+    assert isinstance(told, Problem)
+    assert (told.code, told.details["inverse"]) == ("LABEL_OTHER_DIRECTION", "Former employer")
+    assert known.of("former employer") == ("former_employer",)
+    # Between records of one type both directions are there to be read.
+    same = Labels(catalogue, "contacts", "contacts")
+    assert same.of("manager;employee") == ("manager", "employee")
 
 
 def test_labels_in_a_cell() -> None:

@@ -109,7 +109,7 @@ def test_every_problem_is_told_at_its_path(catalogue: Catalogue) -> None:
         ("parts.1.key", "KEY_NOT_UNIQUE"),
         ("parts.1.name", "MALFORMED_PLAN"),
         ("parts.2.columns.0.column", "COLUMN_MISSING"),
-        ("parts.2.columns.1", "UNKNOWN_COLUMN"),
+        ("parts.2.columns.1.property", "PROPERTY_MISSING"),
         ("parts.2.columns.2.format", "UNKNOWN_FORMAT"),
         ("parts.2.columns.3.format", "UNKNOWN_FORMAT"),
         ("parts.2.columns.4.property", "MALFORMED_PLAN"),
@@ -121,7 +121,7 @@ def test_every_problem_is_told_at_its_path(catalogue: Catalogue) -> None:
         ("associations.0.from.part", "UNKNOWN_PART"),
         ("associations.0.to.property", "KEY_NOT_UNIQUE"),
         # The direction of a paired label matters.
-        ("associations.1.labels.0", "UNKNOWN_LABEL"),
+        ("associations.1.labels.0", "LABEL_OTHER_DIRECTION"),
         ("associations.1.labels.1", "MALFORMED_PLAN"),
         ("associations.1.labelsColumn", "COLUMN_MISSING"),
         ("associations.2.to", "MALFORMED_PLAN"),
@@ -137,6 +137,7 @@ def test_every_problem_is_told_at_its_path(catalogue: Catalogue) -> None:
         ({"parts": [part(key=None)]}, ("parts.0.key", "MALFORMED_PLAN")),
         ({"parts": [part(columns=[])]}, ("parts.0.columns", "MALFORMED_PLAN")),
         ({"parts": [part()], "file": {"colour": "red"}}, ("file.colour", "MALFORMED_PLAN")),
+        ({"parts": [part(name="no\0text")]}, ("parts.0.name", "MALFORMED_PLAN")),
         (
             {"parts": [part(columns=[*part()["columns"], {"column": "Role", "property": "firstname"}])]},
             ("parts.0.columns.2", "PROPERTY_TWICE"),

@@ -11,11 +11,12 @@ from engine.imports.problems import (
     ColumnMissing,
     KeyNotUnique,
     MalformedPlan,
+    PropertyMissing,
     PropertyTwice,
     ReadOnlyColumn,
-    UnknownColumn,
     UnknownPart,
 )
+from engine.naming import storable
 from engine.problems import Problem, Refused, UnknownObjectType
 from engine.records.problems import ObjectTypeInactive
 from engine.values import tidy
@@ -161,12 +162,12 @@ class _Reading:
         prop = object_type.live(wanted)
         if prop is None and wanted == RECORD_ID:
             return Key(*place, None)
-        column, of = tidy(place[1]), object_type.name
+        of = object_type.name
         if prop is None:
-            self.problems.append(UnknownColumn(path=path, column=column, object_type=of))
+            self._missing(object_type, wanted, place, path)
             return None
         if prop.read_only or prop.calculated:
-            self.problems.append(ReadOnlyColumn(path=path, column=column, object_type=of))
+            self.problems.append(ReadOnlyColumn(path=path, column=tidy(place[1]), object_type=of))
             return None
         return self._read_by(place, prop, stated, path)
 
@@ -241,12 +242,17 @@ class _Reading:
         if prop is None and wanted == RECORD_ID:
             return End(object_type, None, Key(*place, None))
         if prop is None:
-            told = {"column": tidy(place[1]), "object_type": object_type.name}
-            self.problems.append(UnknownColumn(path=(*path, "property"), **told))
+            self._missing(object_type, wanted, place, path)
             return None
         column = self._read_by(place, prop, None, path)
         key = None if column is None else self._key(column, object_type, (*path, "property"))
         return None if key is None else End(object_type, None, key)
+
+    def _missing(
+        self, object_type: ObjectTypeRow, wanted: str, place: tuple[int, str], path: tuple[str | int, ...]
+    ) -> None:
+        told = {"object_type": object_type.name, "property": tidy(wanted), "column": tidy(place[1])}
+        self.problems.append(PropertyMissing(path=(*path, "property"), **told))
 
     # --- what documents are made of ------------------------------------------------------------------------------
 
@@ -290,6 +296,9 @@ class _Reading:
     ) -> str | None:
         value = given.get(name)
         if isinstance(value, str) and value:
+            if not storable(value):
+                self._wrong((*path, name), "it holds a character that is no text")
+                return None
             return value
         if value is not None or needed:
             self._wrong((*path, name), "it is text that is not empty")

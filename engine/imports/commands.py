@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from engine import naming
 from engine.ids import encode
 from engine.imports.binding import bind
 from engine.imports.plan import Plan
@@ -15,6 +16,7 @@ from engine.imports.problems import (
     FileTooLarge,
     FileUnreadable,
     ImportNotReady,
+    MalformedPlan,
     PlanMissing,
     UploadOvertaken,
 )
@@ -38,9 +40,16 @@ UNDOABLE = ("DONE", "FAILED", "CANCELLED", "PAUSED")
 
 
 async def create(tx: Transaction, *, name: str, plan: dict[str, Any] | None = None) -> ImportRow:
-    """A new import (CREATED) of a file called `name`, which is still to be sent. The plan may come later."""
+    """A new import (CREATED) of a file called `name`, which is still to be sent. The plan may come later.
+
+    Raises `MalformedText` and `MalformedPlan` where either holds what is no text; what a plan says is checked with the
+    file.
+    """
+    name = naming.text(name[:200], "file's name")
+    if not naming.all_storable(plan):
+        raise MalformedPlan(path=("plan",), reason="it holds a character that is no text")
     (number,) = await tx.new_ids(1)
-    await imports.create(tx, number, name[:200], "RECORDS", plan or {}, status="CREATED")
+    await imports.create(tx, number, name, "RECORDS", plan or {}, status="CREATED")
     row = await imports.hold(tx, number)
     assert row is not None  # it has just been written
     return row

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine import labels
-from engine.imports.problems import AmbiguousLabel, UnknownLabel
+from engine.imports.problems import AmbiguousLabel, LabelOtherDirection, UnknownLabel
 from engine.problems import Problem
 from engine.values import tidy
 from storage.catalogue import Catalogue
@@ -28,10 +28,17 @@ class Labels:
         near, far = catalogue.by_name[from_type], catalogue.by_name[to_type]
         self._texts: dict[str, list[str]] = defaultdict(list)
         self._names: set[str] = set()
+        # What labels are called from the other side, with what they are called from this one.
+        self._inverse: dict[str, str] = {}
         for row in catalogue.between(near.id, far.id):
             if row.name is not None:
                 self._names.add(row.name)
                 self._texts[(row.label or row.name).casefold()].append(row.name)
+                other = catalogue.association_types[row.inverse_id]
+                called = row.label or row.name
+                self._inverse |= {name.casefold(): called for name in (other.name, other.label) if name}
+        for own in (*self._texts, *map(str.casefold, self._names)):
+            self._inverse.pop(own, None)
         self._cells: dict[str, tuple[str, ...] | Problem] = {}
 
     def of(self, cell: str) -> tuple[str, ...] | Problem:
@@ -48,13 +55,17 @@ class Labels:
         return known
 
     def name(self, label: str) -> str:
-        """The internal name of one label. Raises `UnknownLabel` and `AmbiguousLabel`."""
+        """The internal name of one label. Raises `UnknownLabel`, `LabelOtherDirection` and `AmbiguousLabel`."""
         if label in self._names:
             return label
         names = self._texts.get(label.casefold(), [])
         from_type, to_type = self._types
         if len(names) > 1:
             raise AmbiguousLabel(label=tidy(label), from_type=from_type, to_type=to_type, names=names)
+        if not names and (inverse := self._inverse.get(label.casefold())) is not None:
+            raise LabelOtherDirection(
+                label=tidy(label), from_type=from_type, to_type=to_type, inverse=inverse
+            )
         if not names:
             known = sorted(self._names) or "none"
             raise UnknownLabel(label=tidy(label), from_type=from_type, to_type=to_type, known=known)
@@ -77,7 +88,7 @@ async def create_missing(
         await tx.redefine()
         for text, inverse in wanted:
             known = Labels(tx.catalogue, from_type, to_type)
-            if isinstance(known.of(ESCAPABLE.sub(r"\\\1", text)), UnknownLabel):
+            if isinstance(known.of(ESCAPABLE.sub(r"\\\1", text)), UnknownLabel | LabelOtherDirection):
                 await labels.create(tx, from_type, to_type, label=text, inverse_label=inverse)
 
 

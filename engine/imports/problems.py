@@ -43,6 +43,10 @@ class ReadOnlyColumn(Problem):
     """The column "{column}" names a property of {object_type} that cannot be written."""
 
 
+class PropertyMissing(Problem):
+    """Object type "{object_type}" has no property "{property}", which the column "{column}" is to fill."""
+
+
 class PropertyTwice(Problem):
     """Two columns fill the property "{property}" of {object_type}: "{column}" and "{other}"."""
 
@@ -117,6 +121,10 @@ class UnknownKey(Problem):
 
 class UnknownLabel(Problem):
     """There is no label "{label}" from {from_type} to {to_type}; there are: {known}."""
+
+
+class LabelOtherDirection(Problem):
+    """The label "{label}" stands at {to_type}; at {from_type}, where this file reads it, it is called "{inverse}"."""
 
 
 class AmbiguousLabel(Problem):
