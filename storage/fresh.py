@@ -4,15 +4,15 @@ The same rows as `records.insert`, `unique_values.claim`, `property_values` and 
 records at once that are known to be new. Values are put into words once, however many records hold them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
 
 from storage import property_keys, property_values
-from storage.catalogue import PropertyRow
+from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Transaction
 from storage.notes import ChangeKind, RecordChanges, RecordsCreated
 from storage.unique_values import Key
@@ -24,7 +24,8 @@ class Taken(Exception):
     """Somebody else has taken one of the unique values meanwhile; the transaction is lost."""
 
 
-@dataclass(frozen=True, slots=True)
+# Made by the million, and never changed: freezing costs more than making them.
+@dataclass(slots=True)
 class Part:
     """A value of a property, in the words of each table that it goes to."""
 
@@ -38,6 +39,8 @@ class Part:
     # Where it is unique: under which it is taken, and the beginning of that row.
     key: Key | None
     unique: str | None
+    # Whether it goes anywhere but into the record itself.
+    indexed: bool
 
 
 def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
@@ -64,6 +67,7 @@ def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
         keys,
         None if canonical is None else (prop.id, canonical),
         None if canonical is None else f"{prop.id}\t{_escaped(canonical)}",
+        bool(values or keys) or canonical is not None,
     )
 
 
@@ -72,25 +76,23 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
 
     Raises `Taken` where a unique value has been taken since it was looked for.
     """
-    account, actor, now = tx.account_id, tx.actor, tx.now.isoformat()
-    source = _escaped(actor.source)
-    by = f"{source}\t{_or_null(actor.source_id)}\t{_NULL if actor.user_id is None else actor.user_id}"
-    made = f"{now}\t{now}\t{source}\t{source}\t1"
+    account = tx.account_id
+    made, now, by = _ends(tx)
     records, history, unique = list[str](), list[str](), list[str]()
     values, keys, payloads = list[str](), list[str](), list[orjson.Fragment]()
     alike: dict[tuple[str, ...], list[int]] = {}
     for record_id, parts in rows:
-        held = "{" + ",".join([one.held for one in parts]) + "}"
-        records.append(f"{account}\t{record_id}\t{object_type_id}\t{held}\t{made}")
-        history.append(f"{account}\t{record_id}\t1\t{now}\t{held}\t{by}")
+        held = ",".join([one.held for one in parts])
+        records.append(f"{account}\t{record_id}\t{object_type_id}\t{{{held}}}\t{made}")
+        history.append(f"{account}\t{record_id}\t1\t{now}\t{{{held}}}\t{by}")
+        told = ",".join([one.told for one in parts])
+        payloads.append(orjson.Fragment(f'{{"changed":{{{told}}}}}'))
         for one in parts:
-            if one.unique is not None:
-                unique.append(f"{account}\t{one.unique}\t{record_id}")
-            for tail in one.values:
-                values.append(f"{account}\t{record_id}\t{tail}")
-            for head in one.keys:
-                keys.append(f"{account}\t{head}\t{record_id}")
-        payloads.append(orjson.Fragment('{"changed":{' + ",".join([one.told for one in parts]) + "}}"))
+            if one.indexed:
+                values += [f"{account}\t{record_id}\t{tail}" for tail in one.values]
+                keys += [f"{account}\t{head}\t{record_id}" for head in one.keys]
+                if one.unique is not None:
+                    unique.append(f"{account}\t{one.unique}\t{record_id}")
         names = tuple([one.name for one in parts])
         group = alike.get(names)
         if group is None:
@@ -99,11 +101,76 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
             group.append(record_id)
     # In one order for all writers.
     unique.sort()
-    keys.sort()
     try:
         await tx.copy_lines("unique_value", "property_id, value, record_id", unique)
     except asyncpg.UniqueViolationError as error:
         raise Taken from error
+    await _copy(tx, records, history, values, keys)
+    for names, ids in alike.items():
+        tx.changed(RecordChanges(ChangeKind.CREATED, object_type_id, names, ids))
+    tx.happened(RecordsCreated(object_type_id, [record_id for record_id, _ in rows], payloads))
+
+
+async def write(
+    tx: Transaction, object_type: ObjectTypeRow, rows: Sequence[tuple[int, Mapping[str, Any]]]
+) -> None:
+    """The same rows for records whose unique values are taken already: (id, properties). Nobody is told."""
+    account, of = tx.account_id, object_type.id
+    made, now, by = _ends(tx)
+    forms = {name: _form(prop) for name, prop in object_type.properties.items()}
+    records, history = list[str](), list[str]()
+    values, keys = list[str](), list[str]()
+    for record_id, properties in rows:
+        held = _escaped(orjson.dumps(properties).decode())
+        records.append(f"{account}\t{record_id}\t{of}\t{held}\t{made}")
+        history.append(f"{account}\t{record_id}\t1\t{now}\t{held}\t{by}")
+        for name, value in properties.items():
+            as_values, as_keys = forms[name]
+            if as_values is not None:
+                for tail in as_values(value):
+                    values.append(f"{account}\t{record_id}\t{tail}")
+            if as_keys is not None:
+                for head in as_keys(value):
+                    keys.append(f"{account}\t{head}\t{record_id}")
+    await _copy(tx, records, history, values, keys)
+
+
+_Words: TypeAlias = Callable[[Any], Sequence[str]]
+
+
+def _form(prop: PropertyRow) -> tuple[_Words | None, _Words | None]:
+    """How a property's values become ends of rows of property_value, and beginnings of rows of property_key."""
+    head, several = f"{prop.id}\t", prop.multiple
+
+    def value(given: Any) -> Sequence[str]:
+        if isinstance(given, str):
+            # Most values are texts.
+            return (f"{head}0\t{_escaped(given[: property_values.TEXT_KEPT])}\t{_NULL}",)
+        return [
+            f"{row[1]}\t{row[2]}\t{_NULL if row[3] is None else _escaped(row[3])}\t"
+            f"{_NULL if row[4] is None else row[4]}"
+            for row in property_values.rows_of(0, prop, given)
+        ]
+
+    def key(given: Any) -> Sequence[str]:
+        if several:
+            return [f"{head}{one}" for one in property_keys.hashes(given)]
+        return (f"{head}{property_keys.value_hash(given)}",)
+
+    return value if prop.writes_values else None, key if prop.writes_keys else None
+
+
+def _ends(tx: Transaction) -> tuple[str, str, str]:
+    """Of all rows of a transaction alike: the ends of records, the time, the ends of lines of history."""
+    actor, now = tx.actor, tx.now.isoformat()
+    source = _escaped(actor.source)
+    by = f"{source}\t{_or_null(actor.source_id)}\t{_NULL if actor.user_id is None else actor.user_id}"
+    return f"{now}\t{now}\t{source}\t{source}\t1", now, by
+
+
+async def _copy(
+    tx: Transaction, records: Sequence[str], history: Sequence[str], values: Sequence[str], keys: list[str]
+) -> None:
     await tx.copy_lines(
         "record",
         "id, object_type_id, properties, created_at, updated_at, created_source, updated_source, version",
@@ -113,10 +180,9 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
     await tx.copy_lines("property_history", columns, history)
     columns = "record_id, property_id, position, text_value, number_value"
     await tx.copy_lines("property_value", columns, values)
+    # In one order for all writers.
+    keys.sort()
     await tx.copy_lines("property_key", "property_id, value_hash, record_id", keys)
-    for names, ids in alike.items():
-        tx.changed(RecordChanges(ChangeKind.CREATED, object_type_id, names, ids))
-    tx.happened(RecordsCreated(object_type_id, [record_id for record_id, _ in rows], payloads))
 
 
 def _or_null(text: str | None) -> str:

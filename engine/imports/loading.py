@@ -3,8 +3,8 @@
 What is not so simple (a known key, anything wrong, a key twice) is left to the commands, which find the words for it.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 from engine import values
 from engine.imports.before import digest_of
@@ -21,6 +21,37 @@ from storage.fresh import Part
 # Distinct cells of a column that are remembered.
 CELLS_KEPT = 50_000
 
+# What stands in a cell: a value in the words of the tables, what is wrong with it, or nothing.
+Read: TypeAlias = Part | Problem | None
+# A row with its values and its key.
+Sound: TypeAlias = tuple[Row, Sequence[Part], str]
+
+
+class _Cells:
+    """One column: reads its cells, each distinct one once for as long as it is remembered."""
+
+    def __init__(self, column: Column, required: bool) -> None:
+        self.index = column.index
+        # A row without a value here is not simple.
+        self.required = required
+        self._known: dict[str, Read] | None = None if column.property.is_unique else {}
+        self._read = _Reader(column)
+
+    def read(self, rows: Sequence[Row]) -> list[Read]:
+        """What stands in these rows."""
+        index, known, read = self.index, self._known, self._read
+        cells = [row.cells[index] for row in rows]
+        if known is None:
+            # Hardly any comes again.
+            return [read(cell) for cell in cells]
+        new = set(cells).difference(known)
+        if len(known) + len(new) > CELLS_KEPT:
+            known.clear()
+            new = set(cells)
+        for cell in new:
+            known[cell] = read(cell)
+        return [known[cell] for cell in cells]
+
 
 class Loader:
     """Makes records of the rows of one import that has one part, told apart by a unique property."""
@@ -31,35 +62,20 @@ class Loader:
         self._plan = plan
         self._number = number
         self._part = part
-        self._key = part.key.index
         form = Form(part.object_type)
-        # (its place, what its cells are, how a new one is read)
-        self._columns = [
-            (column.index, dict[str, Part | Problem | None](), _Reader(column)) for column in part.columns
-        ]
-        names = {column.property.name for column in part.columns}
-        self.possible = all(prop.name in names for prop in form.required)
-        self._required = {prop.name for prop in form.required}
+        required = {prop.name for prop in form.required}
+        self._columns = [_Cells(column, column.property.name in required) for column in part.columns]
+        self._key = [column.index for column in self._columns].index(part.key.index)
+        self.possible = required <= {column.property.name for column in part.columns}
         self._unique = [column.property.id for column in part.columns if column.property.is_unique]
 
     async def load(self, tx: Transaction, rows: Sequence[Row], tally: Tally, *, failures: bool) -> list[Row]:
         """Make the records that are new beyond doubt; the other rows. Raises `Taken`."""
-        rest, sound = list[Row](), list[tuple[Row, list[Part], str]]()
-        seen = set[str]()
-        for row in rows:
-            parts, key = self._read(row)
-            if key is not None and key not in seen and parts is not None:
-                seen.add(key)
-                sound.append((row, parts, key))
-            else:
-                if key is not None:
-                    seen.add(key)
-                rest.append(row)
-        # Whoever comes second in this batch needs the first one's outcome, and that one may be among the rest.
-        blocked = {key for row in rest if (key := self._read(row)[1]) is not None}
+        sound, rest, blocked = self._sound(rows)
         blocked |= await self._known(tx, sound, failures)
-        new = [one for one in sound if one[2] not in blocked]
-        if len(new) < len(sound):
+        new = sound
+        if blocked:
+            new = [one for one in sound if one[2] not in blocked]
             rest = sorted(
                 [*rest, *(one[0] for one in sound if one[2] in blocked)], key=lambda row: row.number
             )
@@ -67,42 +83,60 @@ class Loader:
             await self._make(tx, new, tally)
         return rest
 
-    def _read(self, row: Row) -> tuple[list[Part] | None, str | None]:
-        """The values of a row (None: something is wrong with it), and its key if it has one."""
-        if row.problem is not None:
-            return None, None
-        parts, key, wrong = list[Part](), None, False
-        cells = row.cells
-        for index, known, read in self._columns:
-            cell = cells[index]
-            try:
-                one = known[cell]
-            except KeyError:
-                if len(known) >= CELLS_KEPT:
-                    known.clear()
-                one = known[cell] = read(cell)
-            if one is None:
-                continue
-            if isinstance(one, Problem):
-                wrong = True
-            else:
-                parts.append(one)
-                if index == self._key and one.key is not None:
-                    key = one.key[1]
-        if wrong or (self._required and not self._required <= {one.name for one in parts}):
-            return None, key
-        return parts, key
+    def _sound(self, rows: Sequence[Row]) -> tuple[list[Sound], list[Row], set[str]]:
+        """Rows in which all is well, with their values and keys; the others; and keys that those name.
 
-    async def _known(
-        self, tx: Transaction, sound: Sequence[tuple[Row, list[Part], str]], failures: bool
-    ) -> set[str]:
+        Whoever comes second in this batch needs the first one's outcome, and that one may be among the others.
+        """
+        read = [row for row in rows if row.problem is None]
+        columns = [column.read(read) for column in self._columns]
+        keys = [_key_of(one) for one in columns[self._key]]
+        wrong = self._wrong(columns)
+        if len(read) == len(rows) and not wrong and len(set(keys)) == len(keys) and None not in keys:
+            # Nearly always.
+            return list(zip(read, self._parts(columns), keys, strict=True)), [], set()  # type: ignore[arg-type]
+        sound, blocked, seen = list[Sound](), set[str](), set[str]()
+        for n, (row, parts, key) in enumerate(zip(read, self._parts(columns), keys, strict=True)):
+            if key is None:
+                continue
+            if key in seen or n in wrong:
+                blocked.add(key)
+            else:
+                sound.append((row, parts, key))
+            seen.add(key)
+        mine = {one[0].number for one in sound}
+        return sound, [row for row in rows if row.number not in mine], blocked
+
+    def _wrong(self, columns: Sequence[Sequence[Read]]) -> set[int]:
+        """Which rows have something wrong, or lack what is required."""
+        wrong = set[int]()
+        for column, held in zip(columns, self._columns, strict=True):
+            kinds = set(map(type, column))
+            if kinds != {Part} and (held.required or any(issubclass(kind, Problem) for kind in kinds)):
+                wrong |= {
+                    n for n, one in enumerate(column)
+                    if isinstance(one, Problem) or (one is None and held.required)
+                }  # fmt: skip
+        return wrong
+
+    def _parts(self, columns: Sequence[Sequence[Any]]) -> Iterator[Sequence[Part]]:
+        """The values of each row; of no use for those with something wrong."""
+        if not any(type(None) in set(map(type, column)) for column in columns):
+            return zip(*columns, strict=True)
+        return ([one for one in row if one is not None] for row in zip(*columns, strict=True))
+
+    async def _known(self, tx: Transaction, sound: Sequence[Sound], failures: bool) -> set[str]:
         """The keys of rows that are not new beyond doubt: one of their unique values is taken, or came twice."""
         taken: dict[tuple[int, str], str] = {}
         known = set[str]()
-        for _, parts, key in sound:
-            for one in parts:
-                if one.key is not None and taken.setdefault(one.key, key) != key:
-                    known |= {key, taken[one.key]}
+        if len(self._unique) == 1:
+            # That is the key.
+            taken = {(self._unique[0], key): key for _, _, key in sound}
+        else:
+            for _, parts, key in sound:
+                for one in parts:
+                    if one.key is not None and taken.setdefault(one.key, key) != key:
+                        known |= {key, taken[one.key]}
         for property_id in self._unique:
             asked = [value for owner, value in taken if owner == property_id]
             for value in await unique_values.find(tx, property_id, asked):
@@ -112,7 +146,7 @@ class Loader:
             known |= {digests[one] for one in await import_work.keys(tx, self._number, list(digests))}
         return known
 
-    async def _make(self, tx: Transaction, new: Sequence[tuple[Row, list[Part], str]], tally: Tally) -> None:
+    async def _make(self, tx: Transaction, new: Sequence[Sound], tally: Tally) -> None:
         ids = await tx.new_ids(len(new))
         await fresh.insert(
             tx,
@@ -126,6 +160,10 @@ class Loader:
         counts[CREATED] = counts.get(CREATED, 0) + len(new)
 
 
+def _key_of(one: Read) -> str | None:
+    return one.key[1] if isinstance(one, Part) and one.key is not None else None
+
+
 class _Reader:
     """Reads a cell of one column."""
 
@@ -133,7 +171,7 @@ class _Reader:
         self._column = column
         self._check = values.checker(column.property)
 
-    def __call__(self, cell: str) -> Part | Problem | None:
+    def __call__(self, cell: str) -> Read:
         prop = self._column.property
         try:
             value: Any = self._column.parse(cell)
