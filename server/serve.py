@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import uvicorn
 
 from server.app import create_app
+from server.clock import now
 from server.database import opened
 from server.frames import WebSockets
+from server.metrics import Metrics
 from server.persisted import Documents
 from server.processes import children, told_to_end, unless_told
 from server.settings import Settings
@@ -65,10 +68,11 @@ async def serve(
             await stack.enter_async_context(
                 children(settings.workers, "work", "--with-parent", environment=settings.environment())
             )
-            api = Api(
-                configuration(settings, db, told, settings.public_url or url.removesuffix("/graphql")),
-                lambda: ready(url),
-            )
+            metrics = Metrics(db, now) if settings.metrics == "on" else None
+            if metrics is not None:
+                logging.getLogger().addHandler(metrics.handler)
+            public = settings.public_url or url.removesuffix("/graphql")
+            api = Api(configuration(settings, db, told, public, metrics), lambda: ready(url))
             serving = asyncio.create_task(api.serve([listener]))
             waiting = asyncio.create_task(told.wait())
             await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,7 +82,11 @@ async def serve(
 
 
 def configuration(
-    settings: Settings, db: Database, stop: asyncio.Event, public_url: str = ""
+    settings: Settings,
+    db: Database,
+    stop: asyncio.Event,
+    public_url: str = "",
+    metrics: Metrics | None = None,
 ) -> uvicorn.Config:
     """How uvicorn runs the application, which others reach at `public_url`."""
     return uvicorn.Config(
@@ -91,6 +99,7 @@ def configuration(
             vault=vault(settings),
             surroundings=surroundings(settings),
             origins=settings.cors_origins.split(",") if settings.cors_origins else (),
+            metrics=metrics,
         ),
         http="httptools",
         ws=WebSockets,

@@ -260,6 +260,12 @@ class Settings:
         _whole(1, 1_000),
         "Of these, how many for one host; mails are all for one.",
     )
+    metrics: str = _setting(
+        "off",
+        "RELATA_METRICS",
+        _one_of("on", "off"),
+        "Whether /metrics answers whoever asks, for Prometheus ([operations](operations.md#metrics)).",
+    )
     log_level: str = _setting(
         "info",
         "RELATA_LOG_LEVEL",

@@ -48,6 +48,21 @@ class Pool:
         self._taken = 0
         self._closing = False
 
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._size
+
+    @property
+    def busy(self) -> int:
+        """How many of them are lent, or being opened."""
+        return self._taken - len(self._idle)
+
+    @property
+    def waited_for(self) -> int:
+        """How many wait for one."""
+        return sum(not waiting.done() for waiting in self._waiting)
+
     def acquire(self) -> "Lent":
         """`async with` it: a connection for as long as the block lasts."""
         return Lent(self)
