@@ -48,7 +48,7 @@ async def test_requests_are_counted_and_timed_by_door_and_status(db: Database) -
             await client.get("{ account { name } }")
         await client.http.post("/graphql", content=b"no JSON", headers={"Content-Type": "application/json"})
         await client.http.get("/hooks/x")
-        for made_up in ("/wp-login.php", "/admin", "//"):
+        for made_up in ("/wp-login.php", "/admin", "/x/y"):
             await client.http.get(made_up)
         figures = await read(client.http)
     assert of(figures, "relata_requests_total", door="graphql", status="200") == 3
