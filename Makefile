@@ -18,8 +18,9 @@ CODE := schema resolvers engine storage server tests $(wildcard bench)
 run: $(STAMP)
 	@exec $(BIN)/relata serve --demo
 
+# Files in the order of tests/conftest.py: the longest first, so that no core waits for another's last one.
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check $(CODE)

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pytest
 import structlog
 
 from server.postgres import start
+from server.processes import prepared
 from storage.database import Database, connect, on_statement
 from storage.migrate import migrate
 from storage.statements import Statement
@@ -34,6 +36,17 @@ T = TypeVar("T")
 RUN_DIR = "RELATA_TESTS_DIR"
 # A server of your own instead; the suite makes databases in it and drops them again.
 EXTERNAL = "RELATA_TEST_DATABASE_URL"
+
+# The files that take longest, longest first. They are begun first: one that were begun last would be waited for by
+# all other cores. A file that is missing here costs time, nothing else.
+LONGEST = (
+    "debian_graph", "commands", "workflows_broken", "serve", "clients", "dashboard", "associations_laws",
+    "connector_relata", "fuzz", "workflow_actions_laws", "segments_laws", "demo", "live_laws", "export_laws",
+    "connector_sql", "connector_hubspot", "workflow_actions_model", "connector_directus", "filters_fresh",
+    "property_indexes", "connector_carddav", "workflow_actions_hubs", "export_command", "sync_role_laws",
+    "postgres_supervisor", "sync_chaos", "filters_folds", "outbox_sending", "workflows_model", "house",
+    "sync_story", "workflows_processes", "worker", "sync_carddav", "reports_laws",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,20 @@ def pytest_configure(config: pytest.Config) -> None:
             except ProcessLookupError:
                 shutil.rmtree(left, ignore_errors=True)
     os.environ[RUN_DIR] = tempfile.mkdtemp(prefix=f"relata-tests-{os.getpid()}-", dir=base)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first, then those of most tests, where several processes share them (see the Makefile)."""
+    if hasattr(config, "workerinput"):
+        places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (places.get(item.path.name, len(places)), -tests[item.path], item.path))
+
+
+def pytest_collection_finish() -> None:
+    """The collector of garbage as in every process of ours: it need not walk through all modules time and again."""
+    prepared()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
