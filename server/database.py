@@ -12,7 +12,7 @@ from server import postgres
 from server.settings import Settings
 from storage.database import Database, connect
 from storage.faults import Away, away, fault
-from storage.migrate import ServerTooOld, migrate
+from storage.migrate import DatabaseTooNew, ServerTooOld, migrate
 from storage.wake import Notify
 
 T = TypeVar("T")
@@ -121,13 +121,15 @@ async def _started(settings: Settings) -> postgres.PostgresServer:
 @contextlib.contextmanager
 def _told_plainly(url: str) -> Iterator[None]:
     """What PostgreSQL refuses (wrong password, no such database), or that it cannot be reached, as CannotOpen."""
+    parts = urlsplit(url)
+    where = f"The database {parts.path.lstrip('/')} at {parts.hostname or 'localhost'}"
     try:
         yield
     except ServerTooOld as error:
         raise CannotOpen(str(error)) from error
+    except DatabaseTooNew as error:
+        raise CannotOpen(f"{where} cannot be used: {error}.") from error
     except Exception as error:
         if fault(error) is None and not hasattr(error, "sqlstate"):
             raise
-        parts = urlsplit(url)
-        where = f"The database {parts.path.lstrip('/')} at {parts.hostname or 'localhost'}"
         raise CannotOpen(f"{where} cannot be used: {error}") from error

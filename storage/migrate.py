@@ -23,6 +23,10 @@ class ServerTooOld(Exception):
     """The PostgreSQL server is older than 16."""
 
 
+class DatabaseTooNew(Exception):
+    """The database was migrated by a newer version of this code."""
+
+
 def configuration(connection: Connection | None = None) -> Config:
     """Alembic's configuration; there is no alembic.ini."""
     config = Config()
@@ -38,10 +42,15 @@ def head() -> str:
     return newest
 
 
+def known() -> set[str]:
+    """All migrations of this code."""
+    return {one.revision for one in ScriptDirectory.from_config(configuration()).walk_revisions()}
+
+
 async def migrate(url: str) -> bool:
     """Run what is missing on the database at `url`; True where there was something to do.
 
-    Raises `ServerTooOld`, and what asyncpg raises where the server cannot be reached.
+    Raises `ServerTooOld`, `DatabaseTooNew`, and what asyncpg raises where the server cannot be reached.
     """
     connection = await asyncpg.connect(url)
     try:
@@ -49,8 +58,14 @@ async def migrate(url: str) -> bool:
             raise ServerTooOld(
                 f"PostgreSQL 16 or newer is needed; this server is {connection.get_server_version()}"
             )
-        if await _current(connection) == await asyncio.to_thread(head):
+        current = await _current(connection)
+        if current == await asyncio.to_thread(head):
             return False
+        if current is not None and current not in known():
+            raise DatabaseTooNew(
+                f"it is of a newer version of Relata (migration {current}; this one knows those up to {head()}). "
+                "Migrations go forward only: run that version, or restore what was saved before it"
+            )
         await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
         if await _current(connection) == head():
             return False

@@ -175,3 +175,14 @@ def test_commands_answer_on_one_stream_and_tell_of_waiting_on_the_other(recoveri
     assert len(out.split()) == 1
     with contextlib.suppress(ProcessLookupError):
         making.kill()
+
+
+async def test_a_database_of_a_newer_version_is_left_alone_and_told_plainly(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    said = relata("migrate", DATABASE_URL=database_url)
+    _, err = said.communicate()
+    assert said.returncode == 1
+    assert "newer version of Relata (migration 9999" in err
+    assert "Traceback" not in err
