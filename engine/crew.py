@@ -69,6 +69,10 @@ class Crew(Protocol):
         """Let a hand carry the piece out; what it returns or raises. Raises `HandLost` where the hand has gone."""
         ...
 
+    def expect(self, pieces: int) -> None:
+        """About so many pieces are to come soon: what has to be started for them may be started now."""
+        ...
+
 
 class HandLost(Exception):
     """A process ended in the middle of a piece: whether it was carried out is not known."""
@@ -85,3 +89,6 @@ class Alone:
     async def do(self, piece: Piece[T]) -> T:
         """Carry it out here."""
         return await piece(self._hand)
+
+    def expect(self, pieces: int) -> None:
+        """See `Crew`: it is there already."""

@@ -79,12 +79,23 @@ class Processes:
                 log.warning("a process that shared the work was lost", error=str(error))
             raise HandLost from error
 
+    def expect(self, pieces: int) -> None:
+        """See `Crew.expect`."""
+        if pieces >= MUCH:
+            self._last = asyncio.get_running_loop().time()
+            self._start()
+
     def _count(self) -> None:
         loop = asyncio.get_running_loop()
         if loop.time() - self._last > PAUSE:
             self._pieces = 0
         self._pieces, self._last = self._pieces + 1, loop.time()
-        if self._pieces >= MUCH and self._pool is None and self._hands:
+        if self._pieces >= MUCH:
+            self._start()
+
+    def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._pool is None and self._hands:
             self._pool = _started(self._db.url, self._hands)
             answered = functools.partial(self._answered, loop, self._pool)
             for _ in range(self._hands):

@@ -71,6 +71,9 @@ class Hands:
         finally:
             self.working -= 1
 
+    def expect(self, pieces: int) -> None:
+        """See `Crew`."""
+
     def trouble(self) -> None:
         """Something may be lost here."""
         if self.dice.random() < self.lost:

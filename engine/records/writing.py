@@ -10,14 +10,17 @@ from engine.problems import Problem
 from engine.records import problems as told
 from engine.records.drafts import SYSTEM, Draft, Form, Item
 from engine.records.uniqueness import Ledger
-from storage import property_keys, property_values, records, unique_values
+from storage import fresh, property_keys, property_values, records, unique_values
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import Transaction
+from storage.notes import RecordChanges, RecordsCreated
 from storage.records import RecordRow
 
 # How often an upsert begins anew because another one took a key in the meantime. Each time somebody else got on.
 ATTEMPTS = 50
+# From so many new records on, COPY is the quicker way in.
+MANY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +242,15 @@ async def _write(tx: Transaction, drafts: Sequence[Draft]) -> dict[int, RecordRo
     """Write new and changed records with history and searchable values, and note it for the change log."""
     new = [draft for draft in drafts if draft.before is None]
     rows = {draft.record_id: _born(tx, draft) for draft in new}
-    if new:
+    if len(new) >= MANY:
+        await fresh.write(tx, new[0].form.object_type, [(draft.record_id, draft.properties) for draft in new])
+        _note_many(tx, new)
+    elif new:
         object_type = new[0].form.object_type
         await records.insert(tx, object_type.id, [(draft.record_id, draft.properties) for draft in new])
         await _index(tx, new, [draft.properties for draft in new], fresh=True)
         for draft in new:
-            _note(tx, draft, {name: [None, value] for name, value in draft.properties.items()})
+            _note(tx, draft, _first(draft))
     old = [(draft, draft.changed()) for draft in drafts if draft.before is not None]
     changed = [(draft, difference) for draft, difference in old if difference]
     rows |= {draft.record_id: _changed(tx, draft, bool(difference)) for draft, difference in old}
@@ -312,6 +318,27 @@ async def _index(
         await property_keys.replace(
             tx, [(draft.record_id, prop, draft.held(prop.name), value) for draft, prop, value in changes]
         )
+
+
+def _first(draft: Draft) -> dict[str, list[Any]]:
+    return {name: [None, value] for name, value in draft.properties.items()}
+
+
+def _note_many(tx: Transaction, drafts: Sequence[Draft]) -> None:
+    """Tell that records of one object type were created: of those that hold the same properties together."""
+    object_type_id = drafts[0].form.object_type.id
+    if tx.catalogue.watched.get(object_type_id):
+        # Each has values of its own that somebody wants to know.
+        for draft in drafts:
+            _note(tx, draft, _first(draft))
+        return
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for draft in drafts:
+        alike.setdefault(tuple(draft.properties), []).append(draft.record_id)
+    for names, ids in alike.items():
+        tx.changed(RecordChanges(ChangeKind.CREATED, object_type_id, names, ids))
+    told = [{"changed": _first(draft)} for draft in drafts]
+    tx.happened(RecordsCreated(object_type_id, [draft.record_id for draft in drafts], told))
 
 
 def _note(tx: Transaction, draft: Draft, changed: dict[str, list[Any]]) -> None:

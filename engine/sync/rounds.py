@@ -27,7 +27,7 @@ from storage.sync import links
 from storage.sync.leases import RunRow
 
 # A round ends after so long, or so many pages: so long others may wait, and so much is read again after a crash.
-LONG, MANY = timedelta(seconds=1), 64
+LONG, MANY = timedelta(seconds=2), 64
 # So often another transaction may be in the way of a page, or a hand be lost with it. Then the page is left to the end
 # of the round, when none of the others is at work any more.
 TRIES = 3
@@ -178,6 +178,8 @@ class _Round:
         if not self.met.isdisjoint(ids):
             return None
         self.turn.ahead = None
+        if self.last is None and page.total is not None and items:
+            self.crew.expect(page.total // len(items))
         self.met |= ids
         self.last, self.items, self.pages = page, self.items + len(items), self.pages + 1
         self.over = self.over or self.pages >= MANY

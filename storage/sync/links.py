@@ -166,6 +166,7 @@ _CASTS = {
     "synced_at": "(n.new ->> {n})::timestamptz",
 }
 _WRITTEN = tuple(name for name in _NAMES if name not in ("id", "sync_id", "created_at", "updated_at"))
+# Looked up once for a row: without the offset it would be pulled up, and looked up for each of its columns.
 _NEW = ", ".join(_CASTS.get(name, "n.new ->> {n}").format(n=n) for n, name in enumerate(_WRITTEN))
 UPDATE = Statement(
     "sync_links.update",
@@ -173,7 +174,7 @@ UPDATE = Statement(
     UPDATE sync_link AS l
        SET updated_at = $4,
            ({", ".join(_WRITTEN)}) = (
-           SELECT {_NEW} FROM (SELECT $3::jsonb -> l.id::text AS new) AS n)
+           SELECT {_NEW} FROM (SELECT $3::jsonb -> l.id::text AS new OFFSET 0) AS n)
      WHERE l.account_id = $1
        AND l.ctid = ANY(ARRAY(
                SELECT (SELECT g.ctid FROM sync_link AS g WHERE g.account_id = $1 AND g.id = n.id)

@@ -23,24 +23,22 @@ UNLINKED = Statement(
 )
 
 
-# The same for those who ask of those alone that are linked with no item: of a longer page, up to so many of them. What
-# is behind the last of these is of the next page.
-FREE = Statement(
-    "sync_scans.free",
+# The same for those who ask of the first alone, of many more: two ranges of two indexes, compared by who asked. The
+# limit keeps the second to its index, whatever the planner believes of the table: no record is linked twice.
+LINKED = Statement(
+    "sync_scans.linked",
     """
     WITH page AS MATERIALIZED (
         SELECT r.id, r.archived_at FROM record AS r
          WHERE r.account_id = $1 AND r.object_type_id = $3 AND r.id > $4
          ORDER BY r.id LIMIT $5
-    ), free AS MATERIALIZED (
-        SELECT page.id FROM page
-         WHERE page.archived_at IS NULL
-           AND (SELECT l.record_id = page.id AND l.external_id IS NOT NULL FROM sync_link AS l
-                 WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id >= page.id
-                 ORDER BY l.record_id LIMIT 1) IS NOT TRUE
-         ORDER BY page.id LIMIT $6
     )
-    SELECT ARRAY(SELECT f.id FROM free AS f ORDER BY f.id) AS ids, max(p.id) AS last, count(*) AS n FROM page AS p
+    SELECT ARRAY(SELECT p.id FROM page AS p WHERE p.archived_at IS NULL ORDER BY p.id) AS live,
+           ARRAY(SELECT l.record_id FROM sync_link AS l
+                  WHERE l.account_id = $1 AND l.sync_id = $2 AND l.external_id IS NOT NULL
+                    AND l.record_id > $4 AND l.record_id <= (SELECT max(p.id) FROM page AS p)
+                  ORDER BY l.record_id LIMIT $5) AS linked,
+           (SELECT max(p.id) FROM page AS p) AS last, (SELECT count(*) FROM page AS p) AS n
     """,
 )
 
@@ -59,9 +57,10 @@ async def free(
     reader: Queryable, sync_id: int, object_type_id: int, after: int, limit: int, most: int
 ) -> tuple[list[int], int | None]:
     """Of `limit` records the first `most` that are linked with no item, and the last one (None: there are no more)."""
-    row = await reader.fetchrow(FREE, sync_id, object_type_id, after, limit, most)
-    assert row is not None  # an aggregate without groups has one row
-    ids: list[int] = row["ids"]
-    if len(ids) == most:
-        return ids, ids[-1]
+    row = await reader.fetchrow(LINKED, sync_id, object_type_id, after, limit)
+    assert row is not None  # it is one row, whatever there is
+    linked = set(row["linked"])
+    ids = [record_id for record_id in row["live"] if record_id not in linked]
+    if len(ids) > most:
+        return ids[:most], ids[most - 1]
     return ids, row["last"] if row["n"] == limit else None

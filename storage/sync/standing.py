@@ -11,7 +11,10 @@ from storage.statements import Statement
 
 @dataclass(frozen=True, slots=True)
 class StandingRow:
-    """What is read of a sync at every look. `status`, `category`, `paused_until`: its connection's."""
+    """What is read of a sync at every look. `status`, `category`, `paused_until`: its connection's.
+
+    `plan`, `plan_since`: the counts of the plan that is being applied, and since when; None: none is.
+    """
 
     id: int
     phase: str
@@ -21,15 +24,23 @@ class StandingRow:
     status: str
     category: str | None
     paused_until: datetime | None
+    plan: dict[str, int] | None = None
+    plan_since: str | None = None
 
 
-# A few rows: syncs are made by hand.
+# A few rows: syncs are made by hand. Of their plans, of which there are some each, one at most is being applied.
 ROWS = Statement(
     "sync_standing.rows",
     """
-    SELECT s.id, s.phase, s.enabled, s.held, s.progress, c.status, c.category, c.paused_until
+    SELECT s.id, s.phase, s.enabled, s.held, s.progress, c.status, c.category, c.paused_until,
+           p.counts AS plan, p.cursors ->> 'startedAt' AS plan_since
       FROM sync AS s
       JOIN connection AS c ON c.account_id = $1 AND c.id = s.connection_id
+      LEFT JOIN LATERAL (
+           SELECT n.counts, n.cursors FROM sync_plan AS n
+            WHERE n.account_id = $1 AND n.sync_id = s.id AND n.state = 'APPLYING'
+            ORDER BY n.id DESC LIMIT 1
+           ) AS p ON true
      WHERE s.account_id = $1
      ORDER BY s.id
     """,
