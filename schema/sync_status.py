@@ -9,7 +9,7 @@ import strawberry
 from engine import ids
 from engine.access import Scope
 from engine.sync.categories import Category
-from engine.sync.standing import Counts, Standing, progress
+from engine.sync.standing import Counts, Standing, plan, progress
 from resolvers import sync_standing
 from resolvers.streams import StateStream
 from resolvers.sync_standing import Stood
@@ -44,6 +44,9 @@ class SyncStanding(SyncTally):
     progress: SyncProgress | None = strawberry.field(
         description="How far the initial sync is, or was; null: it was never started."
     )
+    applying: SyncProgress | None = strawberry.field(
+        description="How far the preview is that is being applied; null: none is."
+    )
     held: SyncHold | None = strawberry.field(description="Why it has stopped by itself; null: it has not.")
     connection_status: ConnectionStatus = strawberry.field(description="Whether its connection works.")
     connection_category: Category | None = strawberry.field(
@@ -69,6 +72,7 @@ class SyncStanding(SyncTally):
             phase=SyncPhase(row.phase),
             enabled=row.enabled,
             progress=SyncProgress.of(progress(row.progress, now, standing.recently)),
+            applying=SyncProgress.of(progress(plan(row), now, standing.applied)),
             held=SyncHold.of(row.held),
             connection_status=ConnectionStatus(row.status),
             connection_category=Category(row.category)

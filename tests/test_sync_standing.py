@@ -3,18 +3,20 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.sync import standing
-from engine.sync.standing import BUSY, HALT, QUIET, Counts, Standing, _Kept, progress
+from engine.sync import applying, standing
+from engine.sync.standing import BUSY, HALT, QUIET, Counts, Pace, Standing, _Kept, plan, progress
 from engine.watching import State
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database, Transaction
-from storage.sync import connections, links, syncs
+from storage.sync import connections, links, plans, syncs
 from storage.sync.connections import Described
 from storage.sync.links import LinkRow
+from storage.sync.plans import PlanRow
 from tests.crm import Crm, crm
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -81,7 +83,7 @@ def test_a_moment_tells_no_rate(ended: datetime | None) -> None:
 
 
 def test_what_has_come_to_a_halt_has_no_rate_any_more() -> None:
-    kept = _Kept(Counts(), 0, counted=90.0, took=0.5)
+    kept = Pace()
     begun = {"done": 0, "startedAt": T0.isoformat()}
     # Before it was started there was nothing to do.
     assert kept.rate(90.0, {}) is None
@@ -104,7 +106,7 @@ def test_what_takes_long_to_count_is_counted_seldom() -> None:
 
 
 async def test_a_rate_is_that_of_the_last_seconds_and_begins_anew_with_a_new_initial_sync() -> None:
-    kept = _Kept(Counts(), 0, 0.0, 0.0)
+    kept = Pace()
 
     def rate(time: float, done: int, **more: str) -> float | None:
         return kept.rate(time, {"done": done, "startedAt": "x", **more})
@@ -115,6 +117,24 @@ async def test_a_rate_is_that_of_the_last_seconds_and_begins_anew_with_a_new_ini
     assert rate(103.0, 800) == 100.0
     assert rate(104.0, 10) is None
     assert rate(105.0, 10, endedAt="x") is None
+
+
+async def test_a_plan_that_is_being_applied_tells_how_far_it_is(account: Crm) -> None:
+    async with writing(account) as tx:
+        counts = {"MATCH": 40, "CREATE_THEIRS": 60, "NONE": 900}
+        made = PlanRow(9, 2, 1, "READY", {}, counts, True, None, tx.now, tx.now, None, None)
+        await plans.insert(tx, made)
+    look = standing.looking(account.db, account.account, lambda: T0)
+    before = (await look()).state.value[2]
+    assert progress(plan(before.row), T0) is None
+    async with writing(account) as tx:
+        applied = await applying.apply(tx, 9)
+        await plans.write(tx, replace(applied, counts=counts | {"APPLIED": 20, "OVERTAKEN": 3, "FAILED": 2}))
+    under_way = (await look()).state.value[2]
+    found = progress(plan(under_way.row), T0 + timedelta(seconds=10))
+    assert found is not None
+    assert (found.done, found.total, found.started_at) == (25, 100, T0)
+    assert found.per_second == 2.5
 
 
 async def test_counts_are_told_as_the_log_moves_with_a_cursor_that_nothing_is_missed_behind(

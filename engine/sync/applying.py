@@ -4,7 +4,7 @@ Each item is decided again, by both sides as they are now. What would have the s
 runner's own way; then what goes out for it is sent, and what became of it is noted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from engine.problems import NotFound
 from engine.sync import effects, inbound, outbound, planning
 from engine.sync.book import Book
 from engine.sync.connectors.protocol import Item
+from engine.sync.decide import Kind
 from engine.sync.planning import (
     APPLIED,
     APPLYING,
@@ -55,10 +56,17 @@ async def apply(tx: Transaction, plan_id: int, *, then_start: bool | None = None
     if row.revision != sync.revision:
         raise PlanOutdated
     start = row.then_start if then_start is None else then_start
-    applying = replace(row, state=APPLYING, cursors={"after": 0, "batch": []}, then_start=start)
+    cursors = {"after": 0, "batch": [], "startedAt": tx.now.isoformat()}
+    applying = replace(row, state=APPLYING, cursors=cursors, then_start=start)
     await plans.write(tx, applying)
     tx.news = True
     return applying
+
+
+def done_of(counts: Mapping[str, int]) -> tuple[int, int]:
+    """Of how many items of a plan it is known what became of them; and how many there are."""
+    outcomes = sum(counts.get(one, 0) for one in (DONE, OVERTAKEN, FAILED))
+    return outcomes, sum(counts.get(kind.value, 0) for kind in Kind if kind is not Kind.NONE)
 
 
 async def step(turn: Turn, now: datetime) -> bool:
@@ -101,7 +109,7 @@ async def _carry_out(turn: Turn, plan: PlanRow, now: datetime) -> None:
         became += await _send_out(tx, turn, outgoing, rows)
         await plans.outcomes(tx, plan.id, [one for one in became if one[1] != DONE])
         batch = [number for number, outcome, _ in became if outcome == DONE]
-        cursors = {"after": items[-1].id, "batch": batch}
+        cursors = {**held.cursors, "after": items[-1].id, "batch": batch}
         await plans.write(tx, replace(held, cursors=cursors, counts=_counted(held, became)))
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from engine import watching
+from engine.sync import applying
 from engine.watching import Look, Looked, State
 from storage import changes
 from storage.changes import EventKind
@@ -52,11 +53,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one sync stands. `recently`: items looked at a second, lately."""
+    """How one sync stands. `recently`, `applied`: how many are looked at a second lately, and applied of a plan."""
 
     row: StandingRow
     counts: Counts
     recently: float | None = None
+    applied: float | None = None
 
 
 def progress(told: Mapping[str, Any], now: datetime, recently: float | None = None) -> Progress | None:
@@ -74,29 +76,23 @@ def progress(told: Mapping[str, Any], now: datetime, recently: float | None = No
     return Progress(done, total, started, ended, rate, left)
 
 
+def plan(row: StandingRow) -> dict[str, Any]:
+    """What a sync's row tells of the plan that is being applied, as `progress` reads it; nothing where none is."""
+    if row.plan is None:
+        return {}
+    done, total = applying.done_of(row.plan)
+    return {"done": done, "total": total} | ({"startedAt": row.plan_since} if row.plan_since else {})
+
+
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
 @dataclass(slots=True)
-class _Kept:
-    """What was counted of one sync, when, and at which number of the log; `moved`: something was told of it since.
+class Pace:
+    """How fast something goes on. `samples`: how many were done at which time."""
 
-    `samples`: how many items it had done at which time.
-    """
-
-    counts: Counts
-    seq: int
-    counted: float
-    took: float
-    moved: bool = False
     samples: list[tuple[float, int]] = field(default_factory=list)
-
-    def due(self, time: float) -> bool:
-        """Whether it is counted anew."""
-        if self.moved:
-            return time - self.counted >= self.took * BUSY
-        return time - self.counted >= max(QUIET_SECONDS, self.took * QUIET)
 
     def rate(self, time: float, told: Mapping[str, Any]) -> float | None:
         """Items a second while it goes on, once there is enough to tell it by; 0.0 where it has come to a halt."""
@@ -114,6 +110,25 @@ class _Kept:
         if last[0] - first[0] < TELLING:
             return None
         return round((last[1] - first[1]) / (last[0] - first[0]), 1)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What was counted of one sync, when, and at which number of the log; `moved`: something was told of it since."""
+
+    counts: Counts
+    seq: int
+    counted: float
+    took: float
+    moved: bool = False
+    reading: Pace = field(default_factory=Pace)
+    applying: Pace = field(default_factory=Pace)
+
+    def due(self, time: float) -> bool:
+        """Whether it is counted anew."""
+        if self.moved:
+            return time - self.counted >= self.took * BUSY
+        return time - self.counted >= max(QUIET_SECONDS, self.took * QUIET)
 
 
 def looking(db: Database, account_id: int, clock: Callable[[], datetime]) -> Look[dict[int, Standing]]:
@@ -138,9 +153,7 @@ def looking(db: Database, account_id: int, clock: Callable[[], datetime]) -> Loo
                     await _count(reader, row.id, kept, seq)
         for gone in kept.keys() - {row.id for row in rows}:
             del kept[gone]
-        found = {
-            row.id: Standing(row, kept[row.id].counts, kept[row.id].rate(began, row.progress)) for row in rows
-        }
+        found = {row.id: _standing(row, kept[row.id], began) for row in rows}
         # What is told of those that were not counted anew comes behind the count that is shown.
         seq = min([seq, *(one.seq for one in kept.values() if one.moved)])
         return Looked(State(seq, clock(), found), took)
@@ -148,12 +161,19 @@ def looking(db: Database, account_id: int, clock: Callable[[], datetime]) -> Loo
     return look
 
 
+def _standing(row: StandingRow, kept: _Kept, time: float) -> Standing:
+    recently, applied = kept.reading.rate(time, row.progress), kept.applying.rate(time, plan(row))
+    return Standing(row, kept.counts, recently, applied)
+
+
 async def _count(reader: Queryable, sync_id: int, kept: dict[int, _Kept], seq: int) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     counts = await of(reader, [sync_id])
-    samples = kept[sync_id].samples if sync_id in kept else []
-    kept[sync_id] = _Kept(counts[sync_id], seq, loop.time(), loop.time() - began, samples=samples)
+    found = _Kept(counts[sync_id], seq, loop.time(), loop.time() - began)
+    if sync_id in kept:
+        found.reading, found.applying = kept[sync_id].reading, kept[sync_id].applying
+    kept[sync_id] = found
 
 
 async def of(reader: Queryable, sync_ids: list[int]) -> dict[int, Counts]:

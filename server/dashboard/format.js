@@ -32,7 +32,7 @@ export function useZone(name) {
 export const number = (n) => (n === null || n === undefined ? "–" : whole.format(n));
 export const compact = (n) => (n < 10_000 ? whole.format(n) : short.format(n));
 export const measure = (n) => (n === null || n === undefined ? "–" : hundredths.format(n));
-export const rate = (n) => (n < 10 ? rates : whole).format(n);
+export const rate = (n) => (n < 10 ? rates.format(n) : whole.format(Math.round(n)));
 export const clock = (at) => formats.second.format(new Date(at));
 export const minute = (at) => formats.minute.format(new Date(at));
 export const full = (at) => formats.full.format(new Date(at));

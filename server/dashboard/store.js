@@ -27,8 +27,8 @@ const STATUS = `subscription Status { workflowStatus { cursor at enrolled active
 
 const SYNC_STATUS = `subscription SyncStatus { syncStatus { cursor at records inSync pending failed excluded conflicted
   openConflicts syncs { syncId phase enabled records inSync pending failed excluded conflicted openConflicts
-  progress { done total perSecond secondsLeft } held { message } connectionStatus connectionCategory pausedUntil
-  sync { objectType direction connection { name } } } } }`;
+  progress { done total perSecond secondsLeft } applying { done total perSecond secondsLeft } held { message }
+  connectionStatus connectionCategory pausedUntil sync { objectType remoteObject direction connection { name } } } } }`;
 
 const listeners = new Map();
 /** Hear of "events" (the new ones), "status", "syncs", "connection", "checked", "begun". */

@@ -32,7 +32,7 @@ function share(standing) {
   return node;
 }
 
-/** How far an initial sync is, in words. */
+/** How far an initial sync or a preview is, in words. */
 function far({ done, total, perSecond, secondsLeft }) {
   const parts = [total === null ? `${number(done)} so far` : `${number(done)} of ${number(total)}`];
   if (perSecond !== null) parts.push(`${rate(perSecond)} a second`);
@@ -40,15 +40,17 @@ function far({ done, total, perSecond, secondsLeft }) {
   return parts.join(", ");
 }
 
-function progress({ phase, progress: told }) {
-  if (phase !== "INITIAL" || !told) return null;
+function progress({ phase, progress: reading, applying }) {
+  const told = applying ?? (phase === "INITIAL" ? reading : null);
+  if (!told) return null;
+  const what = applying ? "Preview" : "First sync";
   const text = far(told);
   const known = told.total ? Math.min(100, Math.round((100 * told.done) / told.total)) : null;
   const bar = el("i", { class: known === null ? "unsure" : "" });
   if (known !== null) bar.style.width = `${known}%`;
-  const attributes = { class: "length", role: "progressbar", "aria-label": "Initial sync", "aria-valuetext": text };
+  const attributes = { class: "length", role: "progressbar", "aria-label": what, "aria-valuetext": text };
   const range = known === null ? {} : { "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": known };
-  return el("div", { class: "initial" }, el("small", {}, `First sync: ${text}`), el("div", { ...attributes, ...range }, bar));
+  return el("div", { class: "initial" }, el("small", {}, `${what}: ${text}`), el("div", { ...attributes, ...range }, bar));
 }
 
 /** Why it does not go on, if it does not. */
@@ -60,8 +62,9 @@ function trouble({ held, connectionStatus, connectionCategory, pausedUntil }) {
 }
 
 function row(standing) {
-  const { sync, syncId, phase, enabled } = standing;
-  const state = phase === "CONFIGURED" ? "not started" : enabled ? "on" : "off";
+  const { sync, syncId, phase, enabled, applying } = standing;
+  const state = phase !== "CONFIGURED" ? (enabled ? "on" : "off") : applying ? "being applied" : "not started";
+  const theirs = sync.remoteObject === sync.objectType ? "" : `${sync.remoteObject}, `;
   const cells = ["inSync", "pending", "failed", "conflicted"].map((part) =>
     el("td", { "data-label": LABELS[part], "data-part": part, "data-none": standing[part] === 0 }, number(standing[part])),
   );
@@ -72,8 +75,8 @@ function row(standing) {
     el(
       "th",
       { scope: "row" },
-      el("span", { class: "name" }, el("i", { class: enabled && !stopped ? "on" : "off", "aria-hidden": "true" }), title(sync)),
-      el("small", {}, `${ARROWS[sync.direction]}, ${state}`, stopped && ", ", stopped),
+      el("span", { class: "name" }, el("i", { class: (enabled || applying) && !stopped ? "on" : "off", "aria-hidden": "true" }), title(sync)),
+      el("small", {}, `${theirs}${ARROWS[sync.direction]}, ${state}`, stopped && ", ", stopped),
       progress(standing),
     ),
     cells,
