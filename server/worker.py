@@ -93,7 +93,7 @@ async def run(
     """
     crew = Processes(db, clock, hands)
     keeper = Keeper(db, clock, vault, surroundings, crew)
-    importer = Runner(uuid.uuid4().hex, clock)
+    importer = Runner(uuid.uuid4().hex, clock, seconds=POLL_SECONDS, crew=crew)
     sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
     send = Duty(
         "send",

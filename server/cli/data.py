@@ -1,5 +1,6 @@
 """`relata demo`, `relata import`, `relata schema`: data in, and the schema out."""
 
+import contextlib
 import gc
 import json
 import time
@@ -19,8 +20,10 @@ from rich.progress import (
 from rich.table import Table
 
 from server.cli.words import account_id, err, fail, out, with_database
+from server.settings import Settings
 
 if TYPE_CHECKING:
+    from engine.crew import Crew
     from engine.imports import Report
     from storage.database import Database
 
@@ -126,6 +129,13 @@ def import_file(
     gc.set_threshold(100_000, 50, 1_000)
 
     async def importing(db: "Database") -> "Report":
+        from server.clock import now
+        from server.crew import Processes
+
+        async with contextlib.aclosing(Processes(db, now, Settings.from_environment().hands)) as crew:
+            return await shared(db, crew)
+
+    async def shared(db: "Database", crew: "Crew") -> "Report":
         from engine import imports
         from server.clock import now
 
@@ -139,7 +149,9 @@ def import_file(
                 bar.update(task, completed=so_far.share, rows=so_far.rows, rate=rate, failed=so_far.failed)
 
             if document is not None:
-                return await imports.run(db, number, file, document, clock=now, checking=check, progress=show)
+                return await imports.run(
+                    db, number, file, document, clock=now, checking=check, progress=show, crew=crew
+                )
             if object_type is not None:
                 return await imports.records(
                     db,
@@ -152,6 +164,7 @@ def import_file(
                     columns=_pairs(column or []),
                     checking=check,
                     progress=show,
+                    crew=crew,
                 )
             from_type, from_key = _end("--from", from_)
             to_type, to_key = _end("--to", to)
@@ -170,6 +183,7 @@ def import_file(
                 clock=now,
                 checking=check,
                 progress=show,
+                crew=crew,
             )
 
     _tell(with_database(importing))
