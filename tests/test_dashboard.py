@@ -205,8 +205,9 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     assert "the limit is 1" in seen["failure"]
     assert "enrolled" in seen["chart"]
     assert seen["joined"] == "+1"
-    roles, months = seen["reports"]
+    roles, terms, months = seen["reports"]
     assert re.search(r"Decision maker \d+, Former employer \d+, Billing contact \d+\.$", roles)
+    assert re.search(r"Short-term \d+, Long-term \d+, \(No value\) \d+\.$", terms)
     assert months.startswith("Won and lost, month by month: sum: amount by close date and deal stage. ")
     assert "Direct traffic" in seen["reportTable"]
 

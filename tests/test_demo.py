@@ -48,6 +48,8 @@ async def test_the_demo_is_built_with_labels_families_and_a_workflow_at_work(db:
         ("companies", "companies", "child"),
         ("deals", "contacts", "champion"),
         ("tickets", "contacts", "reporter"),
+        ("contacts", "listings", "short_term"),
+        ("contacts", "listings", "long_term"),
     ):
         assert counts[pair] > 50, pair
     async with db.read(account) as reader:

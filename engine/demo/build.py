@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from engine import accounts, associations, labels, naming, records
+from engine import accounts, associations, labels, naming, object_types, records
 from engine.accounts import AccountExists
 from engine.associations import Pair
 from engine.batches import Mode
@@ -75,6 +75,9 @@ async def _labels(tx: Transaction) -> None:
     await labels.create(tx, "deals", people, label="Reference", inverse_label="Reference for")
     await labels.create(tx, "deals", people, label="Budget holder", max_count=1)
     await labels.create(tx, "tickets", people, label="Reporter", inverse_label="Reported", max_count=1)
+    await object_types.update(tx, "listings", active=True)
+    await labels.create(tx, people, "listings", label="Short-term", name="short_term")
+    await labels.create(tx, people, "listings", label="Long-term", name="long_term")
 
 
 async def _written(

@@ -28,6 +28,18 @@ def reports() -> list[tuple[str, Chart, dict[str, Any]]]:
             },
         ),
         (
+            "Who looks for listings, for how long, and where they came from",
+            Chart.BAR,
+            {
+                "objectType": "contacts",
+                "joins": [{"to": "listings", "required": True}],
+                "axes": [
+                    {"label": {"source": "listings"}},
+                    {"property": {"name": "original_source", "top": {"n": 5}}},
+                ],
+            },
+        ),
+        (
             "Won and lost, month by month",
             Chart.LINE,
             {

@@ -255,6 +255,9 @@ JOBS = (
 DECIDERS = frozenset(JOBS[:5])
 PAYERS = frozenset({"Finance Manager", "Accountant"})
 
+# Types of listings, by their labels.
+HOUSING = ("Office", "Apartment", "Retail space")
+
 PRODUCTS = (
     "Annual licence",
     "Pilot project",

@@ -11,6 +11,7 @@ from engine.demo.words import (
     COMPANY_FIRST,
     COMPANY_LAST,
     DECIDERS,
+    HOUSING,
     JOBS,
     MEETINGS,
     NOTES,
@@ -24,7 +25,7 @@ from engine.standard.core import LIFECYCLE, SOURCES
 from engine.standard.shapes import value
 
 SEED = 20_260_301
-COMPANIES, CONTACTS, DEALS, TICKETS, ACTIVITIES = 400, 2_400, 1_200, 900, 150
+COMPANIES, CONTACTS, DEALS, TICKETS, ACTIVITIES, LISTINGS = 400, 2_400, 1_200, 900, 150, 60
 # A company has at most this many; the label's limit says so too.
 BILLING_CONTACTS = 2
 
@@ -80,6 +81,10 @@ class _Author:
             self._ticket(self.chance.choice(people))
         for _ in range(ACTIVITIES):
             self._activities(self.chance.choice(people), self.chance.choice(deals))
+        # Last, with a chance of its own: whoever knew the demo finds everything else as it was.
+        self.chance = random.Random(SEED + 1)
+        for _ in range(LISTINGS):
+            self._listing()
         return self.world
 
     def _company(self, n: int) -> Place:
@@ -277,6 +282,30 @@ class _Author:
             self.world.link(activity, chance.choice(staff))
             self.world.link(activity, company)
         self.world.link(meeting, deal)
+
+    def _listing(self) -> None:
+        """Something to rent, and who is interested: for a short time, for long, for both, or nobody knows yet."""
+        chance = self.chance
+        country, _, _, cities, _, _ = chance.choice(PLACES)
+        city, kind = chance.choice(cities), chance.choice(HOUSING)
+        area = chance.randrange(25, 400)
+        listing = self.world.add(
+            "listings",
+            {
+                "name": f"{kind}, {city}, {area} m²",
+                "type": value(kind),
+                "price": area * chance.randrange(9, 40),
+                "square_meters": area,
+                "city": city,
+                "country": country,
+                "status": chance.choice(("active", "active", "under_offer", "closed")),
+            },
+        )
+        for n in chance.sample(range(CONTACTS), chance.randrange(2, 9)):
+            terms = chance.choices(
+                ((), ("short_term",), ("long_term",), ("short_term", "long_term")), (2, 4, 5, 1)
+            )
+            self.world.link(("contacts", n), listing, *terms[0])
 
     def _moment(self, days: int) -> str:
         return _text(self.now - timedelta(seconds=self.chance.randrange(days * 86_400)))
