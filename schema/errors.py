@@ -35,7 +35,7 @@ _FAULTS = {
     Fault.TIMED_OUT: ("TIMEOUT", "The request took longer than it may; ask for less at once." + _UNKNOWN),
     Fault.DISCONNECTED: (
         "UNAVAILABLE",
-        "The database cannot be reached at the moment; try again shortly." + _UNKNOWN,
+        "The database is not available at the moment; try again shortly." + _UNKNOWN,
     ),
 }
 

@@ -13,7 +13,8 @@ class Fault(enum.Enum):
     COLLIDED = "COLLIDED"
     # A statement ran longer than it may.
     TIMED_OUT = "TIMED_OUT"
-    # No connection, or it was lost on the way: whether a transaction was committed is not known.
+    # No connection, or it was lost on the way: whether a transaction was committed is not known. Or nothing can be
+    # written there. Neither says anything of the work: it is done when the database is back.
     DISCONNECTED = "DISCONNECTED"
 
 
@@ -24,6 +25,10 @@ _DISCONNECTED = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    # Not all that PostgreSQL can run out of: memory may be one statement's doing.
+    asyncpg.DiskFullError,
+    # A standby, or a server that was made one.
+    asyncpg.ReadOnlySQLTransactionError,
     OSError,
 )
 

@@ -30,7 +30,7 @@ OTHERS = {
     "OPERATION_NOT_FOUND": ("400", "Several operations, and none of them named; or none of this name."),
     "TIMEOUT": ("200 or 503", "The request took longer than `RELATA_REQUEST_SECONDS`."),
     "TOO_MANY_OPERATIONS": ("WebSocket", "A socket has 100 operations already."),
-    "UNAVAILABLE": ("200 or 503", "The database cannot be reached at the moment."),
+    "UNAVAILABLE": ("200 or 503", "The database cannot be reached at the moment, or writes nothing."),
     "UNSUPPORTED_MEDIA_TYPE": (
         "415",
         "Send `Content-Type: application/json`, in UTF-8; a form with files needs `GraphQL-Preflight: 1`, too.",

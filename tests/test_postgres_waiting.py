@@ -15,9 +15,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from engine.evaluation import run as evaluate
+from engine.workflows import steps
+from server.app import create_app
 from server.postgres import CannotStart, start
-from storage.faults import Away, away
+from storage.database import connect
+from storage.faults import Away, Fault, away, fault
 from tests.conftest import Server
+from tests.face import Client, clients, new_key
+from tests.flows import equals, flows, set_property
 from tests.processes import nobody_runs_in, until
 
 
@@ -186,3 +192,38 @@ async def test_a_database_of_a_newer_version_is_left_alone_and_told_plainly(data
     assert said.returncode == 1
     assert "newer version of Relata (migration 9999" in err
     assert "Traceback" not in err
+
+
+async def test_work_for_which_nothing_can_be_written_waits_and_is_nobodys_failure(database_url: str) -> None:
+    async with connect(database_url) as db:
+        crm = await flows(db)
+        key = await new_key(db, crm.account)
+        flow = await crm.make("contacts", equals("city", "Rome"), set_property("jobtitle", "Roman"))
+        first, second = await crm.create("contacts", {"city": "Rome"}, {"city": "Oslo"})
+        await crm.evaluate()
+        await crm.set(second, city="Rome")
+    owner = await asyncpg.connect(database_url)
+    name = await owner.fetchval("SELECT current_database()")
+    # As a disk that is full, or a server that became a standby; for whoever connects from now on.
+    await owner.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    async with connect(database_url) as db:
+        for work in (
+            evaluate.run_once(db, crm.account, now=crm.tick()),
+            steps.run_once(db, crm.account, now=crm.tick()),
+        ):
+            with pytest.raises(asyncpg.ReadOnlySQLTransactionError) as told:
+                await work
+            assert fault(told.value) is Fault.DISCONNECTED
+        async with clients(create_app(db)) as http:
+            client = Client(http, key, crm.account)
+            given = '{objectType: "contacts", records: [{properties: {}}]}'
+            answer = await client.ask(f"mutation {{ createRecords(input: {given}) {{ __typename }} }}")
+            assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAVAILABLE"]
+            assert (await client.get("{ account { name } }"))["account"] == {"name": "demo"}
+    await owner.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    await owner.close()
+    async with connect(database_url) as db:
+        crm.db = db
+        await crm.work()
+        assert await crm.standing(flow) == [(first, 1, "COMPLETED"), (second, 1, "COMPLETED")]
+        assert await crm.read("SELECT t.id FROM change_trouble AS t WHERE t.account_id = $1") == []
