@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from storage.event_types import BUILT_IN, EventTypeRow, from_json
 from storage.property_rows import PropertyRow
 from storage.statements import Statement
@@ -189,22 +191,23 @@ BUMP = Statement(
     "catalogue.bump", "UPDATE catalogue_version AS v SET version = v.version + 1 WHERE v.account_id = $1"
 )
 
-# One statement, so that version and content are of one snapshot.
+# One statement, so that version and content are of one snapshot. Texts of JSON: PostgreSQL makes them six times as fast
+# as the binary ones, and this is read after every change of definitions.
 LOAD = Statement(
     "catalogue.load",
     """
     SELECT (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS version,
-           (SELECT jsonb_agg(to_jsonb(o.*)) FROM object_type AS o WHERE o.account_id = $1) AS object_types,
-           (SELECT jsonb_agg(to_jsonb(p.*)) FROM property AS p WHERE p.account_id = $1) AS properties,
-           (SELECT jsonb_agg(to_jsonb(a.*)) FROM association_type AS a WHERE a.account_id = $1) AS types,
-           (SELECT jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'kind', s.kind,
-                                                'object_type_id', s.object_type_id))
+           (SELECT json_agg(to_json(o.*)) FROM object_type AS o WHERE o.account_id = $1) AS object_types,
+           (SELECT json_agg(to_json(p.*)) FROM property AS p WHERE p.account_id = $1) AS properties,
+           (SELECT json_agg(to_json(a.*)) FROM association_type AS a WHERE a.account_id = $1) AS types,
+           (SELECT json_agg(json_build_object('id', s.id, 'name', s.name, 'kind', s.kind,
+                                              'object_type_id', s.object_type_id))
               FROM segment AS s WHERE s.account_id = $1) AS segments,
-           (SELECT jsonb_agg(jsonb_build_array(w.id, w.object_type_id))
+           (SELECT json_agg(json_build_array(w.id, w.object_type_id))
               FROM workflow AS w WHERE w.account_id = $1 AND w.deleted_at IS NULL) AS workflows,
-           (SELECT jsonb_agg(DISTINCT t.ref_id)
+           (SELECT json_agg(DISTINCT t.ref_id)
               FROM trigger_ref AS t WHERE t.account_id = $1 AND t.kind = 'VALUE') AS watched,
-           (SELECT jsonb_agg(to_jsonb(e.*)) FROM event_type AS e WHERE e.account_id = $1) AS event_types,
+           (SELECT json_agg(to_json(e.*)) FROM event_type AS e WHERE e.account_id = $1) AS event_types,
            (SELECT c.settings ->> 'time_zone' FROM account AS c WHERE c.account_id = $1) AS time_zone
     """,
 )
@@ -215,24 +218,24 @@ async def load(reader: "Queryable") -> Catalogue:
     row = await reader.fetchrow(LOAD)
     assert row is not None  # a SELECT without FROM has one row
     properties: dict[int, dict[str, PropertyRow]] = defaultdict(dict)
-    for found in row["properties"] or []:
+    for found in _told(row["properties"]):
         prop = PropertyRow(**_row(found, PropertyRow) | {"options": tuple(found["options"])})
         properties[prop.object_type_id][prop.name] = prop
     object_types = (
         ObjectTypeRow(**_row(found, ObjectTypeRow), properties=properties[found["id"]])
-        for found in row["object_types"] or []
+        for found in _told(row["object_types"])
     )
-    types = (AssociationTypeRow(**_row(found, AssociationTypeRow)) for found in row["types"] or [])
+    types = (AssociationTypeRow(**_row(found, AssociationTypeRow)) for found in _told(row["types"]))
     return Catalogue(
         reader.account_id,
         row["version"] or 0,
         {found.id: found for found in object_types},
         {found.id: found for found in types},
         row["time_zone"] or "UTC",
-        {found["id"]: SegmentRow(**found) for found in row["segments"] or []},
-        {workflow_id: object_type_id for workflow_id, object_type_id in row["workflows"] or []},
-        BUILT_IN | {found["id"]: from_json(found) for found in row["event_types"] or []},
-        _watched(properties, row["watched"] or []),
+        {found["id"]: SegmentRow(**found) for found in _told(row["segments"])},
+        {workflow_id: object_type_id for workflow_id, object_type_id in _told(row["workflows"])},
+        BUILT_IN | {found["id"]: from_json(found) for found in _told(row["event_types"])},
+        _watched(properties, _told(row["watched"])),
     )
 
 
@@ -245,11 +248,25 @@ def _watched(properties: dict[int, dict[str, PropertyRow]], ids: list[int]) -> d
     }
 
 
+def _told(text: str | None) -> list[Any]:
+    """The elements of an aggregate; there may be none."""
+    return orjson.loads(text) if text is not None else []
+
+
 def _row(found: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
     """The columns of a JSON row that `kind` has, moments parsed."""
-    names = {column.name for column in fields(kind)}
-    return {
-        name: datetime.fromisoformat(value) if name.endswith("_at") and value is not None else value
-        for name, value in found.items()
-        if name in names
-    }
+    names, moments = _COLUMNS[kind]
+    row = {name: found[name] for name in names if name in found}
+    for name in moments:
+        if (told := row[name]) is not None:
+            row[name] = datetime.fromisoformat(told)
+    return row
+
+
+def _columns(kind: type[Any]) -> tuple[list[str], list[str]]:
+    """The columns of a row, and those of them that are moments."""
+    names = [column.name for column in fields(kind)]
+    return names, [name for name in names if name.endswith("_at")]
+
+
+_COLUMNS = {kind: _columns(kind) for kind in (PropertyRow, ObjectTypeRow, AssociationTypeRow)}

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -111,7 +111,9 @@ class Transaction(_Session):
     What it did is noted with `changed` and `happened`, and written with its last statement.
     """
 
-    __slots__ = ("_database", "_held", "_pending", "actor", "catalogue", "changes", "events", "news", "now")
+    __slots__ = (
+        "_database", "_held", "_pending", "_redefined", "actor", "catalogue", "changes", "events", "news", "now",
+    )  # fmt: skip
 
     def __init__(
         self, database: "Database", connection: Any, account_id: int, now: datetime, actor: Actor
@@ -127,6 +129,8 @@ class Transaction(_Session):
         self.news = False
         self._pending: Pending | None = None
         self._held: tuple[frozenset[int], dict[int, Held]] | None = None
+        # Whether this transaction may have changed definitions since it read the catalogue.
+        self._redefined = False
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of `sql`; `$1` is the account, `$2 …` are `args`."""
@@ -204,6 +208,7 @@ class Transaction(_Session):
                 await self._settle()
         except BaseException:
             self._pending = None
+            self._redefined = True
             del self.changes[noted[0] :], self.events[noted[1] :]
             raise
 
@@ -230,11 +235,17 @@ class Transaction(_Session):
         Waits for running writers; later ones wait for this transaction and then see the change.
         """
         await self.execute(catalogues.BUMP)
-        self.catalogue = await catalogues.load(self)
+        if self._redefined:
+            self.catalogue = await catalogues.load(self)
+        else:
+            # They were held still since `catalogue` was read: they stand as they are there, under a new version.
+            self.catalogue = replace(self.catalogue, version=self.catalogue.version + 1)
+        self._redefined = True
 
     async def reload(self) -> Catalogue:
         """Read the catalogue as this transaction has changed it."""
         self.catalogue = await catalogues.load(self)
+        self._redefined = False
         return self.catalogue
 
 
