@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine import ids
 from engine.problems import NotFound
 from engine.sync import applying, planning
-from resolvers import loaders
+from resolvers import loaders, syncs
 from resolvers.context import Context
 from resolvers.sync_records import Page
 from resolvers.workflows import place, size
@@ -22,6 +22,8 @@ PATIENCE = 4.0
 POLL = 0.5
 # A plan that is being made, or waits for the worker.
 UNDER_WAY = ("WANTED", "MAKING")
+# One that was not applied.
+OPEN = (*UNDER_WAY, "READY", "FAILED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,22 @@ class Wanted:
 
 
 async def preview(context: Context, sync: str, refresh: bool) -> PlanRow:
-    """A sync's newest plan, asked for where there is none, or a fresh one; waits for it a little. Raises `NotFound`."""
+    """A sync's newest plan, or a fresh one: where there is none, or its rules have changed. Waits for it a little.
+
+    Raises `NotFound`.
+    """
     number = ids.decode_at("sync", sync, "sync")
     found = None if refresh else await newest(context, number)
-    if found is None:
+    if found is None or await _outdated(context, found):
         found = await write(context, lambda tx: planning.want(tx, number))
     return await _settled(context, found)
+
+
+async def _outdated(context: Context, plan: PlanRow) -> bool:
+    """Whether a plan can no longer be applied, since the sync's rules have changed. What was applied stays."""
+    seen = await syncs.by_id(context, plan.sync_id)
+    row = None if seen is None else seen.row
+    return plan.state in OPEN and row is not None and row.revision != plan.revision
 
 
 async def want(context: Context, sync: str, then_start: bool) -> PlanRow:

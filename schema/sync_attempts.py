@@ -26,7 +26,7 @@ class ValueChange:
         """Changes as they are kept: {name: [before, after]}."""
         return [
             cls(name=name, before=json(before), after=json(after))
-            for name, (before, after) in (told or {}).items()
+            for name, (before, after) in sorted((told or {}).items())
         ]
 
 

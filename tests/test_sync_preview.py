@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from engine.problems import NotFound
-from engine.sync import applying, planning
+from engine.sync import applying, effects, planning
 from engine.sync.connectors.protocol import Disconnected, Rejected
+from engine.sync.decide import Kind
 from engine.sync.planning import PlanNotReady, PlanOutdated
 from engine.sync.rules import Direction, Policy, Rules
 from storage.database import Database
@@ -322,8 +323,15 @@ async def test_what_the_world_has_overtaken_is_told_and_not_done(db: Database) -
     told = {one.external_id or one.record_id: (one.outcome, one.message) for one in await it.items()}
     assert told["a"] == ("OVERTAKEN", "What would be written to their item has changed: first.")
     assert told["b"] == ("OVERTAKEN", "Their item is gone.")
-    assert told["c"][0] == "OVERTAKEN"
-    assert told[dan][0] == "OVERTAKEN"
+    assert told["c"] == (
+        "OVERTAKEN",
+        "It was to be created here; as both sides are now, it would be matched.",
+    )
+    assert told[dan] == (
+        "OVERTAKEN",
+        "It was to be created over there; as both sides are now, it would be left as it is.",
+    )
+    assert effects.WORDS.keys() == set(Kind)
     assert told["e"] == ("APPLIED", None)
     assert there.people["a"].fields["first"] == "Ann"
     assert (await it.it.crm.row(cid)).properties == {"email": "cid@example.com"}

@@ -302,6 +302,13 @@ async def previewed(story: Story, sync: str) -> dict[str, Any]:
     assert await story.counts(sync) == dict.fromkeys(
         ("records", "inSync", "pending", "failed", "excluded", "conflicted", "openConflicts"), 0
     ) | {"byCategory": []}
+    # Other rules, another preview, though nobody asked for a fresh one.
+    before = found["plan"]["id"]
+    for policy in ("MOST_RECENT", "THEIRS"):
+        given = {"id": sync, "revision": await revision(story, sync), "policy": policy}
+        assert (await story.api.do("updateSync", ERRORS, given))["userErrors"] == []
+    await until(ready, "a preview by the new rules is ready")
+    assert found["plan"]["id"] != before
     return found
 
 
@@ -328,6 +335,9 @@ async def applied(story: Story, sync: str, companies: str) -> None:
                 if {"SYNC_STARTED", "SYNC_LIVE", "RECORD_SYNCED"} <= kinds:
                     break
     assert await story.emails() == story.shop.emails()
+    outcome = await story.run("Outcome", plan=plan)
+    assert (outcome["state"], outcome["items"]["nodes"]) == ("APPLIED", [])
+    assert outcome["outcomes"] == [{"outcome": "APPLIED", "count": 7}]
     assert await story.value("ann@acme.example", "phone") == "+49 30 555 0000"
     assert await story.value("ann@acme.example", "tier") == "gold"
     assert "bob@globex.example" in story.shop.emails()

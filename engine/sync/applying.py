@@ -180,9 +180,11 @@ async def _send_out(
 
 
 def _overtaken(item: PlanItemRow, now: PlanItemRow) -> str | None:
-    if item.record_id != now.record_id:
+    other = item.record_id != now.record_id
+    if other and item.record_id is not None:
         return "It belongs to another record now."
-    return effects.overtaken(item.kind, item.effect, now.kind, now.effect)
+    found = effects.overtaken(item.kind, item.effect, now.kind, now.effect)
+    return "It belongs to a record now." if other and found is None else found
 
 
 async def _finish(turn: Turn, plan: PlanRow, now: datetime) -> None:

@@ -10,6 +10,20 @@ from storage.records import RecordRow
 from storage.sync.links import FAILED, LinkRow
 from storage.sync.plans import PlanItemRow
 
+# What is done with something, as people say it.
+WORDS = {
+    Kind.CREATE_OURS: "created here",
+    Kind.CREATE_THEIRS: "created over there",
+    Kind.MATCH: "matched",
+    Kind.UPDATE: "updated",
+    Kind.DELETE_OURS: "deleted here",
+    Kind.DELETE_THEIRS: "deleted over there",
+    Kind.CONFLICT: "left to a person's choice",
+    Kind.EXCLUDE: "left out",
+    Kind.FAIL: "told as failed",
+    Kind.NONE: "left as it is",
+}
+
 # Ids of candidates that are told, where several match.
 TOLD = 20
 
@@ -69,7 +83,9 @@ def _problem(decision: Decision) -> dict[str, Any] | None:
 def overtaken(kind: str, planned: Mapping[str, Any], kind_now: str, now: Mapping[str, Any]) -> str | None:
     """What has changed between two effects, in words; None where the same would be done."""
     if kind != kind_now:
-        return f"It was to be {kind}; as both sides are now, it would be {kind_now}."
+        return (
+            f"It was to be {WORDS[Kind(kind)]}; as both sides are now, it would be {WORDS[Kind(kind_now)]}."
+        )
     if _category(planned) != _category(now):
         return f"It was to fail with {_category(planned)}; as both sides are now, with {_category(now)}."
     for side in (Side.OURS, Side.THEIRS):
