@@ -52,7 +52,9 @@ def description(value: str | None) -> str | None:
 
 def storable(value: str) -> bool:
     """Whether PostgreSQL takes this text: no NUL, no half of a surrogate pair."""
-    return "\x00" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return "\x00" not in value and (
+        value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+    )
 
 
 def all_storable(document: Any) -> bool:

@@ -53,8 +53,12 @@ class Form:
             raise PropertyReadOnly(path=("properties", name), property=name, kind=kind)
         return prop, values.checker(prop)
 
-    def read(self, given: Any, present: Mapping[str, Any] | None) -> tuple[dict[str, Any], list[Problem]]:
+    def read(
+        self, given: Any, present: Mapping[str, Any] | None, *, checked: bool = False
+    ) -> tuple[dict[str, Any], list[Problem]]:
         """The changes that `given` asks of a record that holds `present`: {name: new value or None}, and what is wrong.
+
+        `checked`: the values are in their stored form; whether they may be written is looked at.
 
         What equals the present value is no change, so that an archived option may stay. Where several inputs
         are about one record, what each of them will find is not known yet (None): then all is a change.
@@ -70,7 +74,7 @@ class Form:
                 was = holds.get(name)
                 if present is not None and type(value) is type(was) and prop.type != "JSON" and value == was:
                     continue
-                new = check(value)
+                new = value if checked else check(value)
             except InvalidValue as problem:
                 problems.append(problem.at("properties"))
             except Problem as problem:
@@ -154,3 +158,5 @@ class Item:
     problems: list[Problem] = field(default_factory=list)
     # Whether this input made the record.
     created: bool = False
+    # The unique values among the changes, once they are claimed: see `Form.keys`.
+    keys: dict[str, Key | None] = field(default_factory=dict)

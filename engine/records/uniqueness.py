@@ -34,7 +34,8 @@ class Ledger:
                 continue
             if item.draft.before is None:
                 self._new.add(item.draft.record_id)
-            for name, key in item.draft.form.keys(item.changes).items():
+            item.keys = item.draft.form.keys(item.changes)
+            for name, key in item.keys.items():
                 if held := _held(item.draft, name):
                     self._rows[held] = self._owner[held] = item.draft.record_id
                 if key is not None:
@@ -53,7 +54,7 @@ class Ledger:
         """Let one input have its values, if all of them are free; the problems of those that are not."""
         draft = item.draft
         assert draft is not None  # only inputs with a record come here
-        keys = draft.form.keys(item.changes)
+        keys = item.keys
         if not keys:
             return []
         problems = [

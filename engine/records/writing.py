@@ -32,14 +32,19 @@ class Upserted:
 
 
 async def create(
-    tx: Transaction, object_type: ObjectTypeRow, inputs: Sequence[Mapping[str, Any]], mode: Mode
+    tx: Transaction,
+    object_type: ObjectTypeRow,
+    inputs: Sequence[Mapping[str, Any]],
+    mode: Mode,
+    *,
+    checked: bool = False,
 ) -> list[Outcome[RecordRow]]:
-    """New records with these properties, in the order asked."""
+    """New records with these properties, in the order asked. `checked`: the values are in their stored form."""
     form = _form(tx, object_type)
     _require_active(object_type)
     items = []
     for record_id, given in zip(await tx.new_ids(len(inputs)), inputs, strict=True):
-        changes, wrong = form.read(given, {})
+        changes, wrong = form.read(given, {}, checked=checked)
         items.append(Item(Draft(record_id, form, None, {}), changes, wrong))
     ledger = Ledger()
     await ledger.claim(tx, items)

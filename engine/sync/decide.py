@@ -44,7 +44,8 @@ class Kind(enum.StrEnum):
     NONE = "NONE"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: made for each of thousands of items.
+@dataclass(slots=True)
 class Known:
     """One record, one item, or both, as they are now, with what is known of them.
 
@@ -134,6 +135,8 @@ def _item(rules: Rules, known: Known, item: Item) -> Decision:
     if not rules.goes(Side.OURS):
         return _excluded("No record of ours matches, and this sync brings nothing in.")
     merged = arrived(rules, item.fields)
+    if not merged.theirs and not merged.problems:
+        return Decision(Kind.CREATE_OURS, IN_SYNC, merged, merged.base_ours, merged.base_theirs)
     return _settled(rules, Kind.CREATE_OURS, merged, Half({}, None), Half(item.fields, None), known)
 
 
@@ -263,8 +266,6 @@ def moved(rules: Rules, link: LinkRow, item: Item) -> bool:
 def _settled(rules: Rules, kind: Kind, merged: Merged, ours: Half, theirs: Half, known: Known) -> Decision:
     """The decision about what was merged; what is not written over there yet shows as a change of ours alone."""
     state, category, message, side, details = IN_SYNC, None, None, None, None
-    if kind is Kind.CREATE_OURS and not merged.theirs and not merged.problems:
-        return Decision(kind, state, merged, merged.base_ours, merged.base_theirs)
     if merged.theirs:
         state = PENDING
     if merged.conflicts or (known.item is None and known.open - known.resolved.keys()):

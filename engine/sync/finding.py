@@ -9,7 +9,6 @@ from engine.sync import matching
 from engine.sync.connectors.protocol import Item
 from engine.sync.rules import Matcher, Rules
 from storage import equal_values, records, unique_values
-from storage.catalogue import PropertyRow
 from storage.database import Queryable, Transaction
 from storage.records import RecordRow
 from storage.sync import keys, links
@@ -43,11 +42,11 @@ async def _records(
     reader: Queryable, matcher: Matcher, asked: Mapping[str, Sequence[Any]]
 ) -> dict[str, frozenset[int]]:
     """{key: records that may have it}."""
-    prop = matcher.property
+    prop, check = matcher.property, values.checker(matcher.property)
     spelled = [
         (key, spelling)
         for key, written in asked.items()
-        for spelling in dict.fromkeys(_stored(prop, s) for one in written for s in _spellings(matcher, one))
+        for spelling in dict.fromkeys(_stored(check, s) for one in written for s in _spellings(matcher, one))
         if spelling is not None
     ]
     found: dict[str, set[int]] = {}
@@ -70,10 +69,10 @@ def _spellings(matcher: Matcher, value: Any) -> list[Any]:
     return matching.spellings(matcher, value)
 
 
-def _stored(prop: PropertyRow, value: Any) -> Any:
+def _stored(check: values.Check, value: Any) -> Any:
     """The value as a record would hold it; None where it holds no such."""
     try:
-        return values.normalize(prop, value)
+        return check(value)
     except Problem:
         return None
 

@@ -33,7 +33,8 @@ class Case:
     link: LinkRow | None
     record: RecordRow | None = None
     found: tuple[tuple[str, frozenset[int]], ...] = ()
-    decision: Decision = field(default_factory=lambda: Decision(Kind.NONE, EXCLUDED))
+    # Once it is decided.
+    decision: Decision = field(init=False)
     conflicts: Sequence[ConflictRow] = ()
     # A link of the record without an item, which the item's takes the place of.
     half: LinkRow | None = None
@@ -222,7 +223,12 @@ async def carry_out(tx: Transaction, rules: Rules, cases: Sequence[Case], book: 
     creating = [case for case in cases if case.decision.kind is Kind.CREATE_OURS]
     if creating:
         made = await records.create(
-            tx, rules.object_type, [case.decision.merged.ours for case in creating], Mode.PER_ITEM
+            tx,
+            rules.object_type,
+            [case.decision.merged.ours for case in creating],
+            Mode.PER_ITEM,
+            # By the properties' own rules, when they were translated.
+            checked=True,
         )
         for case, outcome in zip(creating, made, strict=True):
             case.record, case.problem = outcome.value, outcome.problem

@@ -61,7 +61,8 @@ class Untranslatable:
     side: str
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: made for each of thousands of items.
+@dataclass(slots=True)
 class Merged:
     """What is to be written on each side, and what both hold once that is done.
 

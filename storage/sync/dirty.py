@@ -70,6 +70,12 @@ LATER = Statement(
     """,
 )
 
+# Most syncs have nobody who waits.
+WAITED = Statement(
+    "sync_dirty.waited",
+    "SELECT EXISTS (SELECT FROM sync_wait AS w WHERE w.account_id = $1 AND w.other_sync_id = $2)",
+)
+
 # The other end has come: who waited for it is looked at.
 ARRIVED = Statement(
     "sync_dirty.arrived",
@@ -183,6 +189,6 @@ async def arrived(
 ) -> None:
     """These records and items of a sync are linked now: who waited for one of them is looked at."""
     items = [*map(str, record_ids), *external_ids]
-    if items:
+    if items and await tx.fetchval(WAITED, sync_id):
         token = (await tx.new_ids(1))[0]
         await tx.execute(ARRIVED, sync_id, [OURS, THEIRS], items, token, tx.now)
