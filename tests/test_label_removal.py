@@ -244,6 +244,21 @@ async def test_an_exclusivity_group_is_respected(crm: Flows) -> None:
     assert await crm.labels_of(ann, acme) == {"runs", "primary"}
 
 
+async def test_nobody_comes_to_hold_both_halves_of_a_label_that_excludes_itself(crm: Flows) -> None:
+    old = await crm.label("contacts", "contacts", "Manager", inverse_label="Employee")
+    new = await crm.label("contacts", "contacts", "Mentor", inverse_label="Pupil", exclusivity_group="stance")
+    ann, bob = await crm.records("contacts", 2)
+    await crm.associate((ann, bob, "manager", "employee"))
+    with pytest.raises(Refused) as told:
+        await replace(crm, old, new)
+    assert {problem.code for problem in told.value.problems} == {"LABELS_WOULD_EXCLUDE"}
+    assert {problem.details["held"] for problem in told.value.problems} == {"Employee"}
+    await crm.do(associations.remove_labels, (ann, bob, "employee"))
+    await replace(crm, old, new)
+    assert await crm.labels_of(ann, bob) == {"mentor"}
+    await laws(crm)
+
+
 async def test_workflows_go_on_with_the_new_label(crm: Flows) -> None:
     old = await crm.label("contacts", "deals", "Buyer", inverse_label="Bought by")
     new = await crm.label("contacts", "deals", "Purchaser", inverse_label="Purchased by")

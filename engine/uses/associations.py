@@ -99,6 +99,9 @@ async def _excluded(tx: Transaction, asked: Exchange) -> list[Problem]:
         for row in types
         if row.exclusivity_group == new.exclusivity_group and row.id not in (new.id, *asked.types)
     ]
+    if old.from_object_type_id == old.to_object_type_id and not old.symmetric and not new.symmetric:
+        # Who holds both halves of the old label would hold both of the new one: they are of one group.
+        beside.append(old.inverse_id)
     rows, total = await label_exchange.excluded(tx, old.id, beside, NAMED, symmetric=old.symmetric)
     problems: list[Problem] = [
         LabelsWouldExclude(
