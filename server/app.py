@@ -23,7 +23,7 @@ from server import clock, exports, hints, imports, ingest
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator
 from server.dashboard import ROUTES as DASHBOARD
-from server.http import Endpoint, Reply, reply
+from server.http import Endpoint, Reply, reply, unforeseen
 from server.limits import Limits
 from server.metrics import Metrics
 from server.operations import Operations
@@ -174,5 +174,4 @@ async def _http_error(_request: Request, error: HTTPException) -> Reply:
 
 
 async def _any_error(_request: Request, error: Exception) -> Reply:
-    entry: dict[str, Any] = masked(error)
-    return reply({"errors": [entry]}, JSON_TYPE, 500)
+    return unforeseen(error)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -34,12 +35,52 @@ async def address(settings: Settings) -> AsyncIterator[str]:
     if settings.database_url is not None:
         yield settings.database_url
         return
-    server = await _started(settings)
+    holding = _Holding(settings, await _started(settings))
+    keeping = asyncio.create_task(holding.keep())
     try:
-        yield server.url()
+        # It stays the same, whoever starts the server.
+        yield holding.server.url()
     finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
         # Returns when the server has stopped, if nobody else needs it.
-        await asyncio.to_thread(server.close)
+        await asyncio.to_thread(holding.server.close)
+
+
+@dataclass(slots=True)
+class _Holding:
+    """Our own server, for as long as it is needed: should its warden be killed, another one is hired."""
+
+    settings: Settings
+    server: postgres.PostgresServer
+
+    async def keep(self) -> None:
+        """Until cancelled."""
+        while True:
+            await _readable(self.server)
+            log.warning("the process that watches over PostgreSQL is gone; another one is started")
+            pause = FIRST_PAUSE
+            # It may go again at once: whatever ended it is given time.
+            await asyncio.sleep(pause)
+            while True:
+                try:
+                    started = await _started(self.settings)
+                    break
+                except CannotOpen as error:
+                    log.error("PostgreSQL cannot be started, and is tried again: %s", error)
+                    pause = min(pause * 2, LONGEST_PAUSE)
+                    await asyncio.sleep(pause)
+            gone, self.server = self.server, started
+            gone.close()
+
+
+async def _readable(server: postgres.PostgresServer) -> None:
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(server.fileno(), gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(server.fileno())
 
 
 @contextlib.asynccontextmanager

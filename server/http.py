@@ -94,7 +94,7 @@ class Endpoint:
         except ClientDisconnect:
             return
         except Exception as error:
-            response = reply({"errors": [masked(error)]}, JSON_TYPE, 500)
+            response = unforeseen(error)
         await response(scope, receive, send)
 
     async def _respond(self, request: Received) -> Response | Reply:
@@ -224,3 +224,10 @@ def status_of(answer: Answer, media: str) -> int:
     if codes & {"INTERNAL_ERROR"}:
         return 500
     return 503 if codes & {"UNAVAILABLE", "TIMEOUT"} else 400
+
+
+def unforeseen(error: BaseException) -> Reply:
+    """The answer where nothing could be answered: 503 where another node, or a later time, may do better."""
+    entry = masked(error)
+    passes = entry["extensions"]["code"] in ("UNAVAILABLE", "TIMEOUT")
+    return reply({"errors": [entry]}, JSON_TYPE, 503 if passes else 500)

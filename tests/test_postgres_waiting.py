@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -227,3 +228,43 @@ async def test_work_for_which_nothing_can_be_written_waits_and_is_nobodys_failur
         await crm.work()
         assert await crm.standing(flow) == [(first, 1, "COMPLETED"), (second, 1, "COMPLETED")]
         assert await crm.read("SELECT t.id FROM change_trouble AS t WHERE t.account_id = $1") == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full")
+def test_a_log_that_takes_nothing_keeps_nobody_from_starting_again(recovering: Recovering) -> None:
+    cluster, log = recovering.data_dir / "postgres", recovering.data_dir / "postgres.log"
+    (cluster / "standby.signal").unlink()
+    log.unlink()
+    log.symlink_to("/dev/full")
+    with start(recovering.data_dir):
+        os.kill(int((cluster / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        said = relata("migrate", DATABASE_URL=recovering.url)
+        out, err = said.communicate()
+        assert (said.returncode, out) == (0, "The database is migrated.\n"), err
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="finds a parent by /proc")
+def test_a_server_whose_warden_is_killed_hires_another(recovering: Recovering) -> None:
+    cluster = recovering.data_dir / "postgres"
+    (cluster / "standby.signal").unlink()
+    server = relata("serve", RELATA_DATA_DIR=str(recovering.data_dir), RELATA_PORT="0", DATABASE_URL="")
+    assert server.stdout is not None
+    url = next(line.split()[-1] for line in server.stdout if "Relata is ready" in line)
+    ready = url.replace("/graphql", "/readyz")
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError):
+            return bool(urllib.request.urlopen(ready, timeout=5).status == 200)
+        return False
+
+    assert answers()
+    first = (cluster / "postmaster.pid").read_text()
+    status = Path(f"/proc/{first.split()[0]}/status").read_text()
+    os.kill(int(status.split("PPid:")[1].split()[0]), signal.SIGKILL)
+    heard(server, "another one is started")
+    until(lambda: (cluster / "postmaster.pid").exists() and (cluster / "postmaster.pid").read_text() != first)
+    until(answers)
+    server.terminate()
+    server.communicate()
+    assert server.returncode == 0
+    assert nobody_runs_in(recovering.data_dir)

@@ -40,6 +40,10 @@ class PostgresServer:
         """The address as asyncpg takes it: postgresql://relata@/DATABASE?host=DIRECTORY."""
         return f"postgresql://{USER}@/{quote(database)}?host={quote(str(self.sockets), safe='/')}"
 
+    def fileno(self) -> int:
+        """Readable once the server's warden has ended, and with it the server: it says nothing else any more."""
+        return self._warden.fileno()
+
     def close(self) -> None:
         """Let go. The last owner's close returns when the server has stopped."""
         with contextlib.suppress(OSError):

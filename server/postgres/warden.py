@@ -150,12 +150,12 @@ class Warden:
         if now < self.again_at:
             return
         self.again_at = None
-        print("The warden starts PostgreSQL again.", file=sys.stderr, flush=True)  # noqa: T201 - its log
+        _log("The warden starts PostgreSQL again.")
         try:
             self.cluster.start(self._not_told)
-        except StartFailed as problem:
+        except (StartFailed, OSError) as problem:
             # The log has PostgreSQL's own words already.
-            print(str(problem).splitlines()[0], file=sys.stderr, flush=True)  # noqa: T201
+            _log(str(problem).splitlines()[0])
         self.began = time.monotonic()
 
     def _pause(self) -> float:
@@ -199,6 +199,12 @@ def _listening(places: Places) -> Iterator[socket.socket]:
     finally:
         door.close()
         path.unlink(missing_ok=True)
+
+
+def _log(line: str) -> None:
+    """Into postgres.log, if there is room: no line is worth ending for."""
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
 
 def _say(owner: socket.socket, what: dict[str, object]) -> bool:
