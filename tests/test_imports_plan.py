@@ -184,6 +184,29 @@ def test_a_plan_is_proposed_from_names_and_cells(catalogue: Catalogue) -> None:
     assert bind(proposal.plan, header, catalogue).kind == "RECORDS_AND_ASSOCIATIONS"
 
 
+@pytest.mark.parametrize(
+    ("cells", "link"),
+    [
+        (("Billing", "billing;Billing"), {"from": {"part": "contacts"}, "to": {"part": "companies"}}),
+        # The same label as it is called at the companies: there it is read.
+        (("Billed", ""), {"from": {"part": "companies"}, "to": {"part": "contacts"}}),
+    ],
+)
+def test_a_column_of_labels_is_known_by_what_stands_in_it(
+    catalogue: Catalogue, cells: tuple[str, str], link: dict[str, Any]
+) -> None:
+    header = ["E-Mail", "First name", "Company name", "Company number", "Domain", "What they do", "Shoes"]
+    sample = [
+        [f"{n}@x.example", "Ann", "Acme", "A-1", "acme.example", cell, "38"] for n, cell in enumerate(cells)
+    ]
+    proposal = imports.propose(header, sample, catalogue)
+    assert proposal.plan["associations"] == [{**link, "labelsColumn": "What they do"}]
+    assert proposal.unmapped == ("Shoes",)
+    # What contacts do not have is taken for the companies'.
+    assert {"column": "Domain", "property": "domain"} in proposal.plan["parts"][1]["columns"]
+    assert bind(proposal.plan, header, catalogue).kind == "RECORDS_AND_ASSOCIATIONS"
+
+
 def test_a_proposal_without_a_key_says_that_it_makes_records_each_time(catalogue: Catalogue) -> None:
     proposal = imports.propose(["First name", "Born"], [["Ann", "03/04/2020"]], catalogue)
     assert proposal.plan["parts"][0]["mode"] == "CREATE"

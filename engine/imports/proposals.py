@@ -1,6 +1,7 @@
 """A plan proposed from what a file shows: the names of its columns, and what stands in them. People correct it."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from engine.imports import files, formats
 from engine.imports.commands import get
 from engine.imports.files import Reading, Row
 from engine.imports.plan import RECORD_ID, Doing
+from engine.imports.proposed_links import between_parts
 from engine.imports.spooling import spooled
 from engine.problems import MalformedId, Problem
 from storage import imports
@@ -30,7 +32,8 @@ CALLED = {
     "last": "lastname", "surname": "lastname", "family name": "lastname", "nachname": "lastname",
     "telephone": "phone", "phone number": "phone", "tel": "phone", "mobile": "mobilephone",
     "website url": "website", "web site": "website", "url": "website", "domain name": "domain",
-    "company domain name": "domain", "postal code": "zip", "zip code": "zip", "postcode": "zip",
+    "company domain name": "domain", "born": "date_of_birth", "birthday": "date_of_birth",
+    "birth date": "date_of_birth", "dob": "date_of_birth", "postal code": "zip", "zip code": "zip", "postcode": "zip",
 }  # fmt: skip
 LABELS = re.compile(r"(association|associated)? ?labels?")
 IDS = ("id", "record id", "object id")
@@ -90,7 +93,10 @@ def propose(
     main = _main(rest, among, cells, found, given=object_types is not None)
     unmapped = []
     for name in rest:
-        if main is None or not _take(main, name, _words(name), cells[name], found, exact=False):
+        # What the main records do not have may be told of those beside them.
+        beside_main = [one.object_type for one in found.values() if one.object_type is not main]
+        owners = [] if main is None else [main, *beside_main]
+        if not any(_take(row, name, _words(name), cells[name], found) for row in owners):
             unmapped.append(name)
     order = sorted(
         found.values(), key=lambda one: (one.object_type is not main, header.index(next(iter(one.columns))))
@@ -99,15 +105,8 @@ def propose(
     parts = [_part(one, cells, notes) for one in order]
     plan: dict[str, Any] = {"parts": parts}
     if len(parts) > 1:
-        first, *others = (part["objectType"] for part in parts)
-        plan["associations"] = [
-            {
-                "from": {"part": first},
-                "to": {"part": other},
-                **({"labelsColumn": labels} if labels and n == 0 else {}),
-            }
-            for n, other in enumerate(others)
-        ]
+        types = [part["objectType"] for part in parts]
+        plan["associations"] = between_parts(catalogue, types, cells, labels, unmapped)
         labels = None
     if labels is not None:
         unmapped.append(labels)
@@ -219,7 +218,7 @@ def _named(
                 continue
             rest = words[len(called) + 1 :]
             # A property that is called so as a whole comes first: "company name" may be a contact's own.
-            if _take(row, name, rest, cells[name], found, exact=False):
+            if _take(row, name, rest, cells[name], found):
                 return True
     return False
 
@@ -232,20 +231,23 @@ def _main(
     *,
     given: bool,
 ) -> ObjectTypeRow | None:
-    """The object type that explains most of the columns which do not say whose they are."""
-    best: tuple[int, int, ObjectTypeRow] | None = None
+    """The object type that explains most of the columns which do not say whose they are, with those found already."""
+    matched = {
+        row.id: {name for name in names if _property(row, _words(name), cells[name]) is not None}
+        for row in among
+    }
+    beside = set[str]().union(*(matched[one] for one in found if one in matched))
+    best: tuple[int, int, int, ObjectTypeRow] | None = None
     for n, row in enumerate(among):
-        matched = sum(_property(row, _words(name), cells[name]) is not None for name in names)
+        mine = matched[row.id]
         # What is found already, or asked for first, decides between equals.
-        rank = (matched, (row.id in found) * 2 + (given and n == 0))
-        if matched and (best is None or rank > best[:2]):
+        rank = (len(mine | beside), len(mine), (row.id in found) * 2 + (given and n == 0))
+        if mine and (best is None or rank > best[:3]):
             best = (*rank, row)
-    return None if best is None else best[2]
+    return None if best is None else best[3]
 
 
-def _take(
-    row: ObjectTypeRow, name: str, words: str, cells: Sequence[str], found: dict[int, _Found], *, exact: bool
-) -> bool:
+def _take(row: ObjectTypeRow, name: str, words: str, cells: Sequence[str], found: dict[int, _Found]) -> bool:
     """Let a column fill a property of an object type, if it is called so and its cells fit."""
     held = found.get(row.id)
     taken = {None if prop is None else prop.id for prop in held.columns.values()} if held else set()
@@ -295,6 +297,11 @@ def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> di
         column = {"column": name, "property": RECORD_ID if prop is None else prop.name}
         if prop is not None and cells[name]:
             fitting = formats.fitting(prop, cells[name])
+            if not fitting:
+                fitting, unfit = _most(prop, cells[name])
+                notes.append(
+                    f'"{name}": {unfit} of the first {len(cells[name])} cells do not fit "{prop.name}".'
+                )
             if fitting and fitting[0] is not None:
                 column["format"] = fitting[0]
                 if prop.type == "DATE" and {"DD/MM/YYYY", "MM/DD/YYYY"} <= set(fitting):
@@ -311,6 +318,16 @@ def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> di
     else:
         part["key"] = key
     return part
+
+
+def _most(prop: PropertyRow, cells: Sequence[str]) -> tuple[tuple[str | None, ...], int]:
+    """The format in which most of these cells can be read, and how many cannot."""
+    counts = Counter(stated for cell in cells for stated in formats.fitting(prop, [cell]))
+    if not counts:
+        return (), len(cells)
+    # Of equals the first one that was tried.
+    (best, count), *_ = counts.most_common(1)
+    return (best,), len(cells) - count
 
 
 def _key(found: _Found, cells: Mapping[str, list[str]]) -> str | None:
