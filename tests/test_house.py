@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -21,7 +22,7 @@ from sqlmodel import SQLModel
 
 import storage.tables  # noqa: F401 - declares the tables
 from server.settings import Settings
-from storage.migrate import migrate, sqlalchemy_url
+from storage.migrate import configuration, head, known, migrate, sqlalchemy_url
 from tests.statements import named_statements
 
 SOURCE = Path(__file__).resolve().parents[1]
@@ -141,6 +142,12 @@ def test_sql_stands_in_storage_only() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
     ]
     assert spoken == []
+
+
+def test_the_files_of_migrations_are_named_by_them() -> None:
+    script = ScriptDirectory.from_config(configuration())
+    assert head() == script.get_current_head()
+    assert known() == {one.revision for one in script.walk_revisions()}
 
 
 async def test_migrations_make_exactly_the_tables(database_url: str) -> None:
