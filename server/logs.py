@@ -45,3 +45,5 @@ def set_up(settings: Settings) -> None:
     # What they say of themselves at every start, stop and call is our own to say.
     for noisy in ("uvicorn.error", "asyncio", "alembic", "sqlalchemy", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # That the database is away is told by whoever needs it; the pool's own attempts come with a stack trace each.
+    logging.getLogger("asyncpg.pool").setLevel(max(logging.ERROR, root.level))
