@@ -81,6 +81,8 @@ OF_ITEMS = Statement(
     """,
 )
 
+# A range of one: records are in the index of all syncs, too, which an open range would read to its end for a sync that
+# has none yet.
 OF_RECORDS = Statement(
     "sync_links.of_records",
     f"""
@@ -88,10 +90,9 @@ OF_RECORDS = Statement(
       FROM unnest($3::bigint[]) AS g(record_id)
      CROSS JOIN LATERAL (
            SELECT {_PLAIN} FROM sync_link AS k
-            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.record_id >= g.record_id
+            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.record_id BETWEEN g.record_id AND g.record_id
             ORDER BY k.record_id LIMIT 1
            ) AS l
-     WHERE l.record_id = g.record_id
     """,
 )
 
@@ -108,7 +109,8 @@ HALVES = Statement(
       FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS g(sync_id, record_id, external_id)
      CROSS JOIN LATERAL (
            (SELECT k.record_id, k.external_id, k.deleted, k.state FROM sync_link AS k
-             WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.record_id >= g.record_id
+             WHERE k.account_id = $1 AND k.sync_id = g.sync_id
+               AND k.record_id BETWEEN g.record_id AND g.record_id
              ORDER BY k.record_id LIMIT 1)
            UNION ALL
            (SELECT k.record_id, k.external_id, k.deleted, k.state FROM sync_link AS k

@@ -14,8 +14,8 @@ UNLINKED = Statement(
     )
     SELECT page.id, page.archived_at IS NULL AS live,
            page.archived_at IS NULL
-           AND (SELECT l.record_id = page.id AND l.external_id IS NOT NULL FROM sync_link AS l
-                 WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id >= page.id
+           AND (SELECT l.external_id IS NOT NULL FROM sync_link AS l
+                 WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id BETWEEN page.id AND page.id
                  ORDER BY l.record_id LIMIT 1) IS NOT TRUE AS free
       FROM page
      ORDER BY page.id
