@@ -20,6 +20,7 @@ from engine.sync.rules import Rules, Side
 from engine.sync.turns import Turn
 from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
+from storage.filters import facts
 from storage.sync import holding, plans
 from storage.sync.plans import PlanItemRow, PlanRow
 
@@ -177,6 +178,10 @@ async def _ours(turn: Turn, plan: PlanRow, after: int, now: datetime) -> None:
         found, last = await plans.unplanned(
             reader, plan.id, turn.sync_id, rules.object_type.id, after=after, limit=RECORDS
         )
+        if rules.filter_ours is not None and found:
+            # What nobody links yet, and is outside, stays so: a filter lets few of many through.
+            met = await facts.met(reader, rules.filter_ours, rules.object_type.id, found, now=now)
+            found = [one for one in found if one in met]
         looked = await look(reader, rules, found, now)
     rows = [row for row in await complete(turn, looked, now) if row.kind != Kind.NONE]
     async with turn.hold(now) as (tx, _):
