@@ -69,8 +69,8 @@ class Crew(Protocol):
         """Let a hand carry the piece out; what it returns or raises. Raises `HandLost` where the hand has gone."""
         ...
 
-    def expect(self, pieces: int) -> None:
-        """About so many pieces are to come soon: what has to be started for them may be started now."""
+    def expect(self, pieces: int, kind: type) -> None:
+        """About so many pieces of a kind are to come soon: what has to be started for them may be started now."""
         ...
 
 
@@ -90,5 +90,5 @@ class Alone:
         """Carry it out here."""
         return await piece(self._hand)
 
-    def expect(self, pieces: int) -> None:
+    def expect(self, pieces: int, kind: type) -> None:
         """See `Crew`: it is there already."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -55,7 +56,7 @@ class Processes:
 
     async def do(self, piece: Piece[T]) -> T:
         """See `Crew.do`."""
-        self._count()
+        self._count(type(piece))
         if self._hands == 0 or not self._ready or self._pool is None:
             return await self._alone.do(piece)
         answer, woken = await self._ask(self._pool, piece)
@@ -79,27 +80,27 @@ class Processes:
                 log.warning("a process that shared the work was lost", error=str(error))
             raise HandLost from error
 
-    def expect(self, pieces: int) -> None:
+    def expect(self, pieces: int, kind: type) -> None:
         """See `Crew.expect`."""
         if pieces >= MUCH:
             self._last = asyncio.get_running_loop().time()
-            self._start()
+            self._start(kind)
 
-    def _count(self) -> None:
+    def _count(self, kind: type) -> None:
         loop = asyncio.get_running_loop()
         if loop.time() - self._last > PAUSE:
             self._pieces = 0
         self._pieces, self._last = self._pieces + 1, loop.time()
         if self._pieces >= MUCH:
-            self._start()
+            self._start(kind)
 
-    def _start(self) -> None:
+    def _start(self, kind: type) -> None:
         loop = asyncio.get_running_loop()
         if self._pool is None and self._hands:
             self._pool = _started(self._db.url, self._hands)
             answered = functools.partial(self._answered, loop, self._pool)
             for _ in range(self._hands):
-                self._pool.submit(_carry_out, _hello).add_done_callback(answered)
+                self._pool.submit(_carry_out, _Hello(kind)).add_done_callback(answered)
             self._ending = loop.call_later(IDLE, self._end_if_idle)
 
     def _answered(
@@ -194,5 +195,11 @@ def _carry_out(piece: Piece[T]) -> tuple[T, list[int]]:
     return here.runner.run(here.carry_out(piece)), here.woken
 
 
-async def _hello(hand: Hand) -> None:
-    """Opens the database."""
+@dataclass(frozen=True, slots=True)
+class _Hello:
+    """The first piece: opens the database, and loads what pieces of this kind need."""
+
+    kind: type
+
+    async def __call__(self, hand: Hand) -> None:
+        """All of that is done when it arrives."""

@@ -71,7 +71,7 @@ class Hands:
         finally:
             self.working -= 1
 
-    def expect(self, pieces: int) -> None:
+    def expect(self, pieces: int, kind: type) -> None:
         """See `Crew`."""
 
     def trouble(self) -> None:

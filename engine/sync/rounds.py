@@ -179,7 +179,7 @@ class _Round:
             return None
         self.turn.ahead = None
         if self.last is None and page.total is not None and items:
-            self.crew.expect(page.total // len(items))
+            self.crew.expect(page.total // len(items), PageIn)
         self.met |= ids
         self.last, self.items, self.pages = page, self.items + len(items), self.pages + 1
         self.over = self.over or self.pages >= MANY
