@@ -147,9 +147,16 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 async def database_url(server: Server) -> AsyncIterator[str]:
     """The address of a fresh database with all tables, dropped after the test."""
+    async with copied(server, server.template) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def copied(server: Server, template: str) -> AsyncIterator[str]:
+    """The address of a copy of a database to which nobody is connected, dropped at the end."""
     name = f"t_{uuid.uuid4().hex}"
     # Files copied whole, nothing logged: this server's data need not outlive it.
-    await command(server, f'CREATE DATABASE "{name}" TEMPLATE "{server.template}" STRATEGY file_copy')
+    await command(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
     yield server.named(name)
     await command(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -1,6 +1,8 @@
 """The demo: a lifelike account, the same each time, under the rules of everything else, its workflow at work."""
 
+import uuid
 from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,10 +16,40 @@ from engine.reports.definition import bind
 from engine.reports.run import run
 from engine.segments import fill
 from engine.workflows import backfill, steps
-from storage.database import Database
+from storage.database import Database, connect
 from storage.reports import saved as reports
+from tests.conftest import Server, command, copied, outside_any_loop
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def built_once(server: Server) -> Iterator[str]:
+    """The name of a database with the demo in it, for copies."""
+    name = f"demo_{uuid.uuid4().hex}"
+
+    async def build() -> None:
+        await command(server, f'CREATE DATABASE "{name}" TEMPLATE "{server.template}"')
+        async with connect(server.named(name)) as db:
+            await demo.build(db, "demo", now=NOW)
+
+    outside_any_loop(build())
+    yield name
+    outside_any_loop(command(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+async def built(server: Server, built_once: str) -> AsyncIterator[Database]:
+    """A database with the demo in it, as it was built."""
+    async with copied(server, built_once) as url, connect(url) as db:
+        yield db
+
+
+async def demo_of(db: Database) -> int:
+    """The demo's account."""
+    account = await accounts.find(db, "demo")
+    assert account is not None
+    return account
 
 
 def test_the_demo_is_the_same_each_time_and_no_address_in_it_is_real() -> None:
@@ -64,8 +96,8 @@ async def test_the_demo_is_built_with_labels_families_and_a_workflow_at_work(db:
     assert most == BILLING_CONTACTS
 
 
-async def test_decision_makers_at_software_companies_become_opportunities(db: Database) -> None:
-    account = await demo.build(db, "demo", now=NOW)
+async def test_decision_makers_at_software_companies_become_opportunities(built: Database) -> None:
+    db, account = built, await demo_of(built)
     assert await strays(db, account) > 10
     while await evaluate.run_all(db, now=NOW):
         pass
@@ -116,8 +148,8 @@ async def strays(db: Database, account: int) -> int:
     return found
 
 
-async def test_every_workflow_of_the_demo_has_something_to_show(db: Database) -> None:
-    account = await demo.build(db, "demo", now=NOW)
+async def test_every_workflow_of_the_demo_has_something_to_show(built: Database) -> None:
+    db, account = built, await demo_of(built)
     for _ in range(3):
         while await evaluate.run_all(db, now=NOW):
             pass
@@ -165,8 +197,8 @@ async def test_every_workflow_of_the_demo_has_something_to_show(db: Database) ->
     assert due == enrolled[flows.REQUESTED, "ACTIVE"]
 
 
-async def test_every_segment_of_the_demo_has_members_and_none_has_all(db: Database) -> None:
-    account = await demo.build(db, "demo", now=NOW)
+async def test_every_segment_of_the_demo_has_members_and_none_has_all(built: Database) -> None:
+    db, account = built, await demo_of(built)
     await fill.run_all(db, now=NOW)
     await backfill.run_all(db, now=NOW)
     while await steps.run_due(db, now=NOW):
@@ -188,8 +220,8 @@ async def test_every_segment_of_the_demo_has_members_and_none_has_all(db: Databa
     assert all(0 < size < 2_000 for size in sizes.values()), sizes
 
 
-async def test_every_report_of_the_demo_says_something(db: Database) -> None:
-    account = await demo.build(db, "demo", now=NOW)
+async def test_every_report_of_the_demo_says_something(built: Database) -> None:
+    db, account = built, await demo_of(built)
     catalogue = await db.catalogue(account)
     async with db.read(account) as reader:
         saved = await reports.listing(reader, 0, 10)
