@@ -55,7 +55,7 @@ enum(
         "SYNC_TURNED_ON": "It was turned on.",
         "SYNC_TURNED_OFF": "It was turned off.",
         "SYNC_STARTED": "Its initial sync began.",
-        "SYNC_PROGRESS": "A page of the initial sync is in.",
+        "SYNC_PROGRESS": "A page of the initial sync is in, or found to go out.",
         "SYNC_LIVE": "Its initial sync is over; changes are followed from now on.",
         "SYNC_HELD": "It has stopped by itself, or waits; the details say why.",
         "SYNC_RESUMED": "It goes on.",

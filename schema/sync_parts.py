@@ -23,7 +23,7 @@ class SyncProgress:
     """How far an initial sync is, or a preview that is being applied."""
 
     done: int = strawberry.field(
-        description="How many items were looked at; of a preview: how many of its items were dealt with."
+        description="How many items and records were looked at; of a preview: how many of its items were dealt with."
     )
     total: int | None = strawberry.field(
         description="How many there are in all; null: the app does not say beforehand."

@@ -25,6 +25,7 @@ from engine.sync.credentials import Vault, new_key
 from engine.sync.rules import Condition, Deletes, Direction, Options, Policy
 from server import worker
 from storage.database import Actor, Database, on_statement
+from storage.sync import leases
 from storage.sync.links import LinkRow
 from tests.sync_rig import PEOPLE, Crash, Rig, rig
 from tests.sync_world import ALL, Simulated, World, capable
@@ -53,6 +54,26 @@ async def test_what_is_alike_is_linked_and_the_rest_is_created_on_both_sides(db:
     assert it.theirs("mail", "first", "last") == expected
     told = {event.kind.value for event in await it.crm.events()}
     assert {"RECORD_SYNCED", "SYNC_PROGRESS", "SYNC_LIVE"} <= told
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+async def test_what_goes_out_is_part_of_how_far_an_initial_sync_is(db: Database, filtered: bool) -> None:
+    within = {"property": {"name": "city", "operator": "UNKNOWN"}} if filtered else None
+    it = await rig(db, World(), start=False)
+    it.world.add(mail="ann@example.com")
+    it.world.add(mail="bob@example.com")
+    for name in ("ann", "cy", "dan", "eve"):
+        await it.crm.contact(email=f"{name}@example.com", **({"city": "Rome"} if name == "eve" else {}))
+    await it.evaluate()
+    await it.add(filter_ours=within)
+    await it.rest()
+    async with db.read(it.crm.account) as reader:
+        found = await leases.look(reader, it.sync)
+    assert found is not None
+    progress = found[0].progress
+    # Two of theirs, and ours that they did not have; whom a filter lets through, nobody knows beforehand.
+    assert progress["done"] == (4 if filtered else 5)
+    assert progress.get("total") == (None if filtered else 5)
 
 
 async def linked(it: Rig, **fields: Any) -> tuple[int, str]:

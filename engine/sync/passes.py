@@ -173,6 +173,8 @@ async def ours(turn: Turn, now: datetime) -> None:
             if ids and rules.filter_ours is not None:
                 met = await facts.met(tx, rules.filter_ours, rules.object_type.id, ids, now=tx.now)
                 ids = [one for one in ids if one in met]
+            if held.phase == INITIAL:
+                await _tell_ours(tx, turn, held, len(ids))
             ids += await _with_ends(tx, rules, others)
             await dirty.add(tx, turn.sync_id, OURS, map(str, ids), now)
         held.cursors = {name: value for name, value in held.cursors.items() if name != "after"}
@@ -181,6 +183,20 @@ async def ours(turn: Turn, now: datetime) -> None:
         else:
             held.cursors["stage"] = SEND
         await leases.write(tx, held)
+
+
+async def _tell_ours(tx: Transaction, turn: Turn, row: RunRow, found: int) -> None:
+    """How far the initial sync is with what goes out; how many there are is counted before the first page.
+
+    Nobody knows it where a filter is to be asked of each.
+    """
+    rules, done = turn.rules, int(row.progress.get("done", 0))
+    if "after" not in row.cursors:
+        row.progress = {name: value for name, value in row.progress.items() if name != "total"}
+        if rules.filter_ours is None:
+            row.progress["total"] = done + await scans.waiting(tx, turn.sync_id, rules.object_type.id)
+    if found:
+        _progress(tx, turn, row, found, None)
 
 
 async def _unlinked(tx: Transaction, rules: Rules, after: int) -> tuple[list[int], list[int], int | None]:

@@ -127,7 +127,7 @@ function syncText({ kind, record, sync, details, message, tip }) {
   if (SYNC[kind]) return [record ? named(record) : "An item", SYNC[kind], which, why, tip ? el("small", {}, tip) : ""];
   if (kind !== "SYNC_PROGRESS") return [which, ` ${SYNC_LIFE[kind] ?? words(kind)}`, why];
   const { done, total } = details;
-  return [which, total ? `: ${number(done)} of ${number(total)} read` : `: ${number(done)} read`];
+  return [which, total ? `: ${number(done)} of ${number(total)} looked at` : `: ${number(done)} looked at`];
 }
 
 function importText({ kind, name, created, updated, failed, reason }) {

@@ -43,6 +43,26 @@ LINKED = Statement(
 )
 
 
+# Once in an initial sync: two counts along indexes.
+WAITING = Statement(
+    "sync_scans.waiting",
+    """
+    SELECT (SELECT count(*) FROM record AS r
+             WHERE r.account_id = $1 AND r.object_type_id = $3 AND r.archived_at IS NULL)
+         - (SELECT count(*) FROM sync_link AS l
+             WHERE l.account_id = $1 AND l.sync_id = $2 AND l.record_id IS NOT NULL AND l.external_id IS NOT NULL)
+           AS n
+    """,
+)
+
+
+async def waiting(reader: Queryable, sync_id: int, object_type_id: int) -> int:
+    """About how many records there are that are linked with no item."""
+    row = await reader.fetchrow(WAITING, sync_id, object_type_id)
+    assert row is not None  # it is one row, whatever there is
+    return max(0, int(row["n"]))
+
+
 async def unlinked(
     reader: Queryable, sync_id: int, object_type_id: int, after: int, limit: int
 ) -> tuple[list[int], list[int], int | None]:
