@@ -8,8 +8,8 @@ log are commit order without a gap, and handing over happens at one number.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import orjson
@@ -18,9 +18,10 @@ from engine.cursors import CursorExpired, InvalidCursor, encode
 from engine.interests import Interest, choose
 from engine.problems import Problem, Refused
 from storage import changes
-from storage.changes import LoggedEvent
+from storage.changes import LoggedEvent, LogPage
 from storage.database import Database, Queryable
 from storage.faults import Fault, fault
+from storage.record_rows import RecordRow
 
 PAGE = 500
 # How many events wait in memory for one follower; beyond that it reads the log by itself.
@@ -28,6 +29,8 @@ HELD = 2_000
 HELD_BYTES = 8_000_000
 # Wake-ups may be lost; this is how long that can cost, in seconds.
 POLL = 1.0
+# After so long without anything to tell, in seconds, what is needed to tell it is in no processor's cache any more.
+COLD = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Batch:
     events: Sequence[LoggedEvent]
     position: int
     version: int | None = None
+    # Records as they were when the last of the events were read: those of few events, just read.
+    records: Mapping[int, RecordRow] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +53,9 @@ class _Follower:
 
     interest: Interest
     position: int
+    meanwhile: Callable[[], bool] | None = None
     version: int | None = None
+    records: Mapping[int, RecordRow] = field(default_factory=dict)
     waiting: deque[LoggedEvent] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     # What the waiting ones hold, roughly; not counted while the follower keeps up.
@@ -58,27 +65,27 @@ class _Follower:
     # What is wrong with the interest: its filter's words are no longer defined.
     problem: Problem | Refused | None = None
 
-    def take(
-        self, wanted: Sequence[LoggedEvent] | Problem | Refused, position: int, version: int | None
-    ) -> bool:
-        """Hand over what was read up to `position`; False where there is no room for it."""
+    def take(self, wanted: Sequence[LoggedEvent] | Problem | Refused, position: int, page: LogPage) -> bool:
+        """Hand over what was read, up to `position`; False where there is no room for it."""
         if isinstance(wanted, Problem | Refused):
             self.problem, self.left = wanted, True
         else:
             new = [event for event in wanted if event.seq > self.position]
+            # Who already waits is told of them later: by then they may have changed.
+            self.records = {} if self.waiting else page.records
             if self.waiting:
                 self.size += sum(len(orjson.dumps(event.payload)) for event in new)
             if len(self.waiting) + len(new) > HELD or self.size > HELD_BYTES:
                 self.left = True
             else:
                 self.waiting.extend(new)
-                self.position, self.version = max(self.position, position), version
+                self.position, self.version = max(self.position, position), page.version
         self.news.set()
         return not self.left
 
     def hand_out(self) -> Batch:
         """Everything that waits."""
-        batch = Batch(list(self.waiting), self.position, self.version)
+        batch = Batch(list(self.waiting), self.position, self.version, self.records)
         self.waiting.clear()
         self.size = 0
         return batch
@@ -140,31 +147,46 @@ class _Feed:
             async with self.db.read(self.account_id) as reader:
                 self.position = await changes.last(reader)
             self.started.set()
+        # Whoever has little to read at a time is likely to have little the next time.
+        few = False
+        loop = asyncio.get_running_loop()
+        told_at = loop.time()
         while True:
             # Before the read: a wake-up during it means another one.
             self._news.clear()
             async with self.db.read(self.account_id) as reader:
-                events, version = await _next(reader, self.position, PAGE)
-            if events:
-                await self._hand_over(events, version)
-            if len(events) < PAGE:
-                # Not `wait_for`, which may swallow a cancellation that meets the news.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL):
-                        await self._news.wait()
+                if few and loop.time() - told_at > COLD:
+                    # Its turn comes when the statement is on its way.
+                    loop.call_soon(self._meanwhile)
+                page = await _next(reader, self.position, None if few else PAGE)
+            few = len(page.events) < changes.FIRST
+            if page.events:
+                await self._hand_over(page)
+                told_at = loop.time()
+            if not page.more:
+                poll = loop.call_later(POLL, self._news.set)
+                try:
+                    await self._news.wait()
+                finally:
+                    poll.cancel()
 
-    async def _hand_over(self, events: Sequence[LoggedEvent], version: int | None) -> None:
+    def _meanwhile(self) -> None:
+        # One is enough: what the others need is mostly the same.
+        any(one.meanwhile() for one in list(self._followers) if one.meanwhile is not None)
+
+    async def _hand_over(self, page: LogPage) -> None:
         asked = {follower.interest for follower in self._followers}
-        chosen = await choose(self.db, self.account_id, asked, events, events[-1].at, version)
+        newest = page.events[-1]
+        chosen = await choose(self.db, self.account_id, asked, page, newest.at)
         # From here on nobody can come in between: who joined while the filters were asked reads this by itself.
-        self.position = events[-1].seq
+        self.position = newest.seq
         for follower in list(self._followers):
             wanted = chosen.get(follower.interest)
             if wanted is None:
                 # Came in meanwhile, at the position of before.
                 follower.left = True
                 follower.news.set()
-            elif follower.take(wanted, self.position, version):
+            elif follower.take(wanted, self.position, page):
                 continue
             self._followers.discard(follower)
 
@@ -198,10 +220,12 @@ async def follow(
     after: int | None = None,
     *,
     now: datetime | None = None,
+    meanwhile: Callable[[], bool] | None = None,
 ) -> AsyncGenerator[Batch, None]:
     """All events of `interest` behind number `after` (None: from now on), each once, in order, in batches.
 
-    Filters are asked as of `now`, or of the newest event where that is later. Raises `InvalidCursor`,
+    Filters are asked as of `now`, or of the newest event where that is later. `meanwhile` is called while the log is
+    read, if it was quiet before: there is time to prepare. It answers whether it has done so. Raises `InvalidCursor`,
     `CursorExpired`, what is wrong with the filter, and what the database raises when it cannot be read.
     """
     position = await beginning(db, account_id, after)
@@ -212,7 +236,7 @@ async def follow(
                 position = batch.position
                 yield batch
                 continue
-            follower = _Follower(interest, position)
+            follower = _Follower(interest, position, meanwhile)
             feed.attach(follower)
             try:
                 async for batch in _served(follower):
@@ -240,14 +264,15 @@ async def _read_alone(
 ) -> Batch:
     """What comes next behind `after`, no further than to `until`, up to which the log is known to have been written."""
     async with db.read(account_id) as reader:
-        events, version = await _next(reader, after, min(PAGE, until - after))
-        if not events:
+        page = await _next(reader, after, min(PAGE, until - after))
+        if not page.events:
             raise CursorExpired(oldest=await changes.oldest(reader))
-    at = events[-1].at if now is None else max(now, events[-1].at)
-    wanted = (await choose(db, account_id, [interest], events, at, version))[interest]
+    newest = page.events[-1]
+    at = newest.at if now is None else max(now, newest.at)
+    wanted = (await choose(db, account_id, [interest], page, at))[interest]
     if isinstance(wanted, Problem | Refused):
         raise wanted
-    return Batch(wanted, events[-1].seq, version)
+    return Batch(wanted, newest.seq, page.version, page.records)
 
 
 async def _served(follower: _Follower) -> AsyncIterator[Batch]:
@@ -272,20 +297,20 @@ async def beginning(db: Database, account_id: int, after: int | None) -> int:
             return newest
         if after > newest:
             raise InvalidCursor(cursor=encode(account_id, after))
-        if after < newest and not (await _next(reader, after, 1))[0]:
+        if after < newest and not (await _next(reader, after, 1)).events:
             raise CursorExpired(oldest=await changes.oldest(reader))
     return after
 
 
-async def _next(reader: Queryable, after: int, limit: int) -> tuple[list[LoggedEvent], int | None]:
-    """The events that follow `after` without a gap, and the version of the definitions by then.
+async def _next(reader: Queryable, after: int, limit: int | None) -> LogPage:
+    """The events that follow `after` without a gap; without a limit a few that have just been written, most likely.
 
     Raises `CursorExpired` where the next one is gone.
     """
-    events, version = await changes.page(reader, after, limit)
-    for n, event in enumerate(events):
+    page = await (changes.fresh(reader, after) if limit is None else changes.page(reader, after, limit))
+    for n, event in enumerate(page.events):
         if event.seq != after + 1 + n:
             if n == 0:
                 raise CursorExpired(oldest=await changes.oldest(reader))
-            return events[:n], version
-    return events, version
+            return replace(page, events=page.events[:n], more=True)
+    return page

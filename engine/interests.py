@@ -3,7 +3,7 @@
 Equal interests are one value: whoever hands events over looks at them once for all who share it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from engine import filters
 from engine.filters.matching import Asked
 from engine.problems import Problem, Refused
 from storage.catalogue import Catalogue
-from storage.changes import EventKind, LoggedEvent
+from storage.changes import EventKind, LoggedEvent, LogPage
 from storage.database import Database
 from storage.filters.tree import Filter
 
@@ -83,34 +83,65 @@ async def choose(
     db: Database,
     account_id: int,
     interests: Iterable[Interest],
-    events: Sequence[LoggedEvent],
+    page: LogPage,
     now: datetime,
-    version: int | None = None,
 ) -> dict[Interest, list[LoggedEvent] | Problem | Refused]:
-    """What of `events` each interest is to hear, in order; or what is wrong with its filter by now.
+    """What of a page's events each interest is to hear, in order; or what is wrong with its filter by now.
 
-    All filters together are asked once, of the records as they are now. `version`: of the definitions, if known.
+    All filters together are asked once, of the records as they are now, or have just been read with the page.
     """
-    views = {one: [list(one.views(event)) for event in events] for one in dict.fromkeys(interests)}
-    met: dict[Interest, dict[int, bool] | Problem | Refused | None] = dict.fromkeys(views)
-    filtered = [one for one in views if one.where is not None and any(views[one])]
-    if filtered:
-        catalogue = await db.catalogue(account_id, version)
-        asked: dict[Interest, Asked] = {}
-        for one in filtered:
-            try:
-                asked[one] = _bound(one, catalogue), _records(views[one]), one.object_type_id or 0
-            except (Problem, Refused) as problem:
-                met[one] = problem
+    wanted = list(dict.fromkeys(interests))
+    views = [[list(one.views(event)) for event in page.events] for one in wanted]
+    met: list[dict[int, bool] | Problem | Refused | None] = [None] * len(wanted)
+    asked: dict[int, Asked] = {}
+    for n, one in enumerate(wanted):
+        if one.where is None or not any(views[n]):
+            continue
+        try:
+            bound = _bound(one, await db.catalogue(account_id, page.version))
+        except (Problem, Refused) as problem:
+            met[n] = problem
+            continue
+        ids = _records(views[n])
+        if bound.own is not None and ids <= page.records.keys():
+            rows = [page.records[record_id] for record_id in ids]
+            met[n] = {row.id: row.object_type_id == one.object_type_id and bound.own(row) for row in rows}
+        else:
+            asked[n] = bound.filter, ids, one.object_type_id or 0
+    if asked:
+        catalogue = await db.catalogue(account_id, page.version)
         async with db.read(account_id) as reader:
             answers = await filters.matches_many(reader, catalogue, list(asked.values()), now=now)
-        met.update(zip(asked, answers, strict=True))
-    return {one: _told(several, met[one]) for one, several in views.items()}
+        for n, answer in zip(asked, answers, strict=True):
+            met[n] = answer
+    return {one: _told(several, found) for one, several, found in zip(wanted, views, met, strict=True)}
 
 
-def _bound(interest: Interest, catalogue: Catalogue) -> Filter:
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """An interest's filter, bound to definitions. `own` asks it of a record that is at hand, where that is enough."""
+
+    catalogue: Catalogue
+    filter: Filter
+    own: filters.Own | None
+
+
+# The filters that were bound last, by account and interest: definitions seldom change.
+_bounds: dict[tuple[int, Interest], _Bound] = {}
+BOUNDS_KEPT = 1_000
+
+
+def _bound(interest: Interest, catalogue: Catalogue) -> _Bound:
+    key = catalogue.account_id, interest
+    known = _bounds.get(key)
+    if known is not None and known.catalogue is catalogue:
+        return known
     of = catalogue.object_types[interest.object_type_id or 0]
-    return filters.bind(orjson.loads(interest.where or b""), of, catalogue)
+    bound = filters.bind(orjson.loads(interest.where or b""), of, catalogue)
+    if len(_bounds) >= BOUNDS_KEPT:
+        _bounds.clear()
+    made = _bounds[key] = _Bound(catalogue, bound, filters.of_own(bound))
+    return made
 
 
 def _records(views: Iterable[list[LoggedEvent]]) -> set[int]:

@@ -1,6 +1,6 @@
 """Dataloaders: what many fields ask one by one is read in one statement."""
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
@@ -33,7 +33,26 @@ def loader(
 
 def record(context: Context) -> "DataLoader[int, RecordRow | None]":
     """Records by id; the survivor of a merged one."""
-    return loader(context, "record", records.resolve)
+    if "record" in context.loaders:
+        return loader(context, "record", records.resolve)
+    made = loader(context, "record", records.resolve)
+    for row in at_hand(context).values():
+        made.prime(row.id, row)
+    return made
+
+
+def know(context: Context, rows: Mapping[int, RecordRow]) -> None:
+    """Records that have just been read need not be read again in this request; none of them was merged away.
+
+    For the beginning, before anything is loaded.
+    """
+    context.loaders["at hand"] = rows
+
+
+def at_hand(context: Context) -> Mapping[int, RecordRow]:
+    """Records that nobody has to wait for, by id."""
+    rows: Mapping[int, RecordRow] = context.loaders.get("at hand", {})
+    return rows
 
 
 def page(context: Context, listing: Listing) -> "DataLoader[int, PageRow]":

@@ -1,14 +1,15 @@
 """Streams: what subscriptions hand to whoever runs them, in batches that know their place in the log, or one by one."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from engine import cursors, feed
 from engine.interests import Interest
 from resolvers.context import Context
 from storage.changes import LoggedEvent
+from storage.record_rows import RecordRow
 
 T = TypeVar("T")
 
@@ -23,6 +24,8 @@ class Batch(Generic[T]):
     events: Sequence[tuple[int, T]]
     position: int
     version: int | None = None
+    # Records of the first events, as they were read along with them.
+    records: Mapping[int, RecordRow] = field(default_factory=dict)
 
 
 # So much of the log is looked through for one page, whatever of it is wanted.
@@ -77,11 +80,13 @@ class EventStream(Generic[T]):
                     break
         return Page(found, self.cursor(position), position < until)
 
-    def follow(self, after: int) -> AsyncGenerator[Batch[T], None]:
-        """What comes behind `after`, without an end."""
-        context = self._context
+    def follow(
+        self, after: int, meanwhile: Callable[[], bool] | None = None
+    ) -> AsyncGenerator[Batch[T], None]:
+        """What comes behind `after`, without an end. `meanwhile` is called as `feed.follow` does."""
+        context, interest = self._context, self._interest
         return self._batches(
-            feed.follow(context.db, context.account_id, self._interest, after, now=context.now)
+            feed.follow(context.db, context.account_id, interest, after, now=context.now, meanwhile=meanwhile)
         )
 
     def replay(self, after: int, until: int) -> AsyncGenerator[Batch[T], None]:
@@ -106,7 +111,7 @@ class EventStream(Generic[T]):
         async with contextlib.aclosing(source) as batches:
             async for batch in batches:
                 events = [(event.seq, self._tell(event, self.cursor(event.seq))) for event in batch.events]
-                yield Batch(events, batch.position, batch.version)
+                yield Batch(events, batch.position, batch.version, batch.records)
 
 
 class StateStream(Generic[T]):

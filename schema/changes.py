@@ -15,7 +15,7 @@ from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.edge_labels import EdgeLabel
-from schema.enrollments import record_of
+from schema.enrollments import record_told_of
 from schema.filters import FilterInput, filter_definition
 from schema.records import Record
 from schema.scalars import JSON
@@ -93,10 +93,10 @@ class ChangeEvent:
         return info.context.catalogue.object_types[self.event.object_type_id or 0].name
 
     @strawberry.field
-    async def record(self, info: Info) -> Record:
+    def record(self, info: Info) -> Record:
         """The record as it is now; where it was merged away, its survivor."""
         assert self.event.record_id is not None  # such events always have one
-        return await record_of(info.context, self.event.record_id)
+        return record_told_of(info.context, self.event.record_id)
 
     @strawberry.field
     def user_id(self) -> strawberry.ID | None:
@@ -117,10 +117,10 @@ class ChangeEvent:
         return None if number is None else strawberry.ID(ids.encode("record", number))
 
     @strawberry.field
-    async def other(self, info: Info) -> Record | None:
+    def other(self, info: Info) -> Record | None:
         """The other end of the association, as it is now; where it was merged away, its survivor."""
         number = self.event.payload.get("to_id")
-        return None if number is None else await record_of(info.context, number)
+        return None if number is None else record_told_of(info.context, number)
 
     @strawberry.field
     async def label(self, info: Info) -> EdgeLabel | None:

@@ -15,7 +15,7 @@ from resolvers.streams import EventStream
 from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
-from schema.enrollments import record_of
+from schema.enrollments import record_told_of
 from schema.records import Record
 from schema.scalars import JSON
 from schema.segments import Segment, cause
@@ -56,10 +56,10 @@ class SegmentEvent:
         return None if row is None else Segment.of(info.context, row)
 
     @strawberry.field
-    async def record(self, info: Info) -> Record:
+    def record(self, info: Info) -> Record:
         """The record as it is now; where it was merged away, its survivor."""
         assert self.event.record_id is not None  # such events always have one
-        return await record_of(info.context, self.event.record_id)
+        return record_told_of(info.context, self.event.record_id)
 
     @strawberry.field
     def cause(self) -> JSON:

@@ -32,6 +32,7 @@ from schema import errors
 from server.deadlines import Deadlines
 from server.documents import DEEPEST, Known, Operation, nested, too_deep, worded
 from server.graphql.fast import FastPath
+from server.graphql.repeating import RepeatingExecutor
 from server.graphql.splicing import SplicingExecutor
 from server.limits import CostLimitExceeded, Limits, Weigher, check, check_tokens
 from server.live import Groups, Listening, Teller, cut
@@ -248,7 +249,7 @@ class Operations:
         """A subscription that is in order, with all that were asked for the same before. Raises `Invalid`."""
         try:
             extensions = self._reported(operation, variables)
-            executor = SplicingExecutor.build(
+            executor = RepeatingExecutor.build(
                 self.schema,
                 operation.document,
                 context_value=await self.context(principal),
@@ -258,6 +259,7 @@ class Operations:
             )
             if isinstance(executor, list):
                 raise Invalid(errors.formatted(executor))
+            assert isinstance(executor, RepeatingExecutor)  # what builds one makes its own kind
             source: Any = create_source_event_stream(executor)
             if not isinstance(source, EventStream | StateStream | ExecutionResult):
                 source = await source
@@ -272,7 +274,7 @@ class Operations:
         except Exception as error:
             raise Invalid([_entry_of(error)]) from error
         teller = Teller(
-            executor, lambda version: self.context(principal, version), extensions, self.limits.seconds
+            executor, lambda version: self.context(principal, version), extensions, self._deadlines
         )
         return Listening(self._groups, _alike(operation, variables, principal), source, teller)
 

@@ -6,6 +6,7 @@ read: nobody else sees rows.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from storage import change_rows
@@ -21,10 +22,16 @@ from storage.notes import (
     LoggedEvent,
     QueuedChange,
 )
+from storage.record_rows import RecordRow
 from storage.statements import Statement
 
 if TYPE_CHECKING:
     from storage.database import Queryable, Transaction
+
+# So many rows of the log are read with their records.
+FIRST = 8
+# Where a record's columns begin in such a row.
+_RECORD = 12
 
 # What is noted is part of the log's own vocabulary.
 __all__ = [
@@ -35,10 +42,12 @@ __all__ = [
     "EnrollmentEvents",
     "Event",
     "EventKind",
+    "LogPage",
     "LoggedEvent",
     "QueuedChange",
     "append",
     "claim",
+    "fresh",
     "last",
     "oldest",
     "page",
@@ -124,14 +133,16 @@ WAITING = Statement(
     spanning="finds the accounts that have work; each is then worked off in transactions of its own",
 )
 
+_COLUMNS = """{0}.seq, {0}.at, {0}.kind, {0}.object_type_id, {0}.record_ids, {0}.to_ids, {0}.subject_id, {0}.payload,
+           {0}.source, {0}.source_id, {0}.user_id,
+           (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS definitions"""
+
 # Rows until there are enough events, or some 16 MB. The inner limit holds the reading to what can be needed. Whoever
 # reads on is going to need the definitions: their version is asked for once, along with the first row.
 READ = Statement(
     "changes.read",
-    """
-    SELECT f.seq, f.at, f.kind, f.object_type_id, f.record_ids, f.to_ids, f.subject_id, f.payload, f.source,
-           f.source_id, f.user_id,
-           (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS definitions
+    f"""
+    SELECT {_COLUMNS.format("f")}
       FROM (SELECT e.*, sum(least(cardinality(e.record_ids), e.seq - $2)) OVER (ORDER BY e.seq)
                         - least(cardinality(e.record_ids), e.seq - $2) AS before,
                    sum(pg_column_size(e.payload)) OVER (ORDER BY e.seq) - pg_column_size(e.payload) AS bytes
@@ -139,6 +150,29 @@ READ = Statement(
              WHERE e.account_id = $1 AND e.seq > $2
              ORDER BY e.seq LIMIT $3) AS f
      WHERE f.before < $3 AND f.bytes < 16777216
+     ORDER BY f.seq
+    """,
+)
+
+# What has just been written, for whoever has just been woken: the first few rows, and the record of each that tells of
+# one only, by its key; so he is spared the trips for it. To plan this takes longer than to run it, and so it is made to
+# be planned once: few rows, where they begin hidden in a subselect, and one look at the records for all of them. A plan
+# that knows the account then seems no better than one for all by more than PostgreSQL reckons for planning.
+FRESH = Statement(
+    "changes.fresh",
+    f"""
+    WITH f AS MATERIALIZED (
+        SELECT e.* FROM event_log AS e
+         WHERE e.account_id = $1 AND e.seq > (SELECT $2::bigint)
+         ORDER BY e.seq LIMIT {FIRST}
+    ), r AS MATERIALIZED (
+        SELECT {", ".join(f"r.{name} AS r_{name}" for name in RecordRow.__slots__)}
+          FROM record AS r
+         WHERE r.account_id = $1
+           AND r.id = ANY(ARRAY(SELECT f.record_ids[1] FROM f WHERE cardinality(f.record_ids) = 1))
+    )
+    SELECT {_COLUMNS.format("f")}, r.*
+      FROM f LEFT JOIN r ON r.r_id = f.record_ids[1] AND cardinality(f.record_ids) = 1
      ORDER BY f.seq
     """,
 )
@@ -226,15 +260,42 @@ async def claim(tx: "Transaction", limit: int) -> list[QueuedChange]:
 
 async def read(reader: "Queryable", after: int, limit: int) -> list[LoggedEvent]:
     """Up to `limit` events behind number `after`, in order."""
-    events, _ = await page(reader, after, limit)
-    return events
+    return (await page(reader, after, limit)).events
 
 
-async def page(reader: "Queryable", after: int, limit: int) -> tuple[list[LoggedEvent], int | None]:
-    """The same, and the version of the account's definitions at that moment; None where there are no events."""
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Events in order, and, of the moment at which they were read, what their readers are likely to ask for next.
+
+    `version`: that of the account's definitions; None where there are no events. `records`: some of those that the
+    events are told of, by id; never one that was merged away. `more`: there may be more behind them.
+    """
+
+    events: list[LoggedEvent]
+    version: int | None = None
+    records: dict[int, RecordRow] = field(default_factory=dict)
+    more: bool = False
+
+
+async def page(reader: "Queryable", after: int, limit: int) -> LogPage:
+    """Up to `limit` events behind number `after`."""
     rows = await reader.fetch(READ, after, limit)
-    events = [event for row in rows for event in change_rows.events(row) if event.seq > after][:limit]
-    return events, rows[0]["definitions"] if rows else None
+    events = _events(rows, after)[:limit]
+    return LogPage(events, rows[0]["definitions"] if rows else None, more=len(events) == limit)
+
+
+async def fresh(reader: "Queryable", after: int) -> LogPage:
+    """The first few events behind number `after`, and records with them."""
+    rows = await reader.fetch(FRESH, after)
+    if not rows:
+        return LogPage([])
+    found = (RecordRow(*row[_RECORD:]) for row in rows if row["r_id"] is not None)
+    records = {row.id: row for row in found if row.merged_into_id is None}
+    return LogPage(_events(rows, after), rows[0]["definitions"], records, more=len(rows) >= FIRST)
+
+
+def _events(rows: Sequence[Any], after: int) -> list[LoggedEvent]:
+    return [event for row in rows for event in change_rows.events(row) if event.seq > after]
 
 
 async def last(reader: "Queryable") -> int:

@@ -6,29 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
+from storage.record_rows import RecordRow as RecordRow
 from storage.statements import Statement
 
 
-# Records, and what changes in them, are made by the thousand, and never changed: freezing would cost more than reading.
-@dataclass(slots=True)
-class RecordRow:
-    """A record. `properties` is {property name: stored value}, known values only."""
-
-    id: int
-    object_type_id: int
-    properties: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-    archived_at: datetime | None
-    last_association_change_at: datetime | None
-    # The survivor, where this record was merged away; it is never itself merged away.
-    merged_into_id: int | None
-    created_source: str
-    updated_source: str
-    # How often its properties changed, its creation included.
-    version: int
-
-
+# Made by the thousand, and never changed: freezing would cost more than reading.
 @dataclass(slots=True)
 class Written:
     """What changes in one record: {name: new value or None}."""

@@ -19,6 +19,7 @@ import pytest
 from engine import accounts, cursors
 from resolvers.streams import EventStream
 from server.app import create_app
+from server.live import Lot
 from server.live.groups import Group, Member
 from server.postgres import start
 from storage.changes import Event, EventKind
@@ -321,8 +322,8 @@ def twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hand-over of what was handed over."""
     take = Member.take
 
-    def again(self: Member, pieces: Any, position: int) -> None:
-        take(self, [*pieces[:1], *pieces], position)
+    def again(self: Member, lot: Lot, position: int) -> None:
+        take(self, Lot([*lot.pieces[:1], *lot.pieces]), position)
 
     monkeypatch.setattr(Member, "take", again)
 

@@ -4,6 +4,7 @@ A definition (JSON, by name) is bound to an account's definitions; the bound tre
 two folds, SQL and Python, which a differential test holds together.
 """
 
+from engine.filters.at_hand import Own, of_own
 from engine.filters.deciding import Deciders, deciders, matters
 from engine.filters.definition import LEAVES_LIMIT, bind, bind_of_event, explicit, leaves, problems
 from engine.filters.foreseeing import Foreseen, moving, next_change
@@ -14,6 +15,7 @@ __all__ = [
     "LEAVES_LIMIT",
     "Deciders",
     "Foreseen",
+    "Own",
     "Reference",
     "bind",
     "bind_of_event",
@@ -26,6 +28,7 @@ __all__ = [
     "matters",
     "moving",
     "next_change",
+    "of_own",
     "problems",
     "references",
 ]

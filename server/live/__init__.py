@@ -2,7 +2,7 @@
 
 from server.live.groups import Groups
 from server.live.listening import Listening
-from server.live.pieces import Piece
+from server.live.pieces import Lot, Piece
 from server.live.problems import AccessChanged, GoingAway, SlowConsumer, cut
 from server.live.telling import Teller
 
@@ -11,6 +11,7 @@ __all__ = [
     "GoingAway",
     "Groups",
     "Listening",
+    "Lot",
     "Piece",
     "SlowConsumer",
     "Teller",

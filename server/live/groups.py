@@ -7,12 +7,12 @@ A member that does not take what it is handed leaves the group; what waits for o
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 from resolvers.streams import EventStream, StateStream
-from server.live.pieces import Piece
+from server.live.pieces import Lot, Piece
 from server.live.telling import CHUNK, Teller
 from storage.faults import Fault, fault
 
@@ -31,7 +31,7 @@ class Member:
     It is asked only while the member is `idle`: it has sent everything, and does nothing but wait.
     """
 
-    at_once: Callable[[Sequence[Piece], int], bool]
+    at_once: Callable[[Lot, int], bool]
     position: int = 0
     idle: bool = False
     waiting: deque[Piece] = field(default_factory=deque)
@@ -40,29 +40,28 @@ class Member:
     # There was no room for what was to be handed over; it is no member any more.
     left: bool = False
 
-    def take(self, pieces: Sequence[Piece], position: int) -> None:
+    def take(self, lot: Lot, position: int) -> None:
         """Be handed what the group was told up to `position`."""
-        if self.idle and not self.waiting and self.at_once(pieces, position):
+        if self.idle and not self.waiting and self.at_once(lot, position):
             self.position = position
             return
-        size = sum(len(piece.body) for piece in pieces)
-        if self.waiting and (len(self.waiting) + len(pieces) > HELD or self.size + size > HELD_BYTES):
+        if self.waiting and (len(self.waiting) + len(lot.pieces) > HELD or self.size + lot.size > HELD_BYTES):
             # What waits is of no use without what follows; the log has both.
             self.left = True
             self.waiting.clear()
             self.size = 0
         else:
-            self.waiting.extend(pieces)
-            self.size += size
+            self.waiting.extend(lot.pieces)
+            self.size += lot.size
             self.position = position
         self.news.set()
 
-    def replace(self, piece: Piece) -> None:
+    def replace(self, state: Lot) -> None:
         """Be handed a state, instead of any that still waits."""
-        if self.idle and not self.waiting and self.at_once([piece], 0):
+        if self.idle and not self.waiting and self.at_once(state, 0):
             return
         self.waiting.clear()
-        self.waiting.append(piece)
+        self.waiting.extend(state.pieces)
         self.news.set()
 
     def hand_out(self) -> list[Piece]:
@@ -84,7 +83,7 @@ class Group:
         self.users = 0
         self.error: BaseException | None = None
         self.started = asyncio.Event()
-        self._state: Piece | None = None
+        self._state: Lot | None = None
         self._task = asyncio.create_task(self._run())
 
     def join(self, member: Member) -> int:
@@ -128,21 +127,22 @@ class Group:
         if not self.started.is_set():
             self.position = await stream.newest()
             self.started.set()
-        async with contextlib.aclosing(stream.follow(self.position)) as batches:
+        async with contextlib.aclosing(stream.follow(self.position, self._teller.rehearse)) as batches:
             async for batch in batches:
                 for at in range(0, len(batch.events), CHUNK):
                     chunk = batch.events[at : at + CHUNK]
-                    bodies = await self._teller.tell([event for _, event in chunk], batch.version)
+                    records = batch.records if at == 0 else {}
+                    bodies = await self._teller.tell([event for _, event in chunk], batch.version, records)
                     pieces = [Piece(body, seq) for body, (seq, _) in zip(bodies, chunk, strict=True)]
-                    self._tell(pieces, pieces[-1].seq)
+                    self._tell(Lot(pieces), pieces[-1].seq)
                 if batch.position > self.position:
-                    self._tell([], batch.position)
+                    self._tell(Lot(()), batch.position)
 
-    def _tell(self, pieces: Sequence[Piece], position: int) -> None:
+    def _tell(self, lot: Lot, position: int) -> None:
         # Nobody comes in between: nothing is awaited here.
         self.position = position
         for member in list(self._members):
-            member.take(pieces, self.position)
+            member.take(lot, position)
             if member.left:
                 self._members.discard(member)
 
@@ -151,7 +151,7 @@ class Group:
         async with contextlib.aclosing(stream.states()) as states:
             async for state in states:
                 (body,) = await self._teller.tell([state])
-                self._state = Piece(body)
+                self._state = Lot([Piece(body)])
                 for member in self._members:
                     member.replace(self._state)
 

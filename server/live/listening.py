@@ -6,7 +6,7 @@ from typing import Any
 
 from resolvers.streams import EventStream, StateStream
 from server.live.groups import Group, Groups, Member
-from server.live.pieces import Piece
+from server.live.pieces import Lot, Piece
 from server.live.problems import SlowConsumer
 from server.live.telling import CHUNK, Teller
 
@@ -26,7 +26,7 @@ class Listening:
         self._stream = stream
         self._teller = teller
         self._position: int | None = None
-        self.write: Callable[[Sequence[Piece]], bool] | None = None
+        self.write: Callable[[Lot], bool] | None = None
 
     @property
     def cursor(self) -> str | None:
@@ -80,7 +80,8 @@ class Listening:
             async for batch in batches:
                 for at in range(0, len(batch.events), CHUNK):
                     chunk = batch.events[at : at + CHUNK]
-                    bodies = await self._teller.tell([event for _, event in chunk], batch.version)
+                    records = batch.records if at == 0 else {}
+                    bodies = await self._teller.tell([event for _, event in chunk], batch.version, records)
                     yield [Piece(body, seq) for body, (seq, _) in zip(bodies, chunk, strict=True)]
                 self._position = batch.position
 
@@ -106,14 +107,19 @@ class Listening:
                 finally:
                     member.idle = False
 
-    def _at_once(self, pieces: Sequence[Piece], position: int) -> bool:
+    def _at_once(self, lot: Lot, position: int) -> bool:
         if self.write is None:
             return False
-        fresh = self._fresh(pieces)
-        if fresh and not self.write(fresh):
-            return False
-        self._reached(position)
-        return True
+        before = self._position
+        if before is not None:
+            if lot.pieces and lot.seq <= before:
+                # Who began ahead of the group is told less than others.
+                lot = Lot(self._fresh(lot.pieces))
+            self._position = max(before, position)
+        if not lot.pieces or self.write(lot):
+            return True
+        self._position = before
+        return False
 
     def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
         return [piece for piece in pieces if self._position is None or piece.seq > self._position]

@@ -1,5 +1,6 @@
-"""What is told: one answer of a subscription, as finished JSON, with its number in the log."""
+"""What is told: answers of a subscription, as finished JSON, with their numbers in the log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -9,3 +10,21 @@ class Piece:
 
     body: bytes
     seq: int = 0
+
+
+class Lot:
+    """Pieces that many are handed at the same moment, in order.
+
+    Whoever makes something of them notes it: `made` is what was made last, for `made_for`. The next one may well
+    need the same.
+    """
+
+    __slots__ = ("made", "made_for", "pieces", "seq", "size")
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        # The number of the first; 0 of states, and of none.
+        self.seq = pieces[0].seq if pieces else 0
+        self.size = sum([len(piece.body) for piece in pieces])
+        self.made_for: object = None
+        self.made = b""

@@ -1,16 +1,19 @@
 """Executing a subscription's selection for many events: together, as of their moment, until the database answers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 from graphql import ExecutionResult, GraphQLError
-from graphql.execution import Executor
 
+from resolvers import loaders
 from resolvers.context import Context
 from schema.errors import formatted
+from server.deadlines import Deadlines
+from server.graphql.repeating import RepeatingExecutor
 from storage.faults import Fault, fault
+from storage.record_rows import RecordRow
 
 # Events that are executed together: they share a context, so their records are read in one statement.
 CHUNK = 100
@@ -21,35 +24,54 @@ TRIES = 3
 # How long executions that nobody waits for any more may take to end, in seconds.
 GRACE = 1.0
 
+NOBODY: Mapping[int, RecordRow] = {}
+
 
 class Teller:
-    """Makes answers of events. `seconds`: how long one lot of them may take.
+    """Makes answers of events. `deadlines`: by when one lot of them must be made.
 
     `context` makes the context of a lot; it is handed the version of the definitions where that is known.
     """
 
     def __init__(
         self,
-        executor: Executor[Any],
+        executor: RepeatingExecutor,
         context: Callable[[int | None], Awaitable[Context]],
         extensions: orjson.Fragment,
-        seconds: float,
+        deadlines: Deadlines,
     ) -> None:
         self._executor = executor
         self._context = context
         self._extensions = extensions
-        self._seconds = seconds
+        self._deadlines = deadlines
+        # An event that was answered at once, and well.
+        self._last: Any = None
 
-    async def tell(self, events: Sequence[Any], version: int | None = None) -> list[bytes]:
+    def rehearse(self) -> bool:
+        """Make the last answer once more, for nobody, if nothing had to be awaited for it; whether it was made.
+
+        Whoever waits for PostgreSQL has the time. What the next answer needs is then in the processor's caches, and it
+        takes half as long.
+        """
+        if self._last is None:
+            return False
+        again = self._executor.execute_event(self._last)
+        if isinstance(again, ExecutionResult) and not again.errors:
+            self._body(again)
+        return True
+
+    async def tell(
+        self, events: Sequence[Any], version: int | None = None, records: Mapping[int, RecordRow] = NOBODY
+    ) -> list[bytes]:
         """The answer to each event, in order. An answer never tells that the database was away: that is waited for.
 
-        `version`: that of the definitions, read a moment ago.
+        `version`: that of the definitions, and `records`: some that may be asked for; both read a moment ago.
         """
         tries = 0
         while True:
             try:
-                async with asyncio.timeout(self._seconds):
-                    results = await self._execute(events, version)
+                async with self._deadlines.next():
+                    results = await self._execute(events, version, records)
                 failures = [_failure(result) for result in results]
             except Exception as error:
                 failures = [fault(error)]
@@ -59,7 +81,7 @@ class Teller:
                     raise
                 results = []
             # Of a moment that has passed.
-            version = None
+            version, records = None, NOBODY
             if Fault.DISCONNECTED in failures:
                 await asyncio.sleep(PAUSE)
             elif any(failures) and tries < TRIES:
@@ -68,12 +90,15 @@ class Teller:
             else:
                 return [self._body(result) for result in results]
 
-    async def _execute(self, events: Sequence[Any], version: int | None) -> list[ExecutionResult]:
+    async def _execute(
+        self, events: Sequence[Any], version: int | None, records: Mapping[int, RecordRow]
+    ) -> list[ExecutionResult]:
         # Fresh definitions, nothing cached from the last lot.
-        self._executor.context_value = await self._context(version)
-        made: list[Any] = [
-            self._executor.build_per_event_executor(event).execute_operation(False) for event in events
-        ]
+        context = self._executor.context_value = await self._context(version)
+        loaders.know(context, records)
+        made = [self._executor.execute_event(event) for event in events]
+        ready = all(isinstance(result, ExecutionResult) and not result.errors for result in made)
+        self._last = events[-1] if ready and events else None
         waiting = [result for result in made if not isinstance(result, ExecutionResult)]
         done = iter(await _together(waiting))
         return [result if isinstance(result, ExecutionResult) else next(done) for result in made]
