@@ -1,17 +1,19 @@
 """From a commit to subscribers: how long it takes, and how many deliveries a second one node makes.
 
-    python -m bench.live [--database postgresql://…] [--seconds 5] [--json FILE]
+    python -m bench.live [--database postgresql://…] [--seconds 5] [--loads light] [--json FILE]
 
 A node (a process of `relata serve`) serves subscribers of `changes`, with a filter, whose selection reads the record.
 A writer commits updates of records in a process of its own, as the API's own commands; beside it, in the same run and
-from the same commits' end, a bare NOTIFY goes to one asyncpg connection that listens. Subscribers share a few sockets'
-worth of processes; each measures from the commit to the bytes in its hands, on one clock: they are read later, as the
-bare notification carries nothing that would have to be. `ratio` is the median beside that of the bare notification,
-which is one message to one connection, without a look at any data.
+from the same commits' end, a bare NOTIFY goes to one asyncpg connection that listens. Subscribers share a few
+processes that note when bytes came and read them later, as the bare notification carries nothing that would have to be
+read; all measure from the commit, on one clock. What they heard is compared with what was written: each update once,
+in order. `ratio` is the median beside that of the bare notification, which is one message to one connection, without a
+look at any data.
 """
 
 import argparse
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -26,10 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import uvloop
 
 from bench.processes import serving
-from bench.sockets import listener
+from bench.sockets import Listener, receive
 from engine import accounts, keys, records
 from engine.access import Role
 from engine.batches import Mode
@@ -44,7 +45,12 @@ QUERY = """subscription { changes(objectType: "contacts", kinds: [RECORD_UPDATED
       cursor at kind recordId properties { property new } record { displayName property(name: "jobtitle") }
 } }"""
 BENCH = Actor("BENCH")
-LISTENERS = 2
+# Seconds from one commit to the next, and how many records each updates.
+LOADS = {"light": (0.1, 1), "heavy": (0.0, 20)}
+# Processes that listen. A message costs one of them half of what it costs the node; more of them are in its way.
+LISTENERS = 1
+# Seconds without anything new after which all has come.
+QUIET = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,12 @@ def main() -> None:
     parser.add_argument("--database", default=os.environ.get("DATABASE_URL"), required=False)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--subscribers", type=int, nargs="+", default=[1, 100, 1_000])
+    parser.add_argument("--loads", nargs="+", choices=list(LOADS), default=list(LOADS))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if not given.database:
         sys.exit("Name an empty database: --database, or DATABASE_URL.")
-    figures = asyncio.run(measure(given.database, given.subscribers, given.seconds))
+    figures = asyncio.run(measure(given.database, given.subscribers, given.loads, given.seconds))
     head = (
         "subscribers",
         "load",
@@ -94,7 +101,7 @@ def main() -> None:
         given.json.write_text(json.dumps([asdict(one) for one in figures], indent=2))
 
 
-async def measure(url: str, subscribers: list[int], seconds: float) -> list[Figure]:
+async def measure(url: str, subscribers: list[int], loads: list[str], seconds: float) -> list[Figure]:
     """All figures, one after the other."""
     await migrate(url)
     async with connect(url) as db:
@@ -106,7 +113,8 @@ async def measure(url: str, subscribers: list[int], seconds: float) -> list[Figu
     command = [sys.executable, "-m", "server.cli", "serve"]
     with serving(command, environment, f"http://127.0.0.1:{PORT}/healthz", Path("/dev/null")):
         for n in subscribers:
-            for load, pause, batch in (("light", 0.1, 1), ("heavy", 0.0, 20)):
+            for load in loads:
+                pause, batch = LOADS[load]
                 # What 1,000 can be told of is less than what one can.
                 beat = pause or max(0.01, n * batch / 25_000)
                 figures.append(await one(url, account_id, key, n, load, beat, batch, seconds))
@@ -121,11 +129,15 @@ async def one(
         for _ in range(min(n, LISTENERS)):
             await asyncio.to_thread(ready.get, True, 120)
         sent, raw = await write(url, account_id, pause, batch, seconds)
-        found: list[tuple[int, float]] = []
+        heard: list[list[tuple[int, float]]] = []
         for _ in range(min(n, LISTENERS)):
-            found += await asyncio.to_thread(results.get, True, 120)
-    times = [(heard - sent[number]) * 1000 for number, heard in found if number in sent]
-    span = max(heard for _, heard in found) - min(sent.values())
+            heard += await asyncio.to_thread(results.get, True, 120)
+    for one_heard in heard:
+        numbers = [number for number, _ in one_heard]
+        if numbers != sorted(set(numbers)):
+            raise SystemExit("Updates were told twice, or not in order.")
+    times = [(at - sent[number]) * 1000 for one_heard in heard for number, at in one_heard]
+    span = max(at for one_heard in heard for _, at in one_heard) - min(sent.values())
     return Figure(
         n,
         load,
@@ -196,33 +208,21 @@ def listeners(key: str, n: int) -> Iterator[tuple[Any, Any]]:
 
 
 def _listen(key: str, n: int, ready: Any, results: Any) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        results.put(runner.run(_hear(key, n, ready)))
-
-
-async def _hear(key: str, n: int, ready: Any) -> list[tuple[int, float]]:
-    sockets = [await listener(URL, key, QUERY) for _ in range(n)]
-    await asyncio.sleep(2.0)
+    sockets = [Listener(URL, key, QUERY) for _ in range(n)]
+    time.sleep(2.0)
+    # Whatever is there stays; a collection would be noted as a delay.
+    gc.freeze()
+    gc.disable()
     ready.put(True)
-    quiet, beats, before = 0, 0, 0
-    while quiet < 5:
-        await asyncio.sleep(0.5)
-        size = sum(one.size for one in sockets)
-        quiet = quiet + 1 if size == before and any(one.heard for one in sockets) else 0
-        before, beats = size, beats + 1
-        # Seldom, since nothing is noted meanwhile; often enough to answer pings.
-        if beats % 10 == 0:
-            for one in sockets:
-                one.read()
+    receive(sockets, quiet=QUIET, every=5.0)
     for one in sockets:
-        one.read()
         one.close()
-    return [
-        (int(change["new"]), at)
-        for one in sockets
-        for at, told in one.heard
-        for change in told["changes"]["properties"]
-    ]
+    results.put(
+        [
+            [(int(change["new"]), at) for at, told in one.heard for change in told["changes"]["properties"]]
+            for one in sockets
+        ]
+    )
 
 
 if __name__ == "__main__":
