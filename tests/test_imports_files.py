@@ -1,5 +1,6 @@
 """Files as people have them: encodings, delimiters, spreadsheets; and as nobody should: cut, changed, inflated."""
 
+import gc
 import gzip
 import io
 import os
@@ -7,6 +8,7 @@ import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import pytest
 from openpyxl import Workbook
@@ -274,6 +276,7 @@ def test_a_workbook_that_inflates_is_refused_before_it_is_unpacked(
 
 
 SHEET, TEXT_CELL = "xl/worksheets/sheet1.xml", 't="inlineStr"><is><t>x</t></is>'
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 ENTITIES = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>'
 
 
@@ -299,7 +302,7 @@ def archive(name: str) -> bytes:
         book(["a"], ["1"])[:-200],
         changed(book(["a"], ["1"]), "xl/workbook.xml", "</workbook>", ""),
         changed(book(["a"], ["1"]), "xl/worksheets/sheet1.xml", "<worksheet", f"{ENTITIES}<worksheet"),
-        changed(book(["a"], ["1"]), "xl/worksheets/sheet1.xml", "</worksheet>", "<"),
+        changed(book(["a"], ["1"]), "xl/worksheets/sheet1.xml", "</sheetData>", "<"),
         changed(book(["a"], ["x"]), SHEET, TEXT_CELL, 't="s"><v>99</v>'),
         damaged(book(["a"], *([f"{n * 7919}"] for n in range(500)))),
         archive("people.csv"),
@@ -311,3 +314,59 @@ def archive(name: str) -> bytes:
 def test_a_workbook_that_is_not_sound_is_told(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(FileUnreadable):
         read(tmp_path / "f.xlsx", content)
+
+
+STRINGS = (
+    '<Override PartName="/xl/sharedStrings.xml" '
+    'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>'
+)
+
+
+def test_texts_that_cells_share_are_read_as_they_are_written(tmp_path: Path) -> None:
+    content = changed(book(["a"], ["x"]), SHEET, TEXT_CELL, 't="s"><v>1</v>')
+    content = changed(content, "[Content_Types].xml", "</Types>", STRINGS)
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a") as packed:
+        # Which is how a text is kept that looks like an escape, and is none.
+        texts = "<si><t>first</t></si><si><t>_x005F_x0041_</t></si>"
+        packed.writestr("xl/sharedStrings.xml", f'<sst xmlns="{MAIN}">{texts}</sst>')
+    assert read(tmp_path / "f.xlsx", stream.getvalue())[1][0].cells == ["_x0041_"]
+
+
+def long_book(rows: int) -> bytes:
+    """A workbook that does not say how large its sheet is, with rows that have a height."""
+    made = Workbook(write_only=True)
+    sheet = made.create_sheet("People")
+    sheet.append(["name"])
+    for n in range(rows):
+        sheet.append([f"name {n}"])
+    stream = io.BytesIO()
+    made.save(stream)
+    return changed(stream.getvalue(), SHEET, "<row ", '<row ht="15" ')
+
+
+def test_opening_a_workbook_reads_no_more_than_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "f.xlsx"
+    path.write_bytes(changed(long_book(10_000), SHEET, "</sheetData>", "<"))
+    with files.opened(path) as table:
+        assert table.header == ["name"]
+        with pytest.raises(FileUnreadable):
+            list(table.batches(1_000))
+
+
+def test_rows_of_a_sheet_that_were_read_are_kept_by_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "f.xlsx"
+    path.write_bytes(long_book(10_000))
+    with files.opened(path) as table:
+        for n, _ in enumerate(table.batches(1_000)):
+            if n == 8:
+                gc.collect()
+                # What the parser has read ahead, and nothing of what came before.
+                assert sum(isinstance(one, Element) for one in gc.get_objects()) < 5_000
+
+
+def test_a_row_that_never_ends_is_refused(tmp_path: Path) -> None:
+    content = book(["name"], ["x"])
+    cells = '<c r="A2"><v>1</v></c>' * 400_000
+    with pytest.raises(FileUnreadable, match="row"):
+        read(tmp_path / "f.xlsx", changed(content, SHEET, "</row></sheetData>", f"{cells}</row></sheetData>"))

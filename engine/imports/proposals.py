@@ -1,5 +1,6 @@
 """A plan proposed from what a file shows: the names of its columns, and what stands in them. People correct it."""
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -159,9 +160,8 @@ async def propose_for(
         row = await get(reader, number)
     reading = reading or Reading.of(row.mapping)
     async with spooled(db, account_id, row, whole=False) as path:
-        with files.opened(path, reading) as table:
-            described = table.described()
-            sample = _sample(table.batches(SAMPLE))
+        # Beside the event loop: a workbook's texts are all read first.
+        described, sample = await asyncio.to_thread(_looked, path, reading)
     async with db.transaction(account_id, now=now, actor=Actor("API", None, user_id)) as tx:
         held = await imports.hold(tx, number)
         if held is not None and held.status in ("UPLOADED", "CHECKED"):
@@ -182,6 +182,11 @@ async def propose_of(db: Database, account_id: int, path: Path, reading: Reading
     """The proposal for a file on this machine's disk. Raises what opening a file raises."""
     with files.opened(path, reading or Reading()) as table:
         return propose(table.header, _sample(table.batches(SAMPLE)), await db.catalogue(account_id))
+
+
+def _looked(path: Path, reading: Reading) -> tuple[dict[str, Any], list[list[str]]]:
+    with files.opened(path, reading) as table:
+        return table.described(), _sample(table.batches(SAMPLE))
 
 
 def _sample(batches: Any) -> list[list[str]]:

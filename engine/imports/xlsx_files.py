@@ -6,12 +6,10 @@ import zlib
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from typing import Any, BinaryIO
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
-from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
-from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
 from engine.imports.files import COLUMNS, Reading, Row, checked_header
 from engine.imports.formats import Typed
@@ -24,6 +22,7 @@ from engine.imports.problems import (
     HeaderRepeated,
     RaggedRow,
 )
+from engine.imports.xlsx_parts import NO_VALUE, RowParser, book
 from engine.problems import Problem
 from engine.sheets import unheld
 from engine.values import tidy
@@ -37,9 +36,6 @@ SHEETS = "xl/worksheets/"
 # The part that every workbook has.
 CONTENTS = "[Content_Types].xml"
 
-# What stands for a formula that was never worked out.
-_NO_VALUE = object()
-
 
 class XlsxSource:
     """One sheet of an open XLSX file."""
@@ -48,7 +44,7 @@ class XlsxSource:
         """Read the header. Raises `FileUnreadable`, `FileInflates`, `HeaderMissing` and `ColumnTwice`."""
         with _told():
             _measured(raw)
-            self._book = load_workbook(raw, read_only=True, data_only=True, keep_links=False)
+            self._book = book(raw)
             # What sheets keep to themselves is pinned with the library's version; tests read files by it.
             sheets: dict[str, Any] = {sheet.title: sheet for sheet in self._book.worksheets}
             if reading.sheet is not None and reading.sheet not in sheets:
@@ -61,7 +57,7 @@ class XlsxSource:
             self._sheet = sheets[reading.sheet or self._titles[0]]
             self._stream = self._sheet._get_source()
             self._size: int = self._sheet.parent._archive.getinfo(self._stream.name).file_size
-            self._rows = _Parser(self._sheet, self._stream).parse()
+            self._rows = RowParser(self._sheet, self._stream).parse()
             self._first, cells = self._head()
         self.header = checked_header(cells)
 
@@ -90,6 +86,9 @@ class XlsxSource:
                 row = self._row(at - self._first, cells)
                 if row is not None:
                     yield row
+            # How the sheet looks is nothing to us; at its end it is found out whether its bytes were sound.
+            while self._stream.read(1 << 16):
+                pass
 
     def _head(self) -> tuple[int, list[str]]:
         for at, cells in self._rows:
@@ -125,30 +124,6 @@ class XlsxSource:
         return Row(number, texts)
 
 
-class _Parser(WorkSheetParser):
-    """Cells as they were last worked out; a formula of which that is not known is told from an empty cell."""
-
-    def __init__(self, sheet: Any, stream: Any) -> None:
-        book = sheet.parent
-        super().__init__(
-            stream,
-            sheet._shared_strings,
-            data_only=True,
-            epoch=book.epoch,
-            date_formats=book._date_formats,
-            timedelta_formats=book._timedelta_formats,
-        )
-
-    def parse_cell(self, element: Element) -> dict[str, Any]:
-        """One cell."""
-        cell: dict[str, Any] = super().parse_cell(element)
-        if cell["value"] is None and element.find(FORMULA_TAG) is not None:
-            # A formula that gives an empty text has a place for it.
-            empty = element.get("t") == "str" and len(element) > 1
-            cell["value"] = "" if empty else _NO_VALUE
-        return cell
-
-
 def _measured(raw: BinaryIO) -> None:
     """Look at what the archive says of its parts; no more than that is ever read of them. Raises `FileInflates`."""
     with zipfile.ZipFile(raw) as archive:
@@ -173,7 +148,7 @@ def _measured(raw: BinaryIO) -> None:
 
 
 def _wrong(cell: dict[str, Any]) -> Problem | None:
-    if cell["value"] is _NO_VALUE:
+    if cell["value"] is NO_VALUE:
         return FormulaWithoutValue()
     if cell["data_type"] == "e":
         return FormulaFailed(value=tidy(str(cell["value"])))
