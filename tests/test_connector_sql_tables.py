@@ -349,6 +349,7 @@ async def test_addresses_of_our_own_network_are_not_opened_for_others(theirs: Th
         "postgresql://a:b@example.com/x?options=-c%20search_path%3Dx",
         "mysql://a:b@example.com/x?read_default_file=/etc/my.cnf",
         "sqlite:///x?uri=true",
+        "sqlite:///shop.db",
         "postgresql://a:b@example.com",
     ]
     assert await refusals(unknown, HERE) == [Rejected] * len(unknown)

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 import psycopg
@@ -153,6 +154,11 @@ def _url(text: str) -> URL:
             "behind a ? only sslmode, host, port and application_name, or ssl and unix_socket, are understood.",
             Category.INVALID_VALUE,
         ) from None
+    if _family(url) == "sqlite" and not PurePath(url.database or "").is_absolute():
+        raise Rejected(
+            "The path of a SQLite file begins at the root, with four slashes in all: sqlite:////path/to/file.",
+            Category.INVALID_VALUE,
+        )
     return url
 
 
