@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.hubspot_models import Malformed, checked, models_of
 from tests.hubspot_standin import Kind, Portal, Property, Refusal, Row, iso
+from tests.served import Server as Uvicorn
 
 LIST_LIMIT = 100
 SEARCH_LIMIT = 200
@@ -625,7 +626,7 @@ class Server:
     def __init__(self, portal: Portal) -> None:
         self._app = application(portal)
         self.port = 0
-        self._server: uvicorn.Server | None = None
+        self._server: Uvicorn | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -638,9 +639,7 @@ class Server:
         listening = self._listen()
         self.port = listening.getsockname()[1]
         config = uvicorn.Config(self._app, log_config=None, timeout_graceful_shutdown=1, lifespan="off")
-        self._server = uvicorn.Server(config)
-        # Signals are the test's.
-        self._server.capture_signals = _nothing  # type: ignore[method-assign]
+        self._server = Uvicorn(config)
         self._thread = threading.Thread(target=self._run, args=(self._server, listening))
         self._thread.start()
         while not self._server.started:
@@ -667,13 +666,8 @@ class Server:
         raise OSError("no port is free")
 
     @staticmethod
-    def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+    def _run(server: Uvicorn, listening: socket.socket) -> None:
         asyncio.run(server.serve(sockets=[listening]))
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager
