@@ -85,6 +85,7 @@ enum(
     },
 )
 
+BACK = ("UNDOING", "UNDONE")
 WORKING = ("CHECKING", "RUNNING")
 
 
@@ -137,9 +138,10 @@ class Import(Node):
 
     @strawberry.field
     def rate(self, info: Info) -> float | None:
-        """Rows a second, of the check or run that goes on or has ended; null before there is any time to speak of."""
+        """Rows a second, of the check or run that goes on or has ended; null where there is no time to speak of."""
         seconds = _seconds(info.context, self.row)
-        return None if not seconds else self.row.rows_read / seconds
+        # Taking back ends later than what is taken back.
+        return None if not seconds or self.row.status in BACK else self.row.rows_read / seconds
 
     @strawberry.field
     def seconds_left(self, info: Info) -> float | None:

@@ -146,6 +146,8 @@ async def test_a_file_is_sent_proposed_corrected_checked_run_and_taken_back(db: 
         assert (await do(client, "undoImport", id=ident))["status"] == "UNDOING"
         await worked(db, client)
         undone = await read(client, ident)
+        # The time that this took is none of the run's.
+        assert undone["rate"] is None
         assert (undone["status"], undone["undone"]) == ("UNDONE", {"archived": 1, "restored": 0, "kept": 0})
         assert (await client.get(names))["records"]["nodes"] == []
 
