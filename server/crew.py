@@ -52,7 +52,8 @@ class Processes:
     @property
     def size(self) -> int:
         """How many pieces it is worth having under way at once."""
-        return max(self._hands, ALONE)
+        # A hand that is done finds the next piece waiting.
+        return 2 * self._hands if self._ready else ALONE
 
     async def do(self, piece: Piece[T]) -> T:
         """See `Crew.do`."""
