@@ -8,6 +8,8 @@ import contextlib
 import importlib.util
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +174,23 @@ def test_every_operation_of_the_pages_is_valid() -> None:
     assert len(DOCUMENTS) >= 15
     for name, text in (*DOCUMENTS.items(), *README.items()):
         assert validate(SCHEMA, parse(text)) == [], name
+
+
+def test_the_shop_says_what_is_wrong_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    def shop(*words: str, key: str = "") -> tuple[int, str, str]:
+        command = [sys.executable, str(ROOT / "examples/sync/shop.py"), *words]
+        ended = subprocess.run(
+            command, env={"RELATA_KEY": key}, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        return ended.returncode, ended.stdout, ended.stderr
+
+    code, told, _ = shop("make", "shop.db")
+    assert (code, told.split()[-1]) == (0, f"sqlite:///{tmp_path.resolve()}/shop.db")
+    assert shop("make", "shop.db")[2] == "The file shop.db is there already: name another.\n"
+    assert shop("show", "other.db")[2] == "The file other.db is not there: make it first.\n"
+    nobody = shop("make", "other.db", "--url", "http://127.0.0.1:1/graphql", key="relata_x")[2]
+    assert nobody.startswith("Nothing answers at http://127.0.0.1:1/graphql (")
+    assert not (tmp_path / "other.db").exists()
 
 
 async def test_the_chapter_of_the_readme_does_what_it_says(story: Story) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 import sys
+import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
@@ -63,8 +64,13 @@ def known(url: str, key: str) -> list[dict]:
         json.dumps({"query": KNOWN}).encode(),
         {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        told = json.load(response)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            told = json.load(response)
+    except urllib.error.HTTPError as refused:
+        told = json.load(refused)
+    except OSError as problem:
+        sys.exit(f"Nothing answers at {url} ({getattr(problem, 'reason', problem)}). Is it running, and is --url its address?")
     if "errors" in told:
         sys.exit(f"The API said: {told['errors'][0]['message']}")
     return told["data"]["records"]["nodes"]
@@ -118,14 +124,17 @@ def main() -> None:
     words.add_argument("more", nargs="*", metavar="EMAIL COLUMN VALUE")
     words.add_argument("--url", default="http://127.0.0.1:8000/graphql")
     given = words.parse_args()
-    if given.what != "make" and not given.file.exists():
-        sys.exit(f"There is no {given.file}: make it first.")
+    if (given.what == "make") == given.file.exists():
+        told = "is there already: name another" if given.what == "make" else "is not there: make it first"
+        sys.exit(f"The file {given.file} {told}.")
+    key = os.environ.get("RELATA_KEY")
+    # Asked first: whoever is refused leaves no half a shop behind.
+    people = known(given.url, key) if given.what == "make" and key else []
     with sqlite3.connect(given.file) as shop:
         match given.what, given.more:
             case "make", []:
-                key = os.environ.get("RELATA_KEY")
-                make(shop, known(given.url, key) if key else [])
-                say(f"{given.file.resolve()} is a shop with {count(shop)} customers.")
+                make(shop, people)
+                say(f"A shop with {count(shop)} customers, at sqlite:///{given.file.resolve()}")
             case "show", [] | [_]:
                 show(shop, given.more[0] if given.more else None)
             case "set", [email, column, value] if column in COLUMNS:
