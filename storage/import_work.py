@@ -293,7 +293,9 @@ async def touch_made(tx: Transaction, number: int, found: Sequence[tuple[int, in
 
 async def pair(tx: Transaction, number: int, pairs: Sequence[tuple[int, int]]) -> None:
     """Note pairs of records to which rows added something; a pair may come again."""
-    await tx.execute(PAIR, number, [low for low, _ in pairs], [high for _, high in pairs])
+    # As the key has them: pages are met one after the other, by all writers in one order.
+    ends = sorted(pairs)
+    await tx.execute(PAIR, number, [low for low, _ in ends], [high for _, high in ends])
 
 
 async def next_pairs(reader: Queryable, number: int, limit: int) -> list[tuple[int, int]]:
