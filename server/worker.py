@@ -32,6 +32,8 @@ Clock: TypeAlias = Callable[[], datetime]
 # Wake-ups may be lost, and what waits for its time sends none.
 POLL_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+# An import's turn, while other accounts' imports wait: at its end hands have less and less to do.
+IMPORT_SECONDS = 3.0
 # What few commits bring work for is looked for so often, in seconds, while others bring none.
 RARE = 0.1
 # How often it is looked for what is no longer kept.
@@ -93,7 +95,7 @@ async def run(
     """
     crew = Processes(db, clock, hands)
     keeper = Keeper(db, clock, vault, surroundings, crew)
-    importer = Runner(uuid.uuid4().hex, clock, seconds=POLL_SECONDS, crew=crew)
+    importer = Runner(uuid.uuid4().hex, clock, seconds=IMPORT_SECONDS, crew=crew)
     sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
     send = Duty(
         "send",
