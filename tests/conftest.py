@@ -40,12 +40,13 @@ EXTERNAL = "RELATA_TEST_DATABASE_URL"
 # The files that take longest, longest first. They are begun first: one that were begun last would be waited for by
 # all other cores. A file that is missing here costs time, nothing else.
 LONGEST = (
-    "debian_graph", "commands", "workflows_broken", "serve", "clients", "dashboard", "associations_laws",
-    "connector_relata", "fuzz", "workflow_actions_laws", "segments_laws", "demo", "live_laws", "export_laws",
-    "connector_sql", "connector_hubspot", "workflow_actions_model", "connector_directus", "filters_fresh",
-    "property_indexes", "connector_carddav", "workflow_actions_hubs", "export_command", "sync_role_laws",
-    "postgres_supervisor", "sync_chaos", "filters_folds", "outbox_sending", "workflows_model", "house",
-    "sync_story", "workflows_processes", "worker", "sync_carddav", "reports_laws",
+    "debian_graph", "serve", "filters_fresh", "dashboard", "commands", "sync_role_laws", "clients", "fuzz",
+    "connector_carddav", "connector_sql", "export_command", "connector_hubspot", "connector_relata",
+    "connector_directus", "postgres_supervisor", "property_indexes", "live_laws", "postgres_waiting", "filters_folds",
+    "outbox_sending", "sync_chaos", "workflow_actions_hubs", "segments_laws", "workflow_actions_laws",
+    "connector_hubspot_habits", "sync_story", "sync_carddav", "export_laws", "workflows_processes",
+    "associations_laws", "workflow_actions_model", "imports_lanes", "connector_kinto", "reports_laws", "house",
+    "workflows_model", "workflows_broken", "worker", "demo",
 )  # fmt: skip
 
 
