@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from openpyxl import Workbook
 
-from engine.imports import csv_files, files, xlsx_files
+from engine.imports import csv_files, files, xlsx_files, xlsx_parts
 from engine.imports.files import Reading, Row
 from engine.imports.problems import (
     ColumnTwice,
@@ -322,15 +322,26 @@ STRINGS = (
 )
 
 
-def test_texts_that_cells_share_are_read_as_they_are_written(tmp_path: Path) -> None:
-    content = changed(book(["a"], ["x"]), SHEET, TEXT_CELL, 't="s"><v>1</v>')
+def test_texts_that_cells_share_are_read_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = book(["a"], *([f"cell {n}"] for n in (1, 2, 3)), ["end"])
+    for n in (1, 2, 3):
+        content = changed(content, SHEET, TEXT_CELL.replace(">x<", f">cell {n}<"), f't="s"><v>{n}</v>')
     content = changed(content, "[Content_Types].xml", "</Types>", STRINGS)
     stream = io.BytesIO(content)
     with zipfile.ZipFile(stream, "a") as packed:
         # Which is how a text is kept that looks like an escape, and is none.
-        texts = "<si><t>first</t></si><si><t>_x005F_x0041_</t></si>"
+        texts = (
+            "<si><t/></si><si><t>_x005F_x0041_</t></si><si><r><t>a</t></r><r><t> b</t></r></si><si><t/></si>"
+        )
         packed.writestr("xl/sharedStrings.xml", f'<sst xmlns="{MAIN}">{texts}</sst>')
-    assert read(tmp_path / "f.xlsx", stream.getvalue())[1][0].cells == ["_x0041_"]
+    rows = read(tmp_path / "f.xlsx", stream.getvalue())[1]
+    assert [row.cells for row in rows] == [["_x0041_"], ["a b"], ["end"]]
+    # They are held in memory, so there is a bound.
+    monkeypatch.setattr(xlsx_parts, "LARGEST_TEXTS", 50)
+    with pytest.raises(FileUnreadable, match="save it as CSV"):
+        read(tmp_path / "f.xlsx", stream.getvalue())
 
 
 def long_book(rows: int) -> bytes:
