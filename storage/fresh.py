@@ -30,6 +30,7 @@ class Part:
     """A value of a property, in the words of each table that it goes to."""
 
     name: str
+    value: Any
     # `"name": value` in the record, and `"name": [null, value]` in what is told of it.
     held: str
     told: str
@@ -61,6 +62,7 @@ def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
     )
     return Part(
         prop.name,
+        value,
         _escaped(f"{name}:{told}"),
         f"{name}:[null,{told}]",
         values,

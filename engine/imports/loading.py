@@ -1,6 +1,7 @@
-"""The short way for rows that make records: cells are read once for all rows that hold them, and written by COPY.
+"""The short way for rows that make records, or change nothing: cells are read once for all rows that hold them.
 
-What is not so simple (a known key, anything wrong, a key twice) is left to the commands, which find the words for it.
+New records are written by COPY. What is not so simple (a value that changes, anything wrong, a key twice) is left to
+the commands, which find the words for it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,13 +11,14 @@ from engine import values
 from engine.imports.before import digest_of
 from engine.imports.files import Row
 from engine.imports.plan import Column, Doing, Plan
-from engine.imports.tally import CREATED, Tally
+from engine.imports.tally import CREATED, UNCHANGED, Tally
 from engine.problems import Problem
 from engine.records.drafts import Form
-from storage import fresh, import_work, unique_values
+from storage import fresh, import_work, records, unique_values
 from storage.catalogue import Catalogue
 from storage.database import Transaction
 from storage.fresh import Part
+from storage.import_work import Touched
 
 # Distinct cells of a column that are remembered.
 CELLS_KEPT = 50_000
@@ -32,6 +34,7 @@ class _Cells:
 
     def __init__(self, column: Column, required: bool) -> None:
         self.index = column.index
+        self.property_id = column.property.id
         # A row without a value here is not simple.
         self.required = required
         self._known: dict[str, Read] | None = None if column.property.is_unique else {}
@@ -68,17 +71,27 @@ class Loader:
         self._key = [column.index for column in self._columns].index(part.key.index)
         self.possible = required <= {column.property.name for column in part.columns}
         self._unique = [column.property.id for column in part.columns if column.property.is_unique]
+        # Whether what rows say can be told to be what records hold: 1 and true are not the same in JSON.
+        self._comparable = part.doing is Doing.UPSERT and all(
+            column.property.type != "JSON" for column in part.columns
+        )
+        self._key_property = self._columns[self._key].property_id
 
     async def load(self, tx: Transaction, rows: Sequence[Row], tally: Tally, *, failures: bool) -> list[Row]:
         """Make the records that are new beyond doubt; the other rows. Raises `Taken`."""
         sound, rest, blocked = self._sound(rows)
-        blocked |= await self._known(tx, sound, failures)
+        known, found = await self._known(tx, sound, failures)
         new = sound
-        if blocked:
-            new = [one for one in sound if one[2] not in blocked]
-            rest = sorted(
-                [*rest, *(one[0] for one in sound if one[2] in blocked)], key=lambda row: row.number
+        if blocked or known:
+            known |= blocked
+            new = [one for one in sound if one[2] not in known]
+            same = await self._same(
+                tx,
+                [(one, found[one[2]]) for one in sound if one[2] in found and one[2] not in blocked],
+                tally,
             )
+            left = known - same
+            rest = sorted([*rest, *(one[0] for one in sound if one[2] in left)], key=lambda row: row.number)
         if new:
             await self._make(tx, new, tally)
         return rest
@@ -125,10 +138,15 @@ class Loader:
             return zip(*columns, strict=True)
         return ([one for one in row if one is not None] for row in zip(*columns, strict=True))
 
-    async def _known(self, tx: Transaction, sound: Sequence[Sound], failures: bool) -> set[str]:
-        """The keys of rows that are not new beyond doubt: one of their unique values is taken, or came twice."""
+    async def _known(
+        self, tx: Transaction, sound: Sequence[Sound], failures: bool
+    ) -> tuple[set[str], dict[str, int]]:
+        """The keys of rows that are not new beyond doubt: one of their unique values is taken, or came twice.
+
+        And the records of keys that nothing else speaks against, where rows may update records.
+        """
         taken: dict[tuple[int, str], str] = {}
-        known = set[str]()
+        known, found = set[str](), dict[str, int]()
         if len(self._unique) == 1:
             # That is the key.
             taken = {(self._unique[0], key): key for _, _, key in sound}
@@ -139,12 +157,41 @@ class Loader:
                         known |= {key, taken[one.key]}
         for property_id in self._unique:
             asked = [value for owner, value in taken if owner == property_id]
-            for value in await unique_values.find(tx, property_id, asked):
-                known.add(taken[property_id, value])
+            holders = await unique_values.find(tx, property_id, asked)
+            known |= {taken[property_id, value] for value in holders}
+            if self._comparable and property_id == self._key_property:
+                found = holders
         if failures:
             digests = {digest_of(self._part.name, key): key for _, _, key in sound}
-            known |= {digests[one] for one in await import_work.keys(tx, self._number, list(digests))}
-        return known
+            failed = {digests[one] for one in await import_work.keys(tx, self._number, list(digests))}
+            known |= failed
+            found = {key: record for key, record in found.items() if key not in failed}
+        return known, found
+
+    async def _same(self, tx: Transaction, asked: Sequence[tuple[Sound, int]], tally: Tally) -> set[str]:
+        """The keys of rows that say what their records hold already: those are noted, and done.
+
+        What is merged, archived, or what an earlier row was about, is left to the commands.
+        """
+        if not asked:
+            return set()
+        ids = [record for _, record in asked]
+        touched = await import_work.touched(tx, self._number, ids)
+        done: dict[str, tuple[int, int]] = {}
+        for ((row, parts, key), record), held in zip(asked, await records.rows(tx, ids), strict=True):
+            if record in touched or held is None or held.archived_at or held.merged_into_id is not None:
+                continue
+            properties = held.properties
+            if held.object_type_id == self._part.object_type.id and all(
+                [properties.get(one.name) == one.value for one in parts]
+            ):
+                done[key] = record, row.number
+        if done:
+            await import_work.touch(tx, self._number, {one: Touched(row, None) for one, row in done.values()})
+            tally.rows |= dict.fromkeys((row for _, row in done.values()), UNCHANGED)
+            counts = tally.figures.setdefault(self._part.name, {})
+            counts[UNCHANGED] = counts.get(UNCHANGED, 0) + len(done)
+        return set(done)
 
     async def _make(self, tx: Transaction, new: Sequence[Sound], tally: Tally) -> None:
         ids = await tx.new_ids(len(new))

@@ -18,6 +18,7 @@ from engine.imports.problems import FileChanged, FileInflates, FileUnreadable
 from engine.imports.running import Clock, Turn
 from engine.imports.tally import ERRORS_TOLD, Progress, Report, RowError
 from engine.imports.windows import Windows
+from engine.values import tidy
 from storage import imports
 from storage.changes import Event, EventKind
 from storage.database import Database
@@ -84,7 +85,7 @@ async def run_table(
     async with db.transaction(account_id, now=report.started_at, actor=turn.actor) as tx:
         until = tx.now + LEASE
         await imports.create(
-            tx, number, name, plan.kind, plan.document, status=status, file=table.described(),
+            tx, number, tidy(name), plan.kind, plan.document, status=status, file=table.described(),
             token=turn.token, until=until,
         )  # fmt: skip
         row = await imports.hold(tx, number)
