@@ -4,6 +4,7 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
+from engine.records.writing import MANY
 from server.app import create_app
 from storage import database
 from storage.database import Database, connect
@@ -98,7 +99,8 @@ async def test_statements_do_not_grow_with_the_batch(db: Database) -> None:
             results { record { displayName associations(to: "companies") { nodes { id } }
                                associationCount(to: "deals") history { nodes { version } } } } } }"""
         counts = []
-        for size in (2, 3, 90):  # the first also loads the definitions
+        # The first also loads the definitions; from the fourth on they are copied.
+        for size in (2, 3, MANY - 1, MANY, 300):
             seen: list[str] = []
             records = [{"properties": {"email": f"{size}.{n}@acme.example"}} for n in range(size)]
             database.on_statement.append(seen.append)
@@ -108,3 +110,4 @@ async def test_statements_do_not_grow_with_the_batch(db: Database) -> None:
                 database.on_statement.remove(seen.append)
             counts.append(len(seen))
         assert counts[1] == counts[2]
+        assert counts[3] == counts[4]
