@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import itertools
+import os
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -282,6 +283,14 @@ async def test_a_file_that_is_not_there_is_told(db: Database, account: int, tmp_
     for path in (tmp_path / "nothing.csv", tmp_path):
         with pytest.raises(FileUnreadable):
             await imports.records(db, account, path, object_type="contacts", key="email", clock=lambda: T0)
+
+
+async def test_a_file_may_be_called_what_is_no_text(db: Database, account: int, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"people \xff.csv")
+    path.write_text("email\nann@x.example\n")
+    report = await imports.records(db, account, path, object_type="contacts", key="email", clock=lambda: T0)
+    async with db.read(account) as reader:
+        assert (report.created, (await imports.get(reader, report.import_id)).name) == (1, "people ?.csv")
 
 
 async def test_a_file_that_breaks_off_keeps_what_came_before_and_says_so(
