@@ -86,6 +86,7 @@ class Events:
 
         producer = asyncio.create_task(produce())
         stopped = asyncio.create_task(self._stop.wait())
+        taken: asyncio.Task[list[Piece]] | None = None
         silent, looked = 0.0, asyncio.get_running_loop().time()
         try:
             while True:
@@ -115,9 +116,10 @@ class Events:
                     silent = 0.0
                     yield b":\n\n"
         finally:
-            for task in (producer, stopped):
+            tasks = [task for task in (producer, stopped, taken) if task is not None]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(producer, stopped, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Streamed:

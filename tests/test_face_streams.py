@@ -145,6 +145,29 @@ async def test_a_stream_over_http_ends_with_its_key(db: Database, key: str) -> N
             assert heard[3]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
+async def test_whoever_leaves_a_silent_stream_leaves_nothing_behind(db: Database, key: str) -> None:
+    def waiting() -> int:
+        return sum("Queue.get" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+    app = create_app(db)
+    async with served(app) as path:
+        before = waiting()
+        transport = httpx.AsyncHTTPTransport(uds=str(path))
+        headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://relata.test", timeout=20) as real,
+            real.stream("POST", "/graphql", json={"query": WATCH}, headers=headers) as response,
+        ):
+            lines = response.aiter_lines()
+            assert await anext(lines) == ":"
+            async with asyncio.timeout(20):
+                while waiting() == before:  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while waiting() > before:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+
+
 async def test_a_query_over_an_event_stream_is_one_event(db: Database, key: str) -> None:
     app = create_app(db)
     async with clients(app) as http:
