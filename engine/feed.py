@@ -103,6 +103,8 @@ class _Feed:
         self.started = asyncio.Event()
         self._followers: set[_Follower] = set()
         self._news = asyncio.Event()
+        # Whether there was a wake-up since the last look: most looks without one find nothing.
+        self._heard = False
         self._task = asyncio.create_task(self._run())
 
     def attach(self, follower: _Follower) -> None:
@@ -140,6 +142,7 @@ class _Feed:
 
     def _woken(self, account_id: int) -> None:
         if account_id == self.account_id:
+            self._heard = True
             self._news.set()
 
     async def _read(self) -> None:
@@ -154,8 +157,9 @@ class _Feed:
         while True:
             # Before the read: a wake-up during it means another one.
             self._news.clear()
+            heard, self._heard = self._heard, False
             async with self.db.read(self.account_id) as reader:
-                if few and loop.time() - told_at > COLD:
+                if few and heard and loop.time() - told_at > COLD:
                     # Its turn comes when the statement is on its way.
                     loop.call_soon(self._meanwhile)
                 page = await _next(reader, self.position, None if few else PAGE)

@@ -126,9 +126,9 @@ class _Bound:
     own: filters.Own | None
 
 
-# The filters that were bound last, by account and interest: definitions seldom change.
+# Filters that were bound, by account and interest: definitions seldom change. Each keeps those alive.
 _bounds: dict[tuple[int, Interest], _Bound] = {}
-BOUNDS_KEPT = 1_000
+BOUNDS_KEPT = 256
 
 
 def _bound(interest: Interest, catalogue: Catalogue) -> _Bound:
