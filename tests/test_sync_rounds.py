@@ -24,6 +24,7 @@ from engine.sync.turns import Overtaken
 from storage.changes import EventKind, read
 from storage.database import Database
 from storage.sync import holding, leases, links
+from tests.crm import waiting
 from tests.sync_rig import Crash, Rig, rig
 from tests.sync_world import Simulated, Trouble, World, capable
 
@@ -56,6 +57,8 @@ class Hands:
     most: int = 0
     working: int = 0
     done: int = 0
+    # Pages that come first take longest.
+    backwards: bool = False
 
     async def do(self, piece: Piece[T]) -> T:
         """See `Crew`."""
@@ -63,6 +66,8 @@ class Hands:
         self.working += 1
         self.most = max(self.most, self.working)
         try:
+            if self.backwards:
+                await asyncio.sleep(0.1 * (HANDS - self.working))
             self.trouble()
             answer = await travelled(Hand(self.it.crm.db, lambda: self.it.now))
             self.done += 1
@@ -148,13 +153,16 @@ async def test_what_is_alike_is_linked_once_as_one_page_after_the_other_would(
 
 
 class Twice(Simulated):
-    """Tells an item again on the next page, as it is by then."""
+    """Tells an item again on each page, as it is by then."""
+
+    changes: tuple[str, Any] = ("first", "Told {}")
 
     async def read(self, object_: RemoteObject, phase: Phase, cursor: str | None, limit: int) -> Page:
         page = await super().read(object_, phase, cursor, limit)
         if phase is Phase.FULL and cursor is not None:
             first = sorted(self.world.items[object_.name])[0]
-            self.world.edit(first, first=f"Told {page.cursor}")
+            name, value = self.changes
+            self.world.edit(first, **{name: value and value.format(page.cursor)})
             stored = self.world.items[object_.name][first]
             return Page(
                 (*page.items, self.world.item(object_.name, stored)), page.cursor, page.more, page.total
@@ -162,13 +170,21 @@ class Twice(Simulated):
         return page
 
 
+class Emptied(Twice):
+    """Tells it without its address: so it is not synced."""
+
+    changes = ("mail", None)
+
+
+@pytest.mark.parametrize("telling", [Twice, Emptied])
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_what_was_told_last_counts(
-    db: Database, ordered: bool, monkeypatch: pytest.MonkeyPatch
+    db: Database, ordered: bool, telling: type[Twice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.sync_rig.Simulated", Twice)
+    monkeypatch.setattr("tests.sync_rig.Simulated", telling)
     able = capable(page=FEW, ordered_versions=ordered, conditional=ordered)
-    it, _ = await helped(db, World(capabilities=able))
+    it, hands = await helped(db, World(capabilities=able))
+    hands.backwards = True
     for n in range(5 * FEW):
         it.world.add(mail=f"p{n}@example.com")
     await it.rest()
@@ -196,12 +212,21 @@ async def test_whoever_wants_the_sync_alone_waits_for_pages_and_no_page_begins_b
                 it.sync,
             )
 
-    async with turn.share.hold(db, turn.rules, it.now), turn.share.hold(db, turn.rules, it.now):
-        waiting = asyncio.create_task(person())
-        await asyncio.sleep(0.2)
-        order.append("pages")
-    await waiting
-    assert order == ["pages", "person"]
+    async def other() -> None:
+        async with db.single(it.crm.account) as single:
+            later = it.now + 2 * turns.LEASE
+            assert await leases.take(single, it.sync, "another", later, later + turns.LEASE)
+            order.append("another runner")
+            await leases.take(single, it.sync, turn.token, later + 2 * turns.LEASE, later)
+
+    for whoever in (other, person):
+        async with turn.share.hold(db, turn.rules, it.now), turn.share.hold(db, turn.rules, it.now):
+            asking = asyncio.create_task(whoever())
+            async with asyncio.timeout(30):
+                await waiting(db)
+            order.append("pages")
+        await asking
+    assert order == ["pages", "another runner", "pages", "person"]
     with pytest.raises(Overtaken):
         async with turn.share.hold(db, turn.rules, it.now):
             pass
