@@ -45,6 +45,14 @@ async def built(server: Server, built_once: str) -> AsyncIterator[Database]:
         yield db
 
 
+async def test_the_planner_knows_what_was_built(built: Database) -> None:
+    async with built.pool.acquire() as connection:
+        known = await connection.fetchval("SELECT reltuples FROM pg_class WHERE oid = 'record'::regclass")
+        options = await connection.fetchval("SELECT reloptions FROM pg_class WHERE oid = 'record'::regclass")
+    assert known > 2_000
+    assert "autovacuum_analyze_scale_factor=0.002" in options
+
+
 async def demo_of(db: Database) -> int:
     """The demo's account."""
     account = await accounts.find(db, "demo")

@@ -12,6 +12,7 @@ from engine.associations import Pair
 from engine.batches import Mode
 from engine.demo import flows, reporting, watching
 from engine.demo.world import BILLING_CONTACTS, SEED, World, imagine
+from storage import statistics
 from storage.database import Actor, Database, Transaction
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ async def build(
         await flows.occur(tx, list(people), secret, random.Random(SEED))
     async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
         await accounts.rename(tx, name)
+    await statistics.refresh(db, total)
     return account_id
 
 

@@ -12,7 +12,7 @@ from engine.imports.files import Row
 from engine.imports.plan import Plan
 from engine.imports.tally import RowError, Tally
 from engine.imports.writing import Writer
-from storage import import_work, imports, passes
+from storage import import_work, imports, passes, statistics
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database, Transaction
 from storage.faults import Fault, fault
@@ -202,6 +202,8 @@ async def finish(turn: Turn) -> ImportRow:
         await imports.write(tx, row)
         tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))
     await release(turn)
+    if row.status == "DONE":
+        await statistics.refresh(turn.db, row.rows_read - row.rows_unchanged)
     return row
 
 

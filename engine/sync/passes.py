@@ -15,6 +15,7 @@ from engine.sync.book import OURS, THEIRS
 from engine.sync.connectors.protocol import CursorLost, Item, Page, Phase
 from engine.sync.rules import Rules, Side
 from engine.sync.turns import PAGE, Ahead, Turn
+from storage import statistics
 from storage.changes import Event, EventKind
 from storage.database import Transaction
 from storage.filters import facts
@@ -223,10 +224,14 @@ async def _with_ends(tx: Transaction, rules: Rules, record_ids: Sequence[int]) -
 
 async def finish(turn: Turn, now: datetime) -> None:
     """All of a pass is worked off."""
+    written = 0
     async with turn.hold(now) as (tx, held):
         if held.cursors.get("stage") == SEND:
+            if held.phase == INITIAL:
+                written = int(held.progress.get("done", 0))
             _end(tx, turn, held)
             await leases.write(tx, held)
+    await statistics.refresh(turn.db, written)
 
 
 def _end(tx: Transaction, turn: Turn, row: RunRow) -> None:
