@@ -19,13 +19,14 @@ import pytest
 from engine.crew import Alone, Hand, HandLost, Piece
 from engine.sync import inbound, passes, rounds, turns
 from engine.sync.connectors.protocol import Page, Phase, RemoteObject
+from engine.sync.definition import RolePart
 from engine.sync.rules import Direction, Options
 from engine.sync.turns import Overtaken
 from storage.changes import EventKind, read
 from storage.database import Database
 from storage.sync import holding, leases, links
-from tests.crm import waiting
-from tests.sync_rig import Crash, Rig, rig
+from tests.crm import T0, waiting
+from tests.sync_rig import FIRMS, Crash, Rig, rig
 from tests.sync_world import Simulated, Trouble, World, capable
 
 T = TypeVar("T")
@@ -191,6 +192,41 @@ async def test_what_was_told_last_counts(
     await it.later()
     assert await it.ours("email", "firstname") == it.theirs("mail", "first")
     assert len(await it.links()) == 5 * FEW
+
+
+async def together(it: Rig) -> None:
+    """Let the syncs work at once, until nothing is due for a while."""
+    for _ in range(400):
+        await it.evaluate()
+        times = [at for at in await asyncio.gather(*map(it.step, it.syncs)) if at is not None]
+        if all(at > it.now for at in times):
+            it.now = it.world.now = it.crm.now = it.now + timedelta(seconds=1)
+            if it.now > T0 + timedelta(seconds=60):
+                return
+
+
+async def test_associations_of_two_syncs_that_come_in_at_once_are_all_there(db: Database) -> None:
+    """Each end may be linked by a page that the other's page cannot see yet."""
+    it = await rig(db, world(), start=False)
+    it.crew = Hands(it, backwards=True)
+    await it.add(roles=[RolePart("employer", "companies", "primary")])
+    await it.add("companies", "firms", FIRMS)
+    for n in range(6 * FEW):
+        firm = it.world.add("firms", title=f"Firm {n}", host=f"f{n}.example")
+        it.world.relate(it.world.add(mail=f"p{n}@example.com"), "employer", firm)
+    await together(it)
+    sql = """
+        SELECT p.properties ->> 'email', f.properties ->> 'domain' FROM association AS a
+          JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id AND t.name = 'primary'
+          JOIN record AS p ON p.account_id = $1 AND p.id = a.from_id
+          JOIN record AS f ON f.account_id = $1 AND f.id = a.to_id
+         WHERE a.account_id = $1 AND p.properties ? 'email'
+    """
+    async with db.read(it.crm.account) as reader:
+        found = sorted(tuple(row) for row in await reader.fetch(sql))
+    assert found == sorted((f"p{n}@example.com", f"f{n}.example") for n in range(6 * FEW))
+    for sync_id in it.syncs:
+        assert {link.state for link in await it.links(sync_id)} == {"IN_SYNC"}
 
 
 async def test_whoever_wants_the_sync_alone_waits_for_pages_and_no_page_begins_behind_him(
