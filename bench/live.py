@@ -1,6 +1,6 @@
 """From a commit to subscribers: how long it takes, and how many deliveries a second one node makes.
 
-    python -m bench.live [--database postgresql://…] [--seconds 5] [--loads light] [--json FILE]
+    python -m bench.live [--database postgresql://…] [--seconds 5] [--loads light] [--awake 3] [--json FILE]
 
 A node (a process of `relata serve`) serves subscribers of `changes`, with a filter, whose selection reads the record.
 A writer commits updates of records in a process of its own, as the API's own commands; beside it, in the same run and
@@ -76,11 +76,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--subscribers", type=int, nargs="+", default=[1, 100, 1_000])
     parser.add_argument("--loads", nargs="+", choices=list(LOADS), default=list(LOADS))
+    parser.add_argument("--awake", type=float, default=0.0, help="milliseconds: see bench.sockets.receive")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if not given.database:
         sys.exit("Name an empty database: --database, or DATABASE_URL.")
-    figures = asyncio.run(measure(given.database, given.subscribers, given.loads, given.seconds))
+    figures = asyncio.run(
+        measure(given.database, given.subscribers, given.loads, given.seconds, given.awake / 1000)
+    )
     head = (
         "subscribers",
         "load",
@@ -101,7 +104,9 @@ def main() -> None:
         given.json.write_text(json.dumps([asdict(one) for one in figures], indent=2))
 
 
-async def measure(url: str, subscribers: list[int], loads: list[str], seconds: float) -> list[Figure]:
+async def measure(
+    url: str, subscribers: list[int], loads: list[str], seconds: float, awake: float
+) -> list[Figure]:
     """All figures, one after the other."""
     await migrate(url)
     async with connect(url) as db:
@@ -117,15 +122,23 @@ async def measure(url: str, subscribers: list[int], loads: list[str], seconds: f
                 pause, batch = LOADS[load]
                 # What 1,000 can be told of is less than what one can.
                 beat = pause or max(0.01, n * batch / 25_000)
-                figures.append(await one(url, account_id, key, n, load, beat, batch, seconds))
+                figures.append(await one(url, account_id, key, n, load, beat, batch, seconds, awake))
     return figures
 
 
 async def one(
-    url: str, account_id: int, key: str, n: int, load: str, pause: float, batch: int, seconds: float
+    url: str,
+    account_id: int,
+    key: str,
+    n: int,
+    load: str,
+    pause: float,
+    batch: int,
+    seconds: float,
+    awake: float,
 ) -> Figure:
     """One number of subscribers under one load."""
-    with listeners(key, n) as (ready, results):
+    with listeners(key, n, awake) as (ready, results):
         for _ in range(min(n, LISTENERS)):
             await asyncio.to_thread(ready.get, True, 120)
         sent, raw = await write(url, account_id, pause, batch, seconds)
@@ -190,13 +203,13 @@ async def write(
 
 
 @contextmanager
-def listeners(key: str, n: int) -> Iterator[tuple[Any, Any]]:
+def listeners(key: str, n: int, awake: float) -> Iterator[tuple[Any, Any]]:
     """Processes that hold `n` subscribers together; one queue says that they listen, the other what they heard."""
     ready: Any = multiprocessing.Queue()
     results: Any = multiprocessing.Queue()
     shares = [n // LISTENERS + (1 if i < n % LISTENERS else 0) for i in range(LISTENERS)]
     processes = [
-        multiprocessing.Process(target=_listen, args=(key, share, ready, results))
+        multiprocessing.Process(target=_listen, args=(key, share, awake, ready, results))
         for share in shares
         if share
     ]
@@ -207,14 +220,14 @@ def listeners(key: str, n: int) -> Iterator[tuple[Any, Any]]:
         process.join()
 
 
-def _listen(key: str, n: int, ready: Any, results: Any) -> None:
+def _listen(key: str, n: int, awake: float, ready: Any, results: Any) -> None:
     sockets = [Listener(URL, key, QUERY) for _ in range(n)]
     time.sleep(2.0)
     # Whatever is there stays; a collection would be noted as a delay.
     gc.freeze()
     gc.disable()
     ready.put(True)
-    receive(sockets, quiet=QUIET, every=5.0)
+    receive(sockets, quiet=QUIET, every=5.0, awake=awake)
     for one in sockets:
         one.close()
     results.put(

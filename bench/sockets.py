@@ -19,9 +19,6 @@ from websockets.uri import parse_uri
 
 # More than one message at light load, and few enough calls at heavy load.
 RECEIVED = 1 << 18
-# So long after something came it is looked for more without falling asleep, in seconds: a pass over all sockets takes
-# less. To wake a sleeper costs the one who sends a third of what sending does; with clients on other machines, nothing.
-AWAKE = 0.003
 
 
 class Listener:
@@ -82,8 +79,11 @@ class Listener:
                 self.socket.sendall(data)
 
 
-def receive(listeners: Sequence[Listener], *, quiet: float, every: float) -> None:
+def receive(listeners: Sequence[Listener], *, quiet: float, every: float, awake: float = 0.0) -> None:
     """Note what comes to the listeners until, after anything came at all, nothing has come for `quiet` seconds.
+
+    For `awake` seconds after something came it is looked for more without falling asleep: to wake a sleeper costs the
+    one who sends a third of what sending does; with clients on other machines, nothing. That needs a processor to spare.
 
     What has come is read each `every` seconds, and at the end: nothing is noted meanwhile, but pings want an answer.
     """
@@ -94,8 +94,8 @@ def receive(listeners: Sequence[Listener], *, quiet: float, every: float) -> Non
             poll.register(number, select.EPOLLIN)
         last, read = None, clock()
         while last is None or clock() - last < quiet:
-            awake = last is not None and clock() - last < AWAKE
-            for number, _ in poll.poll(0 if awake else quiet / 5):
+            looking = last is not None and clock() - last < awake
+            for number, _ in poll.poll(0 if looking else quiet / 5):
                 take, note = hands[number]
                 data = take(RECEIVED)
                 last = clock()
