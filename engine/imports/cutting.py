@@ -18,7 +18,7 @@ from storage.catalogue import Catalogue
 # Lanes of one import: twice as many as hands, mostly, so that a hand that is done finds the next part waiting.
 LANES = 8
 # Rows of a part: statements stay short, and what is lost when one is tried again stays little.
-BATCH = 2_000
+BATCH = 4_000
 # A file with fewer rows is not worth cutting.
 FEW = 5_000
 # Characters of a window; with more it ends.
