@@ -83,7 +83,7 @@ def receive(listeners: Sequence[Listener], *, quiet: float, every: float, awake:
     """Note what comes to the listeners until, after anything came at all, nothing has come for `quiet` seconds.
 
     For `awake` seconds after something came it is looked for more without falling asleep: to wake a sleeper costs the
-    one who sends a third of what sending does; with clients on other machines, nothing. That needs a processor to spare.
+    one who sends a third of what sending does; with clients on other machines, nothing. It needs a free processor.
 
     What has come is read each `every` seconds, and at the end: nothing is noted meanwhile, but pings want an answer.
     """
