@@ -375,6 +375,6 @@ async def test_a_worker_that_is_killed_with_its_hands_is_followed_by_another(
     runner = Runner("the next", lambda: late, seconds=60.0)
     async with asyncio.timeout(PATIENCE):
         # What the killed ones were just writing holds it for a moment longer.
-        while await runner.run_once(db, rig.account, late) or (await rig.row(number)).status == "RUNNING":
+        while await runner.run_once(db, rig.account, late) or (await rig.row(number)).status == "RUNNING":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await whole(rig, number, 50_001, 1)
