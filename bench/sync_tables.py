@@ -50,7 +50,6 @@ class Tables:
     records: int
     dlt: Dlt
     rows: list[tuple[Any, ...]]
-    compiled: Path
     key: str = field(default_factory=new_key)
 
     @classmethod
@@ -69,7 +68,7 @@ class Tables:
         await their.copy_records_to_table("people", records=rows, columns=COLUMNS)
         await their.execute("VACUUM ANALYZE people")
         await their.close()
-        return cls(url, postgres, records, Dlt.fetched(folder), rows, (folder / "compiled").absolute())
+        return cls(url, postgres, records, Dlt.fetched(folder), rows)
 
     async def _measured(self, pid: int, work: Callable[[], Awaitable[Any]]) -> dict[str, float]:
         used, began = cpu_seconds(pid), time.perf_counter()
@@ -115,7 +114,6 @@ class Tables:
         sync_id = await connected(db, account, self.key, "sql", url, table, mappings)
         # An installed product has its modules compiled; a checkout may be told to keep them as they are.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = str(self.compiled)
         os.environ["RELATA_SECRET_KEY"], os.environ["RELATA_SYNC_ALLOW_PRIVATE"] = self.key, "on"
         with working(self.url("ours")) as pid:
             # It is up, and has evaluated what was there before.

@@ -397,3 +397,21 @@ async def test_this_process_alone_is_a_crew(db: Database) -> None:
     await it.rest()
     assert await it.ours("email", "firstname") == it.theirs("mail", "first")
     assert len(await it.records()) == 12 * FEW
+
+
+@pytest.mark.parametrize("unlinked", [0, 1, FEW, 3 * FEW, 30 * FEW])
+async def test_records_that_are_not_linked_are_found_however_many_are(db: Database, unlinked: int) -> None:
+    """Before, between and behind those that are: each is sent once."""
+    it, _ = await helped(db, world(), direction=Direction.BOTH)
+    people = [f"p{n}@example.com" for n in range(30 * FEW)]
+    for n, address in enumerate(people):
+        it.world.add(mail=address)
+        if n % max(1, len(people) // max(unlinked, 1)) == 0:
+            await it.crm.contact(email=f"q{n}@example.com")
+    await it.crm.archive(await it.crm.contact(email="gone@example.com"))
+    await it.rest()
+    mails = [fields["mail"] for fields in it.world.all().values()]
+    assert len(mails) == len(set(mails))
+    assert await it.ours("email") == sorted((one,) for one in mails)
+    assert len(mails) == len(people) + sum(one.startswith("q") for one in mails)
+    assert sum(one.startswith("q") for one in mails) >= unlinked

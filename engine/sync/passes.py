@@ -33,8 +33,8 @@ LASTING = ("changes", "confirmed", "asked", "deleted")
 HOUR = timedelta(hours=1)
 # So many reads are gathered for one transaction.
 READS = 20
-# Pages of records of which most are linked, that are looked at in one transaction.
-LOOKED = 10
+# Records are looked through in longer and longer strides, of so many pages, as long as most of them are linked.
+STRIDES = (1, 4, 16, 64)
 
 
 def pace(rules: Rules) -> timedelta:
@@ -205,8 +205,14 @@ async def _unlinked(tx: Transaction, rules: Rules, after: int) -> tuple[list[int
     of = rules.object_type.id
     if any(one.other_sync_id is not None for one in rules.roles):
         return await scans.unlinked(tx, rules.sync_id, of, after, PAGE)
-    ids, last = await scans.free(tx, rules.sync_id, of, after, LOOKED * PAGE, PAGE)
-    return ids, [], last
+    ids: list[int] = []
+    for stride in STRIDES:
+        some, last = await scans.free(tx, rules.sync_id, of, after, stride * PAGE, PAGE - len(ids))
+        ids += some
+        if last is None or len(ids) == PAGE:
+            return ids, [], last
+        after = last
+    return ids, [], after
 
 
 async def _with_ends(tx: Transaction, rules: Rules, record_ids: Sequence[int]) -> list[int]:
