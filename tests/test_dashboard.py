@@ -211,6 +211,16 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     assert months.startswith("Won and lost, month by month: sum: amount by close date and deal stage. ")
     assert "Direct traffic" in seen["reportTable"]
 
+    # A report that is slow, and one that fails, stand in nobody's way.
+    told, busy, alone = seen["counting"]
+    assert "Contacts by their role" in told
+    assert "Counting" in told
+    assert (busy, alone) == ("true", 1)
+    assert "The server did not answer" in seen["uncounted"][0]
+    assert seen["uncounted"][1] == 1
+    # Two at a time; each of the demo's four once, and once more when asked again.
+    assert seen["counted"] == [2, 8, 0]
+
     # The graph, by keyboard and by mouse.
     assert any(
         "Person1 Watched, Contact, " in label and "Decision maker" in label for label in seen["around"]

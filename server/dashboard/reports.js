@@ -14,8 +14,13 @@ const RUN = `query ($report: ID!) { runReport(report: $report) { axes measures
 const ROWS = 200;
 // What may stand on top of each other: parts of a whole.
 const PARTS = new Set(["COUNT", "SUM"]);
+// A slow report leaves a way for the others, and the server room for those who do not look at reports.
+const AT_ONCE = 2;
+const SLOW = 1_000;
 
 let cards = new Map();
+let waiting = [];
+let counting = 0;
 let after = null;
 let timer = null;
 
@@ -26,9 +31,11 @@ class Card {
     this.chosen = 0;
     this.open = report.chart === "TABLE";
     this.title = el("h3", { id: `report-${report.id}` }, report.name);
-    this.under = el("p", { class: "quiet" });
+    this.under = el("span");
+    this.doing = el("span", { class: "doing" });
+    this.busy = false;
     this.toggle = el("button", { type: "button", class: "plain", "aria-expanded": String(this.open), "aria-controls": `table-${report.id}`, onclick: () => this.turn() }, "Table");
-    this.toggle.hidden = report.chart === "TABLE";
+    this.toggle.hidden = true;
     this.pick = el("select", { "aria-label": `What is drawn of ${report.name}`, onchange: () => this.choose(Number(this.pick.value)) });
     this.pick.hidden = true;
     this.legend = el("ul", { class: "legend" });
@@ -37,7 +44,7 @@ class Card {
     this.node = el(
       "article",
       { class: "report", "aria-labelledby": this.title.id },
-      el("div", { class: "head" }, el("div", {}, this.title, this.under), this.pick, this.toggle),
+      el("div", { class: "head" }, el("div", {}, this.title, el("p", { class: "quiet" }, this.under, " ", this.doing)), this.pick, this.toggle),
       this.legend,
       this.drawn,
       this.table,
@@ -45,21 +52,45 @@ class Card {
     new ResizeObserver(() => this.result && this.draw()).observe(this.drawn);
   }
 
+  wait() {
+    if (!this.busy && !this.result) say(this.doing, "Waits for its turn");
+  }
+
+  /** Count it, and say so; whatever goes wrong is told here and nowhere else. */
   async run() {
+    this.busy = true;
+    this.node.setAttribute("aria-busy", "true");
+    if (!this.result) say(this.doing, "Counting …");
+    // Where something is shown already, only what takes long is worth a word.
+    const slow = setTimeout(() => this.result && say(this.doing, "Counting again …"), SLOW);
+    try {
+      say(this.doing, (await this.count()) ?? "");
+    } finally {
+      clearTimeout(slow);
+      this.busy = false;
+      this.node.removeAttribute("aria-busy");
+    }
+  }
+
+  /** Show what it says now; what is to be said beside it. */
+  async count() {
     const { problems } = this.report;
     if (problems.length) return this.fail("This report is broken", problems[0].message);
     try {
       this.result = (await ask(RUN, { report: this.report.id })).runReport;
     } catch (problem) {
-      if (!(problem instanceof Told)) throw problem;
-      return this.fail("This report says nothing", problem.message);
+      if (problem instanceof Told) return this.fail("This report says nothing", problem.message);
+      // Nobody answered: what is shown is as old as it is, and no worse.
+      if (this.result) return "Not counted again: the server did not answer";
+      return this.fail("This report was not counted", "The server did not answer. Count again tries it once more.");
     }
     this.show();
   }
 
   fail(title, text) {
     this.result = null;
-    this.pick.hidden = this.toggle.hidden = true;
+    this.pick.hidden = this.toggle.hidden = this.table.hidden = true;
+    say(this.under, "");
     fill(this.legend);
     fill(this.table);
     fill(this.drawn, note(title, text));
@@ -68,6 +99,7 @@ class Card {
   show() {
     const { axes, measures } = this.result;
     const table = this.report.chart === "TABLE";
+    this.toggle.hidden = table;
     const by = axes.length ? `by ${axes.map(words).join(" and ")}` : "";
     say(this.under, [table ? null : words(measures[this.chosen]), by].filter(Boolean).join(" "));
     const several = measures.length > 1 && !table;
@@ -102,8 +134,9 @@ class Card {
   }
 
   draw() {
-    if (this.report.chart === "TABLE") return;
+    if (this.report.chart === "TABLE") return fill(this.drawn);
     const chart = this.chart();
+    fill(this.legend);
     if (!this.result.rows.length) return fill(this.drawn, note("Nothing yet", "No record is what this report counts."));
     if (!this.result.axes.length) return fill(this.drawn, el("p", { class: "only" }, measure(this.result.rows[0].measures[this.chosen])));
     fill(
@@ -156,34 +189,56 @@ async function find(from) {
   const { data, missing } = await askIfAllowed(ALL, { after: from });
   if (missing) return fill(byId("reports"), note("No permission", missing));
   const { nodes, pageInfo } = data.reports;
-  if (from === null) {
-    cards = new Map();
-    fill(byId("reports"));
-  }
+  if (from === null) forget();
   after = pageInfo.hasNextPage ? pageInfo.endCursor : null;
   byId("reports-more").hidden = after === null;
-  for (const report of nodes) {
-    cards.set(report.id, new Card(report));
-    byId("reports").append(cards.get(report.id).node);
+  const found = nodes.map((report) => new Card(report));
+  for (const card of found) {
+    cards.set(card.report.id, card);
+    byId("reports").append(card.node);
   }
   if (!cards.size) fill(byId("reports"), note("No reports yet", "Save one with createReport: it counts what labels join."));
   say(byId("reports-summary"), cards.size ? plural(cards.size, "report", "reports") + (after ? " shown" : "") : "");
-  await look();
+  count(found);
 }
 
-/** What they say now, one after the other. */
-async function look() {
-  for (const card of cards.values()) await card.run();
+/** Let these be counted, in their order, behind those that wait already. */
+function count(found) {
+  for (const card of found) {
+    if (waiting.includes(card)) continue;
+    waiting.push(card);
+    card.wait();
+  }
+  next();
 }
 
-const later = soon(() => look().catch(() => {}), 500);
+function next() {
+  while (counting < AT_ONCE) {
+    // Who is being counted, and is to be again, has its turn when it is done.
+    const n = waiting.findIndex((card) => !card.busy);
+    if (n < 0) return;
+    const [card] = waiting.splice(n, 1);
+    counting += 1;
+    void card.run().finally(() => {
+      counting -= 1;
+      next();
+    });
+  }
+}
+
+function forget() {
+  cards = new Map();
+  waiting = [];
+  fill(byId("reports"));
+}
+
+const later = soon(() => count(cards.values()), 500);
 byId("reports-more").addEventListener("click", () => find(after).catch(() => {}));
 byId("reports-again").addEventListener("click", () => find(null).catch(() => {}));
 on("checked", later);
 
 export function begin() {
-  cards = new Map();
-  fill(byId("reports"));
+  forget();
   clearInterval(timer);
   timer = setInterval(() => !document.hidden && later(), 120_000);
   find(null).catch(() => {});

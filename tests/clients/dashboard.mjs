@@ -294,6 +294,34 @@ await page.click("#line-again");
 await page.waitForFunction(() => document.getElementById("line-check").textContent.startsWith("Compared at"));
 seen.asked = await text(page, "#line-check");
 
+// Reports: one that is slow, and then fails, leaves the others be. Each says that it is being counted; two are at a time.
+const reader = await open();
+let give;
+const held = new Promise((done) => (give = done));
+const asked = { running: 0, most: 0, all: 0 };
+await reader.route("**/graphql", async (route) => {
+  if (!route.request().postData().includes("runReport")) return route.continue();
+  asked.most = Math.max(asked.most, ++asked.running);
+  const first = asked.all++ === 0;
+  if (first) await held;
+  const told = first ? null : await route.fetch();
+  asked.running -= 1;
+  return first ? route.abort() : route.fulfill({ response: told });
+});
+await enter(reader, key);
+const slow = reader.locator(".report").first();
+await reader.locator(".report .chart").nth(1).waitFor();
+await reader.locator(".report table").first().waitFor();
+seen.counting = [await slow.innerText(), await slow.getAttribute("aria-busy"), await reader.locator(".report[aria-busy]").count()];
+give();
+await slow.locator(".note").waitFor();
+seen.uncounted = [await text(reader, ".report >> nth=0"), await reader.locator(".report .note").count()];
+await reader.click("#reports-again");
+await reader.locator(".report .chart").nth(2).waitFor();
+await reader.locator(".report table").first().waitFor();
+seen.counted = [asked.most, asked.all, await reader.locator(".report .note").count()];
+await reader.close();
+
 // Keys: asked for once in a tab, remembered where that is wanted, and forgotten when they are revoked.
 await page.reload();
 await state(page, "live");
