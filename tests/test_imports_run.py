@@ -417,6 +417,49 @@ async def test_several_object_types_and_their_labelled_associations_in_one_file(
     assert await everything(rig.db, rig.account) == before
 
 
+async def test_errors_ask_for_what_the_stated_format_reads(rig: Rig) -> None:
+    async with rig.db.transaction(rig.account, now=T0, actor=USER, defining=True) as tx:
+        await properties.create(tx, "contacts", name="height", label="Height", type="NUMBER")
+        await properties.create(tx, "contacts", name="seen", label="Seen", type="DATETIME")
+    formats = {"born": "DD.MM.YYYY", "height": "1.234,56", "seen": "DD/MM/YYYY HH:mm", "plain": None}
+    names = {"born": "date_of_birth", "plain": "city"}
+    columns = [
+        {"column": column, "property": names.get(column, column)} | ({"format": stated} if stated else {})
+        for column, stated in formats.items()
+    ]
+    plan = {
+        "parts": [
+            {
+                "objectType": "contacts",
+                "key": "email",
+                "columns": [{"column": "email", "property": "email"}, *columns],
+            }
+        ]
+    }
+    rows = [
+        "email;born;height;seen;plain",
+        'a@x.example;31.02.2026;"1,2,3";31/01/2026 25:00;x',
+        "b@x.example;01/31/2026;tall;soon;x",
+        "c@x.example;31.1.2026;99.999.999.999.999.999;31/01/2026 09:30;x",
+    ]
+    number = await rig.uploaded("\n".join(rows).encode(), plan)
+    await rig.do(imports.start, number)
+    await rig.work(rig.runner())
+    async with rig.db.read(rig.account) as reader:
+        kept = await reader.fetch(
+            "SELECT e.row, e.column_name, e.message FROM import_row_error AS e WHERE e.account_id = $1"
+        )
+    asked = {(each["row"], each["column_name"]): each["message"].split("expected ")[1] for each in kept}
+    day = 'a date of the calendar, written as DD.MM.YYYY, such as "31.01.2026".'
+    moment = 'a moment, written as DD/MM/YYYY HH:mm, such as "31/01/2026 09:30".'
+    assert asked == {
+        (1, "born"): day, (2, "born"): day, (1, "seen"): moment, (2, "seen"): moment,
+        (1, "height"): 'a number written as "1.234,56".', (2, "height"): 'a number written as "1.234,56".',
+        # Written as it is to be, and too large all the same.
+        (3, "height"): "a number between -9007199254740991 and 9007199254740991.",
+    }  # fmt: skip
+
+
 async def test_pages_of_imports_newest_first_and_what_is_told_is_json(rig: Rig) -> None:
     numbers = [await rig.uploaded(people(1)) for _ in range(3)]
     async with rig.db.read(rig.account) as reader:

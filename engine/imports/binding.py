@@ -175,10 +175,11 @@ class _Reading:
         self, place: tuple[int, str], prop: PropertyRow, stated: str | None, path: tuple[str | int, ...]
     ) -> Column | None:
         try:
-            return Column(*place, prop, formats.parser(prop, stated, self._zone))
+            parse = formats.parser(prop, stated, self._zone)
         except Problem as problem:
             self.problems.append(problem.at(*path, "format"))
             return None
+        return Column(*place, prop, parse, stated and formats.expected(prop, stated))
 
     def _key(
         self, column: Column, object_type: ObjectTypeRow | None, path: tuple[str | int, ...]

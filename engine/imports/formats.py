@@ -19,6 +19,7 @@ TOKENS = {
     "mm": r"(?P<minute>\d{2})",
     "ss": r"(?P<second>\d{2})",
 }
+EXAMPLE = {"YYYY": "2026", "MM": "01", "DD": "31", "HH": "09", "mm": "30", "ss": "00"}
 _TOKEN = re.compile("|".join(TOKENS))
 # Numbers by example: thousands separators, if any, and the decimal sign.
 NUMBERS = {
@@ -66,6 +67,15 @@ def parser(prop: PropertyRow, stated: str | None, zone: str) -> Parse:
         return plain
     written = _written(prop, stated, zone)
     return lambda cell: plain(cell) if isinstance(cell, Typed) else written(cell)
+
+
+def expected(prop: PropertyRow, stated: str) -> str:
+    """What an error asks for in a column with this format."""
+    if prop.type == "NUMBER":
+        return f'a number written as "{stated}"'
+    kind = "a date of the calendar" if prop.type == "DATE" else "a moment"
+    example = _TOKEN.sub(lambda found: EXAMPLE[found[0]], stated)
+    return f'{kind}, written as {stated}, such as "{example}"'
 
 
 def _plain(prop: PropertyRow, zone: str) -> Parse:

@@ -10,7 +10,9 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from engine.imports.formats import Parse
+from engine.imports.formats import Parse, Typed
+from engine.problems import Problem
+from engine.values import InvalidValue
 from storage.catalogue import ObjectTypeRow, PropertyRow
 
 # Instead of a property: the ids under which the API knows records.
@@ -35,6 +37,20 @@ class Column:
     name: str
     property: PropertyRow
     parse: Parse
+    # What texts in it are to look like, where a format is stated.
+    expected: str | None = None
+
+    def told(self, problem: Problem, cell: str) -> Problem:
+        """A problem with a cell, asking for what the column's format reads.
+
+        Not where the cell was read by it and is wrong all the same, as a number beyond all bounds; nor of what a
+        spreadsheet keeps as a number or a date.
+        """
+        if self.expected is None or not isinstance(problem, InvalidValue) or isinstance(cell, Typed):
+            return problem
+        if not isinstance(self.parse(cell), str):
+            return problem
+        return InvalidValue(path=problem.path, **{**problem.details, "expected": self.expected})
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,7 +331,8 @@ class Writer:
         if column is None:
             tally.wrong(entry.row.number, problem)
         else:
-            tally.wrong(entry.row.number, problem, column.name, entry.row.cells[column.index])
+            cell = entry.row.cells[column.index]
+            tally.wrong(entry.row.number, column.told(problem, cell), column.name, cell)
 
 
 def _ends(plan: Plan) -> list[tuple[str, str]]:
