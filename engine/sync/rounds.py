@@ -31,6 +31,8 @@ LONG, MANY = timedelta(seconds=2), 64
 # So often another transaction may be in the way of a page, or a hand be lost with it. Then the page is left to the end
 # of the round, when none of the others is at work any more.
 TRIES = 3
+# So many pages wait for a hand that is free, so that no hand waits for a page.
+SPARE = 1
 
 # Items as plain tuples, of which pickling makes little: see `Item`.
 _Plain: TypeAlias = tuple[str, dict[str, Any], str | None, datetime | None, dict[str, Any], bool, str | None]
@@ -145,7 +147,7 @@ class _Round:
     async def _begin_all(self) -> None:
         ahead = self._ahead(self.cursor)
         while not self.over:
-            if ahead.reading.done() and len(self.under_way) < self.crew.size:
+            if ahead.reading.done() and len(self.under_way) < self.crew.size + SPARE:
                 page = self._begin(ahead)
                 if page is None or not page.more:
                     return
