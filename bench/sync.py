@@ -3,15 +3,16 @@
     python -m bench.sync [--records 100000] [--rounds 3] [--changes 240] [--only tables|latency] [--json FILE]
 
 In: a table of a PostgreSQL database is synced into an account that has a tenth of the contacts already, by one
-`relata work` and the processes that it starts to help: matched by e-mail address, merged, written with history, links, attempts and events, and evaluated. The
-clock runs from the sync's start until it is live and nothing is left to evaluate. Out: an account's contacts into an
-empty table, the same way.
+`relata work` and the processes that it starts to help: matched by e-mail address, merged, written with history, links,
+attempts and events, and evaluated. The clock runs from the sync's start until it is live and nothing is left to
+evaluate. Out: an account's contacts into an empty table, the same way.
 
 Beside them, in every round, between databases of the same server: COPY of the same rows from one bare table into
 another, through a client; and pipelines of dlt, which write the rows into a new table: "plain" and "fast" (see
 `bench/peers/dlt`), from when their modules are there.
 
-Processor time is PostgreSQL's, and the client's or worker's with all of its processes. Ratios are medians of the rounds' ratios.
+Processor time is PostgreSQL's, and the client's, or the worker's with all of its processes. Ratios are medians of the
+rounds' ratios.
 
 Latency: two `relata serve` with a worker each, on databases of their own, the one connected to the other, which pushes.
 Contacts are changed on both sides through the API, a few a second; each way, from the sending of the mutation until
