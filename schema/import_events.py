@@ -69,7 +69,7 @@ class ImportEvent:
     updated: int = strawberry.field(description="How many were changed.")
     unchanged: int = strawberry.field(description="How many were so already.")
     failed: int = strawberry.field(description="How many rows failed.")
-    share: float = strawberry.field(description="The share of the file that was read: 0 to 1.")
+    share: float = strawberry.field(description="The share of the file that is done: 0 to 1.")
 
     @strawberry.field
     def total(self) -> int | None:

@@ -107,7 +107,7 @@ class Import(Node):
     unchanged: int = strawberry.field(description="Rows that changed nothing.")
     failed: int = strawberry.field(description="Rows with errors: they are not in.")
     error_count: int = strawberry.field(description="How many errors there are; the first 10,000 are kept.")
-    share: float = strawberry.field(description="The share of the file that was read: 0 to 1.")
+    share: float = strawberry.field(description="The share of the file that is done: 0 to 1.")
     reason: str | None = strawberry.field(description="Why it broke off.")
 
     @strawberry.field

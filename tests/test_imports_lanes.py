@@ -18,6 +18,7 @@ from engine.crew import Alone, HandLost
 from engine.imports import running
 from engine.imports.cutting import Size
 from engine.imports.runner import LEASE, Runner
+from engine.imports.tally import Progress
 from server.clock import now
 from server.crew import Processes
 from storage.database import Actor, Database
@@ -85,6 +86,21 @@ async def test_lanes_bring_in_what_one_would(db: Database, tmp_path: Path, seed:
     again = await records(db, other, path, SEVERAL, T0 + timedelta(hours=1))
     assert (again[0][2], again[0][3]) == (0, 0)
     assert await everything(db, other) == before
+
+
+async def test_the_share_that_is_told_is_of_rows_that_are_in_not_of_those_that_were_read(
+    db: Database, tmp_path: Path
+) -> None:
+    rows = 112
+    lines = [f"p{n}@x.example,{n:->10000}" for n in range(rows)]
+    path = written(tmp_path, "email,lastname\n" + "\n".join(lines))
+    seen = list[Progress]()
+    await imports.records(
+        db, await account(db, "one"), path, object_type="contacts", key="email", clock=lambda: T0,
+        size=SEVERAL, progress=seen.append,
+    )  # fmt: skip
+    assert len(seen) > 12
+    assert [one for one in seen if abs(one.share - one.rows / rows) > 0.06] == []
 
 
 ENDS = {

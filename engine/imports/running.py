@@ -151,14 +151,17 @@ def _reached(row: ImportRow, batch: Batch) -> bool:
 
 async def _note(tx: Transaction, row: ImportRow, batch: Batch, tally: Tally, kind: EventKind) -> None:
     kept = tally.add_to(row)
+    share = batch.share
     if batch.lane is None:
         row.position = batch.end
     else:
+        # A window is read long before all of its lanes are done: it counts for as many of its rows as are.
+        share *= min(1.0, row.rows_read / batch.end)
         done = list(row.lanes["done"])
         for lane, end in {**batch.marks, batch.lane: batch.end}.items():
             done[lane] = max(done[lane], end)
         row.lanes, row.position = {**row.lanes, "done": done}, min(done)
-    row.share = max(row.share, batch.share)
+    row.share = max(row.share, share)
     await imports.write(tx, row)
     if kept:
         await imports.errors(tx, row.id, kept)
