@@ -76,9 +76,14 @@ class SyncPlanItem:
             theirs=ValueChange.all(effect.get("theirs")),
             conflicts=list(effect.get("conflicts") or ()),
             problem=_problem(effect.get("problem")),
-            outcome=None if row.outcome is None else PlanOutcome(row.outcome),
+            outcome=_outcome(row.outcome),
             message=row.message,
         )
+
+
+def _outcome(known: str | None) -> PlanOutcome | None:
+    """What goes out for some is under way: of those it is not known yet."""
+    return None if known is None or known not in PlanOutcome.__members__ else PlanOutcome(known)
 
 
 def _problem(given: dict[str, Any] | None) -> SyncPlanProblem | None:

@@ -1,9 +1,11 @@
 """Applying a plan: exactly what it says, as far as the world is still as it was; the rest is told as overtaken.
 
 Each item is decided again, by both sides as they are now. What would have the same effect is carried out by the
-runner's own way; then what goes out for it is sent, and what became of it is noted.
+runner's own way (`carrying`, `plan_rounds`); then what goes out for it is sent, and what became of it is noted.
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,34 +13,37 @@ from typing import Any
 
 from engine import ids
 from engine.problems import NotFound
-from engine.sync import effects, inbound, outbound, planning
-from engine.sync.book import Book
-from engine.sync.connectors.protocol import Item
+from engine.sync import outbound, plan_rounds, planning
+from engine.sync.carrying import Became, overtaken
 from engine.sync.decide import Kind
 from engine.sync.planning import (
     APPLIED,
     APPLYING,
     MAKING,
+    NEWEST,
     READY,
     WANTED,
     PlanNotReady,
     PlanOutdated,
 )
-from engine.sync.rehearsing import cases_of, complete, look, rehearse
+from engine.sync.planning import FAILED as NOT_DONE
+from engine.sync.rehearsing import complete, look
 from engine.sync.rules import Side
-from engine.sync.turns import Turn
+from engine.sync.turns import PAGE, Turn
+from storage import statistics
 from storage.changes import Event, EventKind
 from storage.database import Transaction
-from storage.sync import dirty, holding, links, plans, syncs
+from storage.sync import dirty, holding, links, plan_work, plans, syncs
+from storage.sync.leases import RunRow
 from storage.sync.links import FAILED as FAILING
+from storage.sync.plan_work import DONE, FAILED, OVERTAKEN, SENT_ON, Undone
 from storage.sync.plans import PlanItemRow, PlanRow
 from storage.sync.syncs import CONFIGURED
 
-# Items that are applied at a time.
-BATCH = 200
-
-# What became of an item.
-DONE, OVERTAKEN, FAILED = "APPLIED", "OVERTAKEN", "FAILED"
+# Records that are compared before some are sent: those that one writing takes, or so many.
+FEW = 200
+# What makes records or changes them.
+WRITING = (Kind.CREATE_OURS, Kind.MATCH, Kind.UPDATE)
 
 
 async def apply(tx: Transaction, plan_id: int, *, then_start: bool | None = None) -> PlanRow:
@@ -56,7 +61,7 @@ async def apply(tx: Transaction, plan_id: int, *, then_start: bool | None = None
     if row.revision != sync.revision:
         raise PlanOutdated
     start = row.then_start if then_start is None else then_start
-    cursors = {"after": 0, "batch": [], "startedAt": tx.now.isoformat()}
+    cursors = {"after": 0, "startedAt": tx.now.isoformat()}
     applying = replace(row, state=APPLYING, cursors=cursors, then_start=start)
     await plans.write(tx, applying)
     tx.news = True
@@ -80,7 +85,9 @@ async def step(turn: Turn, now: datetime) -> bool:
         return False
     if plan.state != APPLYING:
         await planning.make(turn, plan, now)
-    elif plan.cursors["batch"]:
+    elif plan.cursors.get("batch"):
+        await _resume(turn, plan, now)
+    elif "sent" in plan.cursors:
         await _finish(turn, plan, now)
     else:
         await _carry_out(turn, plan, now)
@@ -88,36 +95,72 @@ async def step(turn: Turn, now: datetime) -> bool:
 
 
 async def _carry_out(turn: Turn, plan: PlanRow, now: datetime) -> None:
-    """Carry out a batch of the plan's items, as far as they are what they were."""
-    async with turn.db.read(turn.account_id) as reader:
-        items = await plans.items(reader, plan.id, after=int(plan.cursors["after"]), limit=BATCH)
-    if not items:
-        await _end(turn, plan, now)
+    """Carry out some of the plan's items, as far as they are what they were."""
+    if plan.revision != turn.revision:
+        async with turn.hold(now) as (tx, _):
+            await _held(tx, turn, plan)
         return
-    outgoing = [item for item in items if effects.goes_out(item)]
-    incoming = [item for item in items if not effects.goes_out(item)]
-    present = await _present(turn, incoming)
+    after = int(plan.cursors["after"])
+    async with turn.db.read(turn.account_id) as reader:
+        items = await plan_work.undone(reader, plan.id, after, PAGE * plan_rounds.MANY)
+    if not items:
+        # All of it may be done, and the cursor have stayed behind.
+        await _move(turn, plan, NEWEST, now)
+        return
+    alike = list(itertools.takewhile(lambda one: one.out == items[0].out, items))
+    if items[0].out:
+        await _send_out(turn, plan, alike[: min(max(turn.rules.capabilities.batch, FEW), PAGE)], now)
+    else:
+        await _move(turn, plan, await plan_rounds.carry_out(turn, plan, alike, now), now)
+
+
+async def _send_out(turn: Turn, plan: PlanRow, batch: Sequence[Undone], now: datetime) -> None:
+    """Let records be sent as was planned, where that is what would be done now."""
     async with turn.db.snapshot(turn.account_id) as reader:
-        asked = [item.record_id for item in outgoing if item.record_id is not None]
-        looked = await look(reader, turn.rules, asked, now)
+        items = await plan_work.page(reader, plan.id, [one.id for one in batch])
+        looked = await look(reader, turn.rules, [one.record_id for one in items if one.record_id], now)
     rows = {row.record_id: row for row in await complete(turn, looked, now)}
+    became: list[Became] = []
+    for item in items:
+        row = rows.get(item.record_id)
+        why = "Our record is gone." if row is None else overtaken(item, row)
+        became.append((item.id, SENT_ON if why is None else OVERTAKEN, why))
+    going = [str(item.record_id) for item, one in zip(items, became, strict=True) if one[1] == SENT_ON]
     async with turn.hold(now) as (tx, _):
         held = await _held(tx, turn, plan)
         if held is None:
             return
-        became = await _take_in(tx, turn, incoming, present)
-        became += await _send_out(tx, turn, outgoing, rows)
-        await plans.outcomes(tx, plan.id, [one for one in became if one[1] != DONE])
-        batch = [number for number, outcome, _ in became if outcome == DONE]
-        cursors = {**held.cursors, "after": items[-1].id, "batch": batch}
-        await plans.write(tx, replace(held, cursors=cursors, counts=_counted(held, became)))
+        await dirty.add(tx, turn.sync_id, Side.OURS.value, going, tx.now)
+        await plan_work.note(tx, plan.id, became)
+        await _moved(tx, held, batch[-1].id)
 
 
-async def _present(turn: Turn, items: Sequence[PlanItemRow]) -> dict[str, Item]:
-    """The items over there as they are now; those that are gone are left out."""
-    wanted = [item.external_id for item in items if item.external_id is not None]
-    found = await turn.connector.get(turn.rules.remote, wanted) if wanted else []
-    return {item.external_id: item for item in found if not item.deleted}
+async def _move(turn: Turn, plan: PlanRow, upto: int, now: datetime) -> None:
+    """All items up to this one are done; where none is left, so is the plan."""
+    async with turn.hold(now) as (tx, run):
+        held = await _held(tx, turn, plan)
+        if held is None:
+            return
+        moved = await _moved(tx, held, upto)
+        if upto == NEWEST and "sent" not in moved.cursors:
+            await _end(tx, turn, moved, run)
+            written = sum(moved.counts.get(kind, 0) for kind in WRITING)
+        else:
+            return
+    await statistics.refresh(turn.db, written)
+
+
+async def _moved(tx: Transaction, plan: PlanRow, upto: int) -> PlanRow:
+    """Move the cursor of a plan that is held, and count what it passes; the plan as it is then."""
+    after = int(plan.cursors["after"])
+    found = dict(await plan_work.count(tx, plan.id, after, upto))
+    cursors = {**plan.cursors, "after": upto}
+    if found.pop(SENT_ON, 0):
+        # What goes out for them goes first; then it is looked at what came of it, from here on.
+        cursors["sent"] = after
+    moved = replace(plan, cursors=cursors, counts=_counted(plan, found))
+    await plans.write(tx, moved)
+    return moved
 
 
 async def _held(tx: Transaction, turn: Turn, plan: PlanRow) -> PlanRow | None:
@@ -126,85 +169,28 @@ async def _held(tx: Transaction, turn: Turn, plan: PlanRow) -> PlanRow | None:
     if held is None or held.state != APPLYING or held.cursors != plan.cursors:
         return None
     if held.revision != turn.revision:
-        await plans.write(tx, replace(held, state=FAILED, message=PlanOutdated().message))
+        await plans.write(tx, replace(held, state=NOT_DONE, message=PlanOutdated().message))
         _tell(tx, turn, held)
         return None
     return held
 
 
-Became = tuple[int, str, str | None]
-
-
-async def _take_in(
-    tx: Transaction, turn: Turn, items: Sequence[PlanItemRow], present: dict[str, Item]
-) -> list[Became]:
-    """Do with items what was planned, where that is what would be done now."""
-    there = [item for item in items if item.external_id in present]
-    became: list[Became] = [
-        (item.id, OVERTAKEN, "Their item is gone.") for item in items if item.external_id not in present
-    ]
-    cases = await cases_of(tx, turn.rules, [present[item.external_id or ""] for item in there])
-    rehearsed = await rehearse(tx, turn.rules, cases)
-    same: list[PlanItemRow] = []
-    for item, row in zip(there, rehearsed, strict=True):
-        why = _overtaken(item, row)
-        if why is None:
-            same.append(item)
-        else:
-            became.append((item.id, OVERTAKEN, why))
-    # Anew: a rehearsal leaves its marks on what it was given.
-    cases = await cases_of(tx, turn.rules, [present[item.external_id or ""] for item in same])
-    book = Book(tx, turn.rules)
-    if cases:
-        await inbound.gather(tx, turn.rules, cases)
-        await inbound.carry_out(tx, turn.rules, cases, book)
-    await book.write()
-    await inbound.associate(tx, turn.rules, cases)
-    return became + [(item.id, DONE, None) for item in same]
-
-
-async def _send_out(
-    tx: Transaction, turn: Turn, items: Sequence[PlanItemRow], rows: dict[int | None, PlanItemRow]
-) -> list[Became]:
-    """Let records be sent as was planned, where that is what would be done now."""
-    became: list[Became] = []
-    for item in items:
-        row = rows.get(item.record_id)
-        why = "Our record is gone." if row is None else _overtaken(item, row)
-        became.append((item.id, DONE if why is None else OVERTAKEN, why))
-    going = [
-        str(item.record_id) for item, (_, outcome, _) in zip(items, became, strict=True) if outcome == DONE
-    ]
-    await dirty.add(tx, turn.sync_id, Side.OURS.value, going, tx.now)
-    return became
-
-
-def _overtaken(item: PlanItemRow, now: PlanItemRow) -> str | None:
-    other = item.record_id != now.record_id
-    if other and item.record_id is not None:
-        return "It belongs to another record now."
-    found = effects.overtaken(item.kind, item.effect, now.kind, now.effect)
-    return "It belongs to a record now." if other and found is None else found
-
-
 async def _finish(turn: Turn, plan: PlanRow, now: datetime) -> None:
-    """Send what goes out for the batch at hand; once nothing is left of it, note what became of its items."""
+    """Send what goes out for what is carried out; once nothing is left of it, note what became of its items."""
     if await outbound.send(turn, now):
         return
     async with turn.hold(now) as (tx, _):
         held = await _held(tx, turn, plan)
         if held is None:
             return
-        batch = set(held.cursors["batch"])
-        items = [item for item in await _of_batch(tx, plan, batch) if item.id in batch]
+        cursors = dict(held.cursors)
+        items = await plan_work.sent(tx, plan.id, int(cursors.pop("sent")), int(cursors["after"]), PAGE)
         became = await _became(tx, turn, items)
-        await plans.outcomes(tx, plan.id, became)
-        counts = _counted(held, became)
-        await plans.write(tx, replace(held, cursors={**held.cursors, "batch": []}, counts=counts))
-
-
-async def _of_batch(tx: Transaction, plan: PlanRow, batch: set[int]) -> list[PlanItemRow]:
-    return await plans.items(tx, plan.id, after=min(batch) - 1, limit=BATCH)
+        await plan_work.note(tx, plan.id, became)
+        if len(items) == PAGE:
+            cursors["sent"] = items[-1].id
+        counts = _counted(held, Counter(outcome for _, outcome, _ in became))
+        await plans.write(tx, replace(held, cursors=cursors, counts=counts))
 
 
 async def _became(tx: Transaction, turn: Turn, items: Sequence[PlanItemRow]) -> list[Became]:
@@ -218,33 +204,38 @@ async def _became(tx: Transaction, turn: Turn, items: Sequence[PlanItemRow]) -> 
     became: list[Became] = []
     for item in items:
         link = by_item.get(item.external_id or "") or by_record.get(item.record_id or 0)
-        failed = link is not None and link.state == FAILING and item.kind != "FAIL"
+        failed = link is not None and link.state == FAILING and item.kind != Kind.FAIL
         became.append((item.id, FAILED if failed else DONE, link.message if failed and link else None))
     return became
 
 
-def _counted(plan: PlanRow, became: Sequence[Became]) -> dict[str, int]:
-    """The plan's counts with what is known of outcomes; those that are carried out count once they are sent, too."""
-    counts = dict(plan.counts)
-    sent = not plan.cursors["batch"]
-    for _, outcome, _ in became:
-        if outcome != DONE or not sent:
-            counts[outcome] = counts.get(outcome, 0) + 1
-    return counts
-
-
-async def _end(turn: Turn, plan: PlanRow, now: datetime) -> None:
-    """All of it is applied: the sync starts, or stays as it is with its links."""
-    async with turn.hold(now) as (tx, run):
+async def _resume(turn: Turn, plan: PlanRow, now: datetime) -> None:
+    """A plan that was being applied before outcomes were noted with their effects: its batch is carried out."""
+    async with turn.hold(now) as (tx, _):
         held = await _held(tx, turn, plan)
         if held is None:
             return
-        await plans.write(tx, replace(held, state=APPLIED, cursors={}, applied_at=tx.now))
-        _tell(tx, turn, held)
-        if held.then_start and run.phase == CONFIGURED:
-            progress: dict[str, Any] = {"done": 0, "startedAt": tx.now.isoformat()}
-            await syncs.start(tx, turn.sync_id, progress)
-            tx.happened(Event(EventKind.SYNC_STARTED, turn.rules.object_type.id, None, turn.sync_id, {}))
+        cursors = dict(held.cursors)
+        batch = sorted(cursors.pop("batch"))
+        await plan_work.note(tx, plan.id, [(number, SENT_ON, None) for number in batch])
+        await plans.write(tx, replace(held, cursors={**cursors, "sent": batch[0] - 1}))
+
+
+def _counted(plan: PlanRow, became: Mapping[str, int]) -> dict[str, int]:
+    counts = dict(plan.counts)
+    for outcome, n in became.items():
+        counts[outcome] = counts.get(outcome, 0) + n
+    return counts
+
+
+async def _end(tx: Transaction, turn: Turn, plan: PlanRow, run: RunRow) -> None:
+    """All of it is applied: the sync starts, or stays as it is with its links."""
+    await plans.write(tx, replace(plan, state=APPLIED, cursors={}, applied_at=tx.now))
+    _tell(tx, turn, plan)
+    if plan.then_start and run.phase == CONFIGURED:
+        progress: dict[str, Any] = {"done": 0, "startedAt": tx.now.isoformat()}
+        await syncs.start(tx, turn.sync_id, progress)
+        tx.happened(Event(EventKind.SYNC_STARTED, turn.rules.object_type.id, None, turn.sync_id, {}))
 
 
 def _tell(tx: Transaction, turn: Turn, plan: PlanRow) -> None:

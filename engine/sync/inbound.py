@@ -24,6 +24,9 @@ from storage.sync import conflicts, links
 from storage.sync.conflicts import ConflictRow
 from storage.sync.links import CONFLICT, EXCLUDED, LinkRow
 
+# Behind everything.
+LAST = 2**63 - 1
+
 
 @dataclass(slots=True)
 class Case:
@@ -42,6 +45,8 @@ class Case:
     problem: Problem | None = None
     # Since when it waits for the other end of an association, where it does.
     waits: datetime | None = None
+    # Where it stands among what records are promised to, see `gather`.
+    place: int = LAST
 
 
 @dataclass(slots=True)
@@ -98,21 +103,21 @@ async def take_in(
         await carry_out(tx, rules, cases, book)
     await book.write()
     pending = sum(1 for one in book.dirty if one[1] == OURS)
-    pending += await associate(tx, rules, cases)
+    pending += len(await associate(tx, rules, cases))
     return Taken(len(cases), pending)
 
 
-async def associate(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> int:
-    """Merge the associations of items whose links are written; how many of our records are to be sent then.
+async def associate(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> set[int]:
+    """Merge the associations of items whose links are written; our records that are to be sent then.
 
     Behind the links, since records of one page may be associated with each other.
     """
     if not rules.roles or not (both := _ends(cases)):
-        return 0
+        return set()
     book = Book(tx, rules)
     await roles.come_in(tx, book, both)
     await book.write()
-    return sum(1 for one in book.dirty if one[1] == OURS)
+    return {int(item) for _, side, item, _, _ in book.dirty if side == OURS}
 
 
 # --- what is known -----------------------------------------------------------------------------------------------
@@ -122,11 +127,11 @@ async def gather(
     tx: Transaction,
     rules: Rules,
     cases: Sequence[Case],
-    besides: Callable[[Sequence[int]], Awaitable[set[int]]] | None = None,
+    besides: Callable[[Sequence[int]], Awaitable[Mapping[int, int]]] | None = None,
 ) -> None:
     """Read what the cases are decided on, and decide them one by one: each sees what the ones before it took.
 
-    `besides` says which records count as linked although they are not: for previews.
+    `besides` says which records count as linked although they are not, and from which place on: for previews.
     """
     single = [case for case in cases if _alone(case) and not case.item.deleted]
     found = await finding.holders(tx, rules, [case.item for case in single]) if single else []
@@ -143,20 +148,26 @@ async def gather(
         known = await links.of_records(tx, rules.sync_id, ids)
         taken = {record_id for record_id, link in known.items() if link.external_id is not None}
         halves = {record_id: link for record_id, link in known.items() if link.external_id is None}
-        if besides is not None:
-            taken |= await besides(ids)
+        promised = await besides(ids) if besides is not None else {}
     else:
-        halves = {}
+        halves, promised = {}, {}
     asked = [case.link.id for case in cases if case.link is not None and case.link.state == CONFLICT]
     open_ = await conflicts.of_links(tx, asked)
     within = await _within(tx, rules, held)
     for case in cases:
         if case.link is not None:
             case.conflicts = open_.get(case.link.id, ())
-        _decide(tx, rules, case, held, taken, within)
+        others = _promised(case, held, promised) if promised else None
+        _decide(tx, rules, case, held, taken | others if others else taken, within)
         if case.decision.kind is Kind.MATCH and case.record is not None and _alone(case):
             taken.add(case.record.id)
             _join(case, halves.get(case.record.id))
+
+
+def _promised(case: Case, held: Mapping[int, RecordRow], promised: Mapping[int, int]) -> set[int]:
+    """Records that match the case, and are promised to one before it."""
+    found = {row.id for _, ids in case.found for one in ids if (row := held.get(one)) is not None}
+    return {one for one in found if promised.get(one, LAST) < case.place}
 
 
 def _alone(case: Case) -> bool:

@@ -38,46 +38,53 @@ class _Undone(Exception):
     """Ends a rehearsal."""
 
 
-async def rehearse(
-    tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id: int | None = None
-) -> list[PlanItemRow]:
+async def rehearse(tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id: int) -> list[PlanItemRow]:
     """What would be done with each case, in their order; all of it is undone.
 
     Records that plan `plan_id` speaks of already count as linked.
     """
 
-    async def besides(record_ids: Sequence[int]) -> set[int]:
-        return set() if plan_id is None else (await plans.taken(tx, plan_id, record_ids, []))[0]
+    async def besides(record_ids: Sequence[int]) -> dict[int, int]:
+        return dict.fromkeys((await plans.taken(tx, plan_id, record_ids, []))[0], 0)
 
     rows: list[PlanItemRow] = []
     with contextlib.suppress(_Undone):
         async with tx.attempt():
             await inbound.gather(tx, rules, cases, besides)
-            before = [(case.record, case.link) for case in cases]
-            links_before = [None if link is None else replace(link) for _, link in before]
+            before = [case.record for case in cases]
             book = Book(tx, rules)
             await inbound.carry_out(tx, rules, cases, book)
             if rules.roles:
                 await book.write()
                 await inbound.associate(tx, rules, cases)
-            for case, (record, _), link in zip(cases, before, links_before, strict=True):
-                refused: dict[str, Any] | None = None
-                if case.problem is not None:
-                    refused = {
-                        "category": refusals.category(case.problem).value,
-                        "message": case.problem.message,
-                        "side": Side.OURS.value,
-                    }
-                elif case.link is not None and case.link.state == FAILING and case.decision.state != FAILING:
-                    # Its associations were refused.
-                    refused = {
-                        "category": case.link.category,
-                        "message": case.link.message,
-                        "side": case.link.failed_side,
-                    }
-                rows.append(_row(rules, case.decision, link, record, case.item, refused))
+            rows = [
+                planned(rules, case, record, refused(case))
+                for case, record in zip(cases, before, strict=True)
+            ]
             raise _Undone
     return rows
+
+
+def refused(case: Case) -> dict[str, Any] | None:
+    """What our own commands had against a case that was carried out: {"category", "message", "side"}."""
+    if case.problem is not None:
+        return {
+            "category": refusals.category(case.problem).value,
+            "message": case.problem.message,
+            "side": Side.OURS.value,
+        }
+    link = case.link
+    if link is not None and link.state == FAILING and case.decision.state != FAILING:
+        # Its associations were refused.
+        return {"category": link.category, "message": link.message, "side": link.failed_side}
+    return None
+
+
+def planned(
+    rules: Rules, case: Case, record: RecordRow | None, problem: dict[str, Any] | None = None
+) -> PlanItemRow:
+    """What a plan says of a case. `record`: as it is before anything is written; None: there is none."""
+    return _row(rules, case.decision, None, record, case.item, problem)
 
 
 def _row(

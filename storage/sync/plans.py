@@ -47,7 +47,7 @@ class PlanItemRow:
 
 _PLAN = """p.id, p.sync_id, p.revision, p.state, p.cursors, p.counts, p.then_start, p.message, p.made_at, p.ready_at,
            p.applied_at, p.user_id"""
-_ITEM = """i.id, i.kind, i.record_id, i.external_id, i.record_version, i.version, i.effect, i.outcome, i.message,
+ITEM = """i.id, i.kind, i.record_id, i.external_id, i.record_version, i.version, i.effect, i.outcome, i.message,
            i.match_key"""
 
 INSERT = Statement(
@@ -117,7 +117,7 @@ PUT_ITEMS = Statement(
 ITEMS = Statement(
     "sync_plans.items",
     f"""
-    SELECT {_ITEM} FROM sync_plan_item AS i
+    SELECT {ITEM} FROM sync_plan_item AS i
      WHERE i.account_id = $1 AND i.plan_id = $2 AND i.id > $3 AND ($5::text IS NULL OR i.outcome = $5)
      ORDER BY i.id LIMIT $4
     """,
@@ -126,7 +126,7 @@ ITEMS = Statement(
 ITEMS_OF_KIND = Statement(
     "sync_plans.items_of_kind",
     f"""
-    SELECT {_ITEM} FROM sync_plan_item AS i
+    SELECT {ITEM} FROM sync_plan_item AS i
      WHERE i.account_id = $1 AND i.plan_id = $2 AND i.kind = $6 AND i.id > $3
        AND ($5::text IS NULL OR i.outcome = $5)
      ORDER BY i.id LIMIT $4
@@ -193,15 +193,6 @@ UNPLANNED = Statement(
             ORDER BY i.record_id LIMIT 1
            ) AS planned ON true
      ORDER BY page.id
-    """,
-)
-
-OUTCOMES = Statement(
-    "sync_plans.outcomes",
-    """
-    UPDATE sync_plan_item AS i SET outcome = g.outcome, message = g.message
-      FROM unnest($3::bigint[], $4::text[], $5::text[]) AS g(id, outcome, message)
-     WHERE i.account_id = $1 AND i.plan_id = $2 AND i.id = g.id
     """,
 )
 
@@ -350,12 +341,6 @@ async def unplanned(
     """Records of a page that are neither linked nor planned, and the page's last one (None: there are no more)."""
     rows = await reader.fetch(UNPLANNED, object_type_id, after, limit, sync_id, plan_id)
     return [row["id"] for row in rows if row["news"]], rows[-1]["id"] if len(rows) == limit else None
-
-
-async def outcomes(tx: Transaction, plan_id: int, became: Sequence[tuple[int, str, str | None]]) -> None:
-    """Note what became of items: (id, outcome, message)."""
-    ids, names, messages = zip(*became, strict=True) if became else ((), (), ())
-    await tx.execute(OUTCOMES, plan_id, list(ids), list(names), list(messages))
 
 
 async def forget(tx: Transaction, sync_id: int, before: int, limit: int) -> bool:
