@@ -24,7 +24,7 @@ class NameReserved(Problem):
 
 
 class TooManyLabels(Problem):
-    """{from_type} and {to_type} already have {limit} labels, the most that this account allows; a pair counts once."""
+    """{from_type} and {to_type} have as many labels as this account allows ({limit}); a pair counts once."""
 
 
 class LimitOutOfRange(Problem):

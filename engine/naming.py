@@ -50,6 +50,11 @@ def description(value: str | None) -> str | None:
     return text(value, "description", longest=LONGEST_DESCRIPTION)
 
 
+def counted(number: int, one: str, several: str) -> str:
+    """A number with its noun, such as "1 contact" and "2 contacts"."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
 def storable(value: str) -> bool:
     """Whether PostgreSQL takes this text: no NUL, no half of a surrogate pair."""
     return "\x00" not in value and (

@@ -147,6 +147,11 @@ async def test_a_full_limit_is_refused_in_the_order_asked_and_names_who_fills_it
     assert first.details["record"] == f"rec_{deal}"
     assert second.details["record"] == f"rec_{ann}"
     assert second.details["object_type"] == "deals"
+    # Numbers and nouns agree, and these are the account's own.
+    assert 'already has 2 Contacts under the label "Decision maker"; the limit is 2' in first.message
+    assert (
+        f'"rec_{ann}" already has 1 Deal under the label "Decision maker"; the limit is 1' in second.message
+    )
     # The item was refused as a whole: the association did not come without its label.
     assert await crm.labels_of(deal, cleo) is None
     await laws(crm)
@@ -160,7 +165,7 @@ async def test_an_atomic_batch_leaves_nothing_where_one_item_is_refused(crm: Gra
         await crm.associate((deal, ann), (bob, deal))
     [only] = refused.value.problems
     assert (only.code, only.path[0]) == ("ASSOCIATION_LIMIT_REACHED", 1)
-    assert only.details["records"] == [f"rec_{ann}"]
+    assert only.message == (f'The record "rec_{deal}" already has 1 Contact; the limit is 1: rec_{ann}.')
     assert await crm.labels_of(deal, ann) is None
     await crm.associate((deal, ann))
     await crm.limit("deals", "contacts", None, max_count=None)

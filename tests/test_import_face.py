@@ -101,7 +101,7 @@ async def test_a_file_is_sent_proposed_corrected_checked_run_and_taken_back(db: 
         }
         assert proposal["header"] == ["E-Mail", "Vorname", "born"]
         assert (proposal["unmapped"], proposal["notes"]) == (
-            [], ['"born": 1 of the first 2 cells do not fit "date_of_birth".'],
+            [], ['"born": 1 of the first 2 cells does not fit "date_of_birth".'],
         )  # fmt: skip
         assert proposal["sample"][0] == ["ann@x.org", "Ann", "31.01.1990"]
         (part,) = proposal["plan"]["parts"]

@@ -29,11 +29,11 @@ class LabelsExclusive(Problem):
 
 
 class AssociationLimitReached(Problem):
-    """The record "{record}" already has {count} {object_type}; the limit is {limit}. They are: {records}."""
+    """The record "{record}" already has {counted}; the limit is {limit}: {records}."""
 
 
 class LabelLimitReached(Problem):
-    """ "{record}" already has {count} {object_type} under the label "{label}"; the limit is {limit}: {records}."""
+    """ "{record}" already has {counted} under the label "{label}"; the limit is {limit}: {records}."""
 
 
 class AssociationRemoved(Problem):

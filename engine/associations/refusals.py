@@ -6,6 +6,7 @@ from engine.associations.kinds import Kinds
 from engine.associations.plan import Book, Decision, Full, PairKey
 from engine.associations.problems import AssociationLimitReached, LabelLimitReached
 from engine.ids import encode
+from engine.naming import counted
 from engine.problems import Problem
 from storage import associations
 from storage.database import Queryable
@@ -45,10 +46,12 @@ def in_words(full: Full, records: Iterable[int], kinds: Kinds, path: tuple[str, 
     """The problem that tells of a limit, naming the records that fill it."""
     kind = full.kind
     limit = kind.limit
+    object_type = kinds.catalogue.object_types[kind.to_object_type_id]
     details = {
         "record": encode("record", full.record_id),
         "count": full.count,
-        "object_type": kinds.catalogue.object_types[kind.to_object_type_id].name,
+        "object_type": object_type.name,
+        "counted": counted(full.count, object_type.singular, object_type.plural),
         "limit": limit,
         "records": [encode("record", number) for number in records],
     }

@@ -8,7 +8,7 @@ class FileUnreadable(Problem):
 
 
 class FileChanged(Problem):
-    """The file changed while it was read; the {rows} rows before that are in. Import it again when nobody writes it."""
+    """The file changed while it was read; rows that are in: {rows}. Import it again when nobody writes it."""
 
 
 class FileInflates(Problem):
@@ -96,7 +96,7 @@ class RowMalformed(Problem):
 
 
 class RaggedRow(Problem):
-    """This row has {count} cells; the header has {expected}."""
+    """Cells in this row: {count}; in the header: {expected}."""
 
 
 class HeaderRepeated(Problem):

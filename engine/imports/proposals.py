@@ -17,6 +17,7 @@ from engine.imports.files import Reading, Row
 from engine.imports.plan import RECORD_ID, Doing
 from engine.imports.proposed_links import between_parts
 from engine.imports.spooling import spooled
+from engine.naming import counted
 from engine.problems import MalformedId, Problem
 from storage import imports
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
@@ -304,9 +305,9 @@ def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> di
             fitting = formats.fitting(prop, cells[name])
             if not fitting:
                 fitting, unfit = _most(prop, cells[name])
-                notes.append(
-                    f'"{name}": {unfit} of the first {len(cells[name])} cells do not fit "{prop.name}".'
-                )
+                do = "does" if unfit == 1 else "do"
+                first = counted(len(cells[name]), "cell", "cells")
+                notes.append(f'"{name}": {unfit} of the first {first} {do} not fit "{prop.name}".')
             if fitting and fitting[0] is not None:
                 column["format"] = fitting[0]
                 if prop.type == "DATE" and {"DD/MM/YYYY", "MM/DD/YYYY"} <= set(fitting):

@@ -105,7 +105,8 @@ async def run_table(
         )
         report.take(await running.finish(turn))
     except FileUnreadable as problem:
-        told_why = f"{problem.details['reason']}; the {report.read} rows before that have been imported"
+        before = "row before that has" if report.read == 1 else f"{report.read} rows before that have"
+        told_why = f"{problem.details['reason']}; the {before} been imported"
         await running.fail(turn, told_why)
         raise FileUnreadable(reason=told_why) from problem
     except (FileChanged, FileInflates) as problem:

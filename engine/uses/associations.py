@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from engine.ids import encode
 from engine.labels import Label
+from engine.naming import counted
 from engine.problems import Problem, Refused
 from engine.uses.kinds import Exchange, Use, UseKind
 from storage import label_exchange, label_usage
@@ -19,7 +20,7 @@ NAMED = 100
 
 
 class LimitWouldBePassed(Problem):
-    """ "{record}" would have {count} {object_type} under the label "{label}"; the limit is {limit}."""
+    """ "{record}" would have {counted} under the label "{label}"; the limit is {limit}."""
 
 
 class LabelsWouldExclude(Problem):
@@ -27,7 +28,7 @@ class LabelsWouldExclude(Problem):
 
 
 class MoreDoNotFit(Problem):
-    """{count} more do not fit; these were the first {shown}."""
+    """These were the first {shown} of {count} that do not fit."""
 
 
 async def uses(reader: Queryable, catalogue: Catalogue, labels: Sequence[Label]) -> list[Use]:
@@ -73,13 +74,15 @@ async def _over_limit(tx: Transaction, asked: Exchange) -> list[Problem]:
     for new in {row.id: row for row in (asked.new.there, asked.new.back)}.values():
         if new.max_count is None:
             continue
+        object_type = tx.catalogue.object_types[new.to_object_type_id]
         old = [one for one, other in asked.types.items() if other == new.id]
         rows, total = await label_exchange.over_limit(tx, old, new.id, new.max_count, NAMED)
         problems += [
             LimitWouldBePassed(
                 record=encode("record", record_id),
                 count=count,
-                object_type=tx.catalogue.object_types[new.to_object_type_id].name,
+                object_type=object_type.name,
+                counted=counted(count, object_type.singular, object_type.plural),
                 label=new.label,
                 limit=new.max_count,
             )
@@ -118,7 +121,7 @@ async def _excluded(tx: Transaction, asked: Exchange) -> list[Problem]:
 
 def _more(total: int, shown: int) -> Iterator[Problem]:
     if total > shown:
-        yield MoreDoNotFit(count=total - shown, shown=shown)
+        yield MoreDoNotFit(count=total, shown=shown)
 
 
 def _tell(tx: Transaction, asked: Exchange, part: Sequence[Moved]) -> None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from engine.evaluation.listening import WORKFLOW
 from engine.evaluation.telling import tell
 from engine.filters.foreseeing import Foreseen
+from engine.naming import counted
 from engine.workflows import diagnosing, leaving
 from engine.workflows.diagnosing import Why
 from engine.workflows.happenings import Happening
@@ -148,7 +149,8 @@ def _loop(loop: Loop, depth: int, workflow: Published) -> dict[str, Any]:
         message = f"{depth} workflow steps in a row led here; this is taken for a loop."
     else:
         limit = workflow.definition.guards.reenrollments_per_hour
-        message = f"The record was enrolled again {limit} times within an hour; this is taken for a loop."
+        times = counted(limit, "time", "times")
+        message = f"The record was enrolled again {times} within an hour; this is taken for a loop."
     return {"code": Reason.LOOP_GUARD.value, "message": message}
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from engine import ids
 from engine.filters.testing import COMPARE
+from engine.naming import counted
 from engine.values import shown
 from storage.filters.tree import (
     Authorship,
@@ -146,7 +147,8 @@ def _words(way: str, kind: str, expected: Mapping[str, Any], actual: Any, record
     if kind == "event":
         if way == WAIT:
             return f'what of "{expected["type"]}" has occurred to {who} must have grown older'
-        return f'"{expected["type"]}" must occur to {who}; {actual["count"]} count now'
+        now = counted(actual["count"], "occurrence counts", "occurrences count")
+        return f'"{expected["type"]}" must occur to {who}; {now} now'
     return f"what is asked of the sources of {who} {must} hold"
 
 

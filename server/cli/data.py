@@ -263,9 +263,11 @@ def _tell(report: "Report") -> None:
         err.print(note, markup=False)
     if report.failed > len({error.row for error in report.errors[:SHOWN]}):
         err.print("The import keeps further errors.", markup=False)
+    from engine.naming import counted
+
     words = ("to create", "to update") if report.status == "CHECKED" else ("created", "updated")
     out.print(
-        f"{report.read:,} rows: {report.created:,} {words[0]}, {report.updated:,} {words[1]}, "
+        f"{counted(report.read, 'row', 'rows')}: {report.created:,} {words[0]}, {report.updated:,} {words[1]}, "
         f"{report.unchanged:,} unchanged, {report.failed:,} failed.",
         markup=False,
     )
