@@ -4,7 +4,7 @@ from engine.problems import Problem
 
 
 class TooManyWebhooks(Problem):
-    """This account has all the webhook events that it may have ({limit}); archive one, or raise the limit in its settings."""
+    """This account has all the webhook events that it may have ({limit}); archive one, or raise that limit."""
 
 
 class WebhookArchived(Problem):
