@@ -1,7 +1,7 @@
 """Tables for spreadsheets: cells that do no harm, as CSV or XLSX, piece by piece; and cells back as they were.
 
-A text that a spreadsheet would take for a formula goes out behind an apostrophe. `unguarded` takes exactly that away,
-so that what an import reads is what an export wrote.
+What a spreadsheet would take for a formula goes out behind an apostrophe, also where it would only be one if the file
+is opened with another delimiter. `unguarded` takes exactly that away, so that an import reads what an export wrote.
 """
 
 import asyncio
@@ -24,7 +24,13 @@ CELL = 32_767
 
 # A formula begins so, in any alphabet's width, perhaps behind spaces; a tab or a line break moves what follows to
 # another cell or line. Nothing but spaces would be read as nothing at all.
-_HARMFUL = r"(?:\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]|\s+\Z)"
+_SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+_HARMFUL = rf"(?:\s*{_SIGN}|[\t\r\n]|\s+\Z)"
+# Where a file is opened with another delimiter than it has, quotes in the middle of a line mean nothing: what stands
+# behind a semicolon, a tab or a line break within a cell begins one of its own, perhaps behind quotes that vanish.
+_INNER = rf"(?=(?:['\"]|[^\S\t\r\n])*{_SIGN})"
+_BEHIND = re.compile(rf"([;\t\r\n]){_INNER}")
+_GUARDED_BEHIND = re.compile(rf"([;\t\r\n])'{_INNER}")
 _FORMULA = re.compile(rf"'*{_HARMFUL}")
 _GUARDED = re.compile(rf"'+{_HARMFUL}")
 # `;` separates what stands in one cell; `\;` is one within a part, `\\` a backslash.
@@ -51,13 +57,22 @@ MEDIA = {
 
 
 def guarded(cell: Cell) -> Cell:
-    """A cell that no spreadsheet takes for a formula: a text that looks like one stands behind an apostrophe."""
-    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+    """A cell of which no spreadsheet takes anything for a formula: what looks like one stands behind an apostrophe."""
+    if not isinstance(cell, str):
+        return cell
+    inner = cell
+    # Hardly any text holds one of these, and looking costs a tenth of what replacing does.
+    if ";" in cell or "\n" in cell or "\t" in cell or "\r" in cell:
+        inner = _BEHIND.sub(r"\1'", cell)
+    return f"'{inner}" if _FORMULA.match(cell) else inner
 
 
 def unguarded(text: str) -> str:
     """The text that was guarded."""
-    return text[1:] if text.startswith("'") and _GUARDED.match(text) else text
+    if "'" not in text:
+        return text
+    inner = _GUARDED_BEHIND.sub(r"\1", text)
+    return inner[1:] if inner.startswith("'") and _GUARDED.match(inner) else inner
 
 
 def joined(parts: Iterable[str]) -> str:

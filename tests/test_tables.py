@@ -1,7 +1,9 @@
 """Cells that spreadsheets take as they are meant, and the way back: whatever goes out comes in the same."""
 
+import csv
 import io
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
@@ -52,6 +54,24 @@ def test_whatever_is_guarded_comes_back_and_what_people_wrote_stays() -> None:
         assert safe.strip()[:1] not in tuple("=+-@\uff1d")
     written = ["'tis", "'", "''", "'quoted'", "O'Hara"]
     assert [unguarded(text) for text in written] == written
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+async def test_no_formula_begins_in_the_middle_of_a_cell_whatever_delimiter_a_file_is_opened_with(
+    delimiter: str,
+) -> None:
+    known = ["x;=1", "x;\t=1", 'x;"=1', "x\n=1", "x\r\n @1", "\t;-1", "x;''=1", 'a";=1', 'a"\n""=1', " \t=1"]
+    for text in known:
+        assert unguarded(str(guarded(text))) == text
+    chance = random.Random(11)
+    rows: list[list[Cell]] = [["a", text, "b"] for text in known]
+    rows += [[any_text(chance) for _ in range(3)] for _ in range(20_000)]
+    content = (await file_of(Format.CSV, ["one", "two", "three"], rows)).decode("utf-8-sig")
+    # As spreadsheets read: a quote counts where a cell begins, and nowhere else.
+    opened = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+    begins = Counter(cell.strip()[:1] for row in opened for cell in row)
+    assert begins["'"] > 5_000
+    assert {sign: begins[sign] for sign in "=+-@\uff1d" if begins[sign]} == {}
 
 
 def test_several_texts_in_a_cell_come_apart_as_they_were() -> None:
