@@ -1,7 +1,7 @@
 """What a transaction notes for those who evaluate and those who watch, and what they are told."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -101,6 +101,9 @@ class EventKind(enum.StrEnum):
     WORKFLOW_TURNED_ON = "WORKFLOW_TURNED_ON"
     WORKFLOW_TURNED_OFF = "WORKFLOW_TURNED_OFF"
     WORKFLOW_DELETED = "WORKFLOW_DELETED"
+    REPORT_CREATED = "REPORT_CREATED"
+    REPORT_UPDATED = "REPORT_UPDATED"
+    REPORT_DELETED = "REPORT_DELETED"
 
 
 # Changes and events are made by the thousand, and never changed: freezing them costs four times as much as making them.
@@ -164,7 +167,7 @@ class QueuedChange(Change):
 
 @dataclass(slots=True)
 class Event:
-    """Something that watchers see. `subject_id` is the workflow, segment, sync or import, if any."""
+    """Something that watchers see. `subject_id` is the workflow, segment, sync, import or report, if any."""
 
     kind: EventKind
     object_type_id: int | None = None
@@ -201,11 +204,11 @@ class EnrollmentEvents:
 
 @dataclass(frozen=True, slots=True)
 class RecordsCreated:
-    """Events of records that were made together: each with what is told of it, as JSON that is written already."""
+    """Events of records that were made together: each with its values, which may be JSON that is written already."""
 
     object_type_id: int
     record_ids: Sequence[int]
-    payloads: Sequence[Any]
+    properties: Sequence[Mapping[str, Any]]
 
 
 @dataclass(slots=True)

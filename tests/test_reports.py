@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from engine import accounts, object_types, records
+from engine import accounts, label_removal, object_types, records
 from engine.batches import Mode
 from engine.problems import Problem, Refused
-from engine.reports import problems
+from engine.reports import commands, problems
 from engine.reports import run as running
+from engine.reports.commands import Chart
 from engine.reports.definition import bind
 from engine.reports.run import NO_VALUE, OTHERS, Result, run
 from storage.catalogue import Catalogue
+from storage.changes import EventKind
 from storage.database import Database
 from storage.reports import compile as compiling
-from tests.graph import T0, Graph
+from tests.graph import ANN_WHO_CLICKS, T0, Graph
 
 
 @pytest.fixture
@@ -298,3 +300,29 @@ async def test_a_report_of_too_many_groups_is_told_to_be_that(graph: Graph, monk
     await make(graph, "contacts", *({"city": str(n)} for n in range(4)))
     with pytest.raises(problems.ReportTooLarge):
         await report(graph, objectType="contacts", axes=[{"property": {"name": "city"}}])
+
+
+async def test_the_log_holds_who_saved_edited_and_deleted_a_report(graph: Graph) -> None:
+    label = await graph.label("contacts", "companies", "Buyer")
+    other = await graph.label("contacts", "companies", "Purchaser")
+    definition = {"objectType": "contacts", "joins": [{"to": "companies", "labels": ["buyer"]}]}
+    async with graph.writing() as tx:
+        saved = await commands.create(tx, "Buyers", definition, Chart.BAR)
+    async with graph.writing() as tx:
+        await commands.update(tx, saved.id, 1, name="All buyers")
+    async with graph.writing(defining=True) as tx:
+        await label_removal.take_place(tx, label.there.id, other.there.id)
+    async with graph.writing() as tx:
+        await commands.delete(tx, saved.id)
+    log = await graph.read(
+        "SELECT e.kind, e.payload, e.source, e.user_id FROM event_log AS e"
+        " WHERE e.account_id = $1 AND e.subject_id = $2 ORDER BY e.seq",
+        saved.id,
+    )
+    by = (ANN_WHO_CLICKS.source, ANN_WHO_CLICKS.user_id)
+    assert [tuple(row) for row in log] == [
+        (EventKind.REPORT_CREATED, {"name": "Buyers"}, *by),
+        (EventKind.REPORT_UPDATED, {"name": "All buyers", "version": 2}, *by),
+        (EventKind.REPORT_UPDATED, {"name": "All buyers", "version": 3}, *by),
+        (EventKind.REPORT_DELETED, {"name": "All buyers"}, *by),
+    ]

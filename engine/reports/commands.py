@@ -10,6 +10,7 @@ from engine.reports import problems as told
 from engine.reports.definition import Bound, bind
 from engine.reports.names import sources
 from storage.catalogue import Catalogue
+from storage.changes import Event, EventKind
 from storage.database import Transaction
 from storage.reports import saved
 from storage.reports.saved import ReportRow
@@ -36,6 +37,7 @@ async def create(tx: Transaction, name: str, definition: Mapping[str, Any], char
     kept = spelled(definition, tx.catalogue)
     if not await saved.insert(tx, report_id, name, bound.report.object_type_id, kept, chart.value):
         raise told.ReportNameTaken(name=name, path=("name",))
+    _tell(tx, EventKind.REPORT_CREATED, report_id, bound.report.object_type_id, {"name": name})
     return await _read(tx, report_id)
 
 
@@ -62,6 +64,7 @@ async def update(
     await saved.update(
         tx, report_id, name, object_type_id, kept, held.chart if chart is None else chart.value
     )
+    _tell(tx, EventKind.REPORT_UPDATED, report_id, object_type_id, {"name": name, "version": version + 1})
     return await _read(tx, report_id)
 
 
@@ -69,6 +72,7 @@ async def delete(tx: Transaction, report_id: int) -> ReportRow:
     """Delete a report; what it was. Raises `NotFound`."""
     held = await _hold(tx, report_id)
     await saved.delete(tx, report_id)
+    _tell(tx, EventKind.REPORT_DELETED, report_id, held.object_type_id, {"name": held.name})
     return held
 
 
@@ -122,3 +126,10 @@ def _name(name: str) -> str:
         return naming.text(name, "report's name")
     except Problem as problem:
         raise problem.at("name") from None
+
+
+def _tell(
+    tx: Transaction, kind: EventKind, report_id: int, object_type_id: int, details: dict[str, Any]
+) -> None:
+    """Note in the log what was done, and with that who did it."""
+    tx.happened(Event(kind, object_type_id, None, report_id, details))

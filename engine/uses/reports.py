@@ -6,6 +6,7 @@ from engine.labels import Label
 from engine.reports import names
 from engine.uses.kinds import Exchange, Use, UseKind
 from storage.catalogue import Catalogue
+from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
 from storage.reports import saved
 from storage.reports.saved import ReportRow
@@ -32,6 +33,8 @@ async def replace(tx: Transaction, asked: Exchange) -> list[Use]:
             continue
         definition = names.exchanged(held.definition, tx.catalogue, asked.types)
         await saved.update(tx, held.id, held.name, held.object_type_id, definition, held.chart)
+        details = {"name": held.name, "version": held.version + 1}
+        tx.happened(Event(EventKind.REPORT_UPDATED, held.object_type_id, None, held.id, details))
         moved += found
     return moved
 
