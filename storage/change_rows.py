@@ -1,8 +1,11 @@
 """Rows of the queue and the log: several changes, or events, that are alike share one, and are taken apart again."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
+
+import orjson
 
 from storage.arrays import numbers, texts
 from storage.notes import (
@@ -25,12 +28,21 @@ PACKED = 64
 # In what a row says of values before, values after stand under this name, which no property has.
 AFTER = ""
 
+# In a row of the log that tells of records made together, what they hold stands under this name, which no payload has:
+# {property: [value of each, null where it has none]}. So names are written once, and PostgreSQL reads a fifth.
+HELD = ""
+
+# Bytes of such a payload, as PostgreSQL keeps it: a row of more than 2 kB would be compressed, and kept elsewhere.
+ROOM = 1_700
+# What it takes beyond its text: a record's number; a value's place, and what a short number is longer there.
+_OF_RECORD, _OF_VALUE = 8, 8
+
 # A row of the queue: object type, kind, properties, before, records, types, others, depth; arrays in PostgreSQL's
 # words.
 _QueueRow: TypeAlias = tuple[int, str, str, dict[str, Any], str, str, str, int]
 
 # A row of the log: number of its last event in this transaction, kind, object type, records, to, subject, payload.
-_LogRow: TypeAlias = tuple[int, str, int | None, str, str, int | None, dict[str, Any]]
+_LogRow: TypeAlias = tuple[int, str, int | None, str, str, int | None, Any]
 
 
 def queued(noted: Iterable[Change | AssociationChanges | RecordChanges]) -> Iterator[_QueueRow]:
@@ -112,8 +124,9 @@ def logged(
             yield n, one.kind, one.object_type_id, "{NULL}", "{}", one.subject_id, one.payload
             continue
         if isinstance(one, RecordsCreated):
-            for n, (record_id, told) in enumerate(zip(one.record_ids, one.payloads, strict=True), n + 1):  # noqa: B020
-                yield n, EventKind.RECORD_CREATED, one.object_type_id, f"{{{record_id}}}", "{}", None, told
+            for records, told in _made(one):
+                n += len(records)
+                yield n, EventKind.RECORD_CREATED, one.object_type_id, numbers(records), "{}", None, told
             continue
         subject = one.workflow_id if isinstance(one, EnrollmentEvents) else None
         ends = one.enrollment_ids if isinstance(one, EnrollmentEvents) else one.to_ids
@@ -122,6 +135,29 @@ def logged(
             yield n, one.kind, one.object_type_id, numbers(records), numbers(others), subject, one.payload
     if last is not None:
         yield _log_row(n + len(alike), last, alike)
+
+
+def _made(made: RecordsCreated) -> Iterator[tuple[Sequence[int], Any]]:
+    """Records made together, as many at a time as fit a row, with what it tells of them."""
+    start, fit, many = 0, PACKED, len(made.record_ids)
+    while start < many:
+        properties = made.properties[start : start + fit]
+        n = len(properties)
+        if n == 1:
+            # As anybody else's: whoever waits for a single record has nothing to take apart.
+            told: Any = {"changed": {name: [None, value] for name, value in properties[0].items()}}
+            fit = 2
+        else:
+            names = dict.fromkeys(itertools.chain.from_iterable(properties))
+            text = orjson.dumps({HELD: {name: [one.get(name) for one in properties] for name in names}})
+            size = len(text) + n * (_OF_RECORD + _OF_VALUE * len(names))
+            # So many are likely to fit, the next time, too.
+            fit = min(max(int(n * ROOM * 0.95 / size), 1), PACKED)
+            if size > ROOM:
+                continue
+            told = orjson.Fragment(text)
+        yield made.record_ids[start : start + n], told
+        start += n
 
 
 def _same(one: Event, other: Event) -> bool:
@@ -180,23 +216,34 @@ def together(one: QueuedChange, other: QueuedChange) -> QueuedChange:
 
 def events(row: Any) -> Iterator[LoggedEvent]:
     """The events that a row of the log tells of."""
-    records, others = row["record_ids"], row["to_ids"]
+    records, others, payload, subject = row["record_ids"], row["to_ids"], row["payload"], row["subject_id"]
     first = row["seq"] - len(records) + 1
     # The other end of an association; of what belongs to a workflow, the enrollment.
-    end = "to_id" if row["subject_id"] is None else "enrollment"
+    end = "to_id" if subject is None else "enrollment"
+    held = payload.get(HELD)
+    kind, at = EventKind(row["kind"]), row["at"]
     for n, record_id in enumerate(records):
+        told = payload if held is None else _changed(held, n)
+        if others:
+            told = {end: others[n], **payload}
         yield LoggedEvent(
-            kind=EventKind(row["kind"]),
+            kind=kind,
             object_type_id=row["object_type_id"],
             record_id=record_id,
-            subject_id=row["subject_id"],
-            payload={end: others[n], **row["payload"]} if others else row["payload"],
+            subject_id=subject,
+            payload=told,
             seq=first + n,
-            at=row["at"],
+            at=at,
             source=row["source"],
             source_id=row["source_id"],
             user_id=row["user_id"],
         )
+
+
+def _changed(held: Mapping[str, Sequence[Any]], n: int) -> dict[str, Any]:
+    """What is told of the `n`th of records that were made together."""
+    values = ((name, each[n]) for name, each in held.items())
+    return {"changed": {name: [None, value] for name, value in values if value is not None}}
 
 
 def _parts(numbers: Sequence[int]) -> Iterator[Sequence[int]]:

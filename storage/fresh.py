@@ -31,9 +31,9 @@ class Part:
 
     name: str
     value: Any
-    # `"name": value` in the record, and `"name": [null, value]` in what is told of it.
+    # `"name": value` in the record, and the value in what is told of it.
     held: str
-    told: str
+    told: orjson.Fragment
     # The ends of rows of property_value; the beginnings of rows of property_key, with their hashes.
     values: tuple[str, ...]
     keys: tuple[str, ...]
@@ -64,7 +64,7 @@ def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
         prop.name,
         value,
         _escaped(f"{name}:{told}"),
-        f"{name}:[null,{told}]",
+        orjson.Fragment(told),
         values,
         keys,
         None if canonical is None else (prop.id, canonical),
@@ -81,21 +81,20 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
     account = tx.account_id
     made, now, by = _ends(tx)
     records, history, unique = list[str](), list[str](), list[str]()
-    values, keys, payloads = list[str](), list[str](), list[orjson.Fragment]()
+    values, keys, told = list[str](), list[str](), list[dict[str, Any]]()
     alike: dict[tuple[str, ...], list[int]] = {}
     for record_id, parts in rows:
         held = ",".join([one.held for one in parts])
         records.append(f"{account}\t{record_id}\t{object_type_id}\t{{{held}}}\t{made}")
         history.append(f"{account}\t{record_id}\t1\t{now}\t{{{held}}}\t{by}")
-        told = ",".join([one.told for one in parts])
-        payloads.append(orjson.Fragment(f'{{"changed":{{{told}}}}}'))
+        told.append({one.name: one.told for one in parts})
         for one in parts:
             if one.indexed:
                 values += [f"{account}\t{record_id}\t{tail}" for tail in one.values]
                 keys += [f"{account}\t{head}\t{record_id}" for head in one.keys]
                 if one.unique is not None:
                     unique.append(f"{account}\t{one.unique}\t{record_id}")
-        names = tuple([one.name for one in parts])
+        names = tuple(told[-1])
         group = alike.get(names)
         if group is None:
             alike[names] = [record_id]
@@ -110,7 +109,7 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
     await _copy(tx, records, history, values, keys)
     for names, ids in alike.items():
         tx.changed(RecordChanges(ChangeKind.CREATED, object_type_id, names, ids))
-    tx.happened(RecordsCreated(object_type_id, [record_id for record_id, _ in rows], payloads))
+    tx.happened(RecordsCreated(object_type_id, [record_id for record_id, _ in rows], told))
 
 
 async def write(

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from storage import changes
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import AccountMissing, Actor, Database
 from storage.ids import FIRST
+from storage.notes import RecordsCreated
 from storage.wake import Notify
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -207,3 +209,58 @@ async def test_a_wake_up_reaches_other_processes(database_url: str) -> None:
         else:
             pytest.fail("no wake-up arrived")
         stop()
+
+
+VALUES = ["", "Köln", "x" * 40, '\u0001\\"', 0, 7, -1.5, True, False, ["a", "b"], {"": None, "a": [None, 1]}]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_records_made_together_share_rows_and_each_is_told_its_own_values(
+    db: Database, seed: int
+) -> None:
+    chance = random.Random(seed)
+    account = await bare_account(db, 40 + seed)
+    names = ["email", "city", "n", "ünï", "changed"]
+    made: list[dict[str, Any]] = [
+        {name: chance.choice(VALUES) for name in chance.sample(names, chance.randrange(len(names) + 1))}
+        for _ in range(chance.randrange(100, 300))
+    ]
+    # Now and then one that fills a row, or several.
+    made[chance.randrange(len(made))]["email"] = "".join(chance.choices("abcdefghij", k=1_500))
+    made[chance.randrange(len(made))]["city"] = "".join(chance.choices("abcdefghij", k=30_000))
+    ids = list(range(1_000, 1_000 + len(made)))
+    async with db.transaction(account, now=T0, actor=WRITER) as tx:
+        tx.happened(told(1))
+        tx.happened(RecordsCreated(1, ids, made))
+        tx.happened(told(2))
+    async with db.read(account) as reader:
+        events = await changes.read(reader, 0, 1_000)
+        rows = await reader.fetch(
+            "SELECT pg_column_size(e.payload) AS bytes, cardinality(e.record_ids) AS n, e.payload"
+            "  FROM event_log AS e WHERE e.account_id = $1"
+        )
+        assert [(event.seq, event.record_id) for event in events] == list(enumerate([1, *ids, 2], 1))
+        assert [event.payload for event in events[1:-1]] == [
+            {"changed": {name: [None, value] for name, value in one.items()}} for one in made
+        ]
+        # Whoever begins, or stops, in the middle of a row is told the same.
+        for _ in range(20):
+            after, limit = chance.randrange(len(events)), chance.randrange(1, 90)
+            assert await changes.read(reader, after, limit) == events[after : after + limit]
+            first = (await changes.fresh(reader, after)).events
+            assert first
+            assert first == events[after : after + len(first)]
+    assert len(rows) < len(made) / 4
+    assert max(row["n"] for row in rows) <= 64
+    # None is so long that it would be kept elsewhere, but for what is by itself.
+    assert max(row["bytes"] for row in rows if row["n"] > 1) < 1_900
+
+
+async def test_one_record_made_alone_is_told_in_the_words_of_all_others(db: Database) -> None:
+    account = await bare_account(db, 50)
+    async with db.transaction(account, now=T0, actor=WRITER) as tx:
+        tx.happened(RecordsCreated(1, [7], [{"city": "Köln"}]))
+        tx.happened(Event(EventKind.RECORD_CREATED, 1, 8, payload={"changed": {"city": [None, "Köln"]}}))
+    async with db.read(account) as reader:
+        one, other = await reader.fetch("SELECT e.payload FROM event_log AS e WHERE e.account_id = $1")
+    assert one["payload"] == other["payload"]

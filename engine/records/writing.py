@@ -342,8 +342,8 @@ def _note_many(tx: Transaction, drafts: Sequence[Draft]) -> None:
         alike.setdefault(tuple(draft.properties), []).append(draft.record_id)
     for names, ids in alike.items():
         tx.changed(RecordChanges(ChangeKind.CREATED, object_type_id, names, ids))
-    told = [{"changed": _first(draft)} for draft in drafts]
-    tx.happened(RecordsCreated(object_type_id, [draft.record_id for draft in drafts], told))
+    held = [dict(draft.properties) for draft in drafts]
+    tx.happened(RecordsCreated(object_type_id, [draft.record_id for draft in drafts], held))
 
 
 def _note(tx: Transaction, draft: Draft, changed: dict[str, list[Any]]) -> None:
