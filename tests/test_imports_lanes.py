@@ -100,7 +100,8 @@ async def test_the_share_that_is_told_is_of_rows_that_are_in_not_of_those_that_w
         size=SEVERAL, progress=seen.append,
     )  # fmt: skip
     assert len(seen) > 12
-    assert [one for one in seen if abs(one.share - one.rows / rows) > 0.06] == []
+    # Never ahead, and no more than a window behind: lanes that run on count when theirs is taken in.
+    assert [one for one in seen if not -28 / rows - 0.03 < one.share - one.rows / rows < 0.03] == []
 
 
 ENDS = {
