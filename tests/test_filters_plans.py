@@ -2,19 +2,23 @@
 
 from typing import Any
 
+import hypothesis.strategies as st
+from hypothesis import given
+
 from storage.database import Database
+from storage.filters.indexes import LAST, beyond
 from storage.filters.tree import Filter
-from storage.filters.ways import asked
+from storage.filters.ways import asked, both_ways
 from tests.filtering import World, associated, leaf, world
 
 
 async def planned(of: World, bound: Filter) -> str:
     """The plan of a page of contacts that meet a filter."""
-    given: list[Any] = [(await of.catalogue()).by_name["contacts"].id]
+    values: list[Any] = [(await of.catalogue()).by_name["contacts"].id]
 
     def add(value: Any, cast: str) -> str:
-        given.append(value)
-        return f"${len(given) + 1}::{cast}"
+        values.append(value)
+        return f"${len(values) + 1}::{cast}"
 
     found_by = asked(bound, "r", add)
     sql = (
@@ -22,7 +26,7 @@ async def planned(of: World, bound: Filter) -> str:
         f" AND r.archived_at IS NULL AND {found_by.condition} ORDER BY {found_by.ident} LIMIT 50"
     )
     async with of.db.read(of.account) as reader:
-        return "\n".join(row[0] for row in await reader.fetch(sql, *given))
+        return "\n".join(row[0] for row in await reader.fetch(sql, *values))
 
 
 async def test_a_page_of_one_value_follows_its_index(db: Database) -> None:
@@ -48,6 +52,73 @@ async def test_only_positive_equality_of_short_values_without_empty_ones_uses_th
         leaf("found", "CONTAINS", "a"),
     ):
         assert "property_value" not in await planned(found, await found.bind(definition))
+
+
+async def nearby(of: World, bound: Filter) -> str | None:
+    """The plan of what is looked at first, where there are two ways."""
+    values: list[Any] = []
+
+    def add(value: Any, cast: str) -> str:
+        values.append(value)
+        return f"${len(values) + 1}::{cast}"
+
+    ways = both_ways(bound, "r", add, "near")
+    if ways is None:
+        return None
+    # The parameters of the other way stand behind: they are not asked here.
+    used = [value for n, value in enumerate(values) if f"${n + 2}::" in ways.near]
+    async with of.db.read(of.account) as reader:
+        return "\n".join(row[0] for row in await reader.fetch(f"EXPLAIN {ways.near} LIMIT 1001", *used))
+
+
+async def test_the_beginning_of_a_text_is_a_range_of_its_index(db: Database) -> None:
+    found = await world(db)
+    plan = await nearby(found, await found.bind(leaf("found", "STARTS_WITH", "Ann")))
+    assert plan is not None
+    assert "Scan using property_value_text" in plan
+    assert "(text_value >= 'Ann'::text) AND (text_value < 'Ano'::text)" in plan
+    for other in (
+        leaf("text", "STARTS_WITH", "Ann"),
+        leaf("found", "STARTS_WITH", "Ann", "Bob"),
+        leaf("found", "STARTS_WITH", chr(LAST)),
+        leaf("found", "STARTS_WITH", "a" * 256),
+        leaf("found", "ENDS_WITH", "Ann"),
+    ):
+        assert await nearby(found, await found.bind(other)) is None
+
+
+@given(st.text(), st.text())
+def test_a_text_begins_with_another_where_it_lies_before_what_is_beyond_it(text: str, start: str) -> None:
+    end = beyond(start)
+    if end is not None:
+        assert start.encode() < end.encode()
+        assert (start.encode() <= text.encode() < end.encode()) is text.startswith(start)
+        assert (start.encode() <= (start + text).encode() < end.encode()) is True
+    else:
+        assert start == chr(LAST) * len(start)
+
+
+async def test_ranges_far_away_are_looked_at_before_every_record_is_asked(db: Database) -> None:
+    found = await world(db)
+    many = leaf("points", "GREATER_THAN", 5)
+    for definition in (
+        associated("contacts", many),
+        associated("contacts", {"and": [leaf("text", "CONTAINS", "x"), many]}),
+        associated("contacts", leaf("found", "STARTS_WITH", "x")),
+        {"and": [leaf("city", "CONTAINS", "x"), associated("contacts", many)]},
+    ):
+        plan = await nearby(found, await found.bind(definition, "companies"))
+        assert plan is not None
+        assert "Scan using property_value" in plan
+        assert "Seq Scan" not in plan
+    # Not for what is not known to be few, where nobody looks first.
+    nobody = {"or": [associated("contacts", many), leaf("city", "CONTAINS", "x")]}
+    assert await nearby(found, await found.bind(nobody, "companies")) is None
+    # One of the record's own is nearer.
+    own = {"and": [associated("companies", leaf("domain", "STARTS_WITH", "x")), many]}
+    plan = await nearby(found, await found.bind(own))
+    assert plan is not None
+    assert "association" not in plan
 
 
 async def test_a_nested_leaf_that_an_index_answers_is_begun_from_its_end(db: Database) -> None:

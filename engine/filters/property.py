@@ -19,6 +19,7 @@ from engine.filters.problems import (
 )
 from engine.values import InvalidValue, shown, tidy
 from storage.catalogue import ObjectTypeRow, PropertyRow
+from storage.filters.indexes import beyond
 from storage.filters.tree import (
     Between,
     Choice,
@@ -133,6 +134,9 @@ def _index(prop: PropertyRow, test: Test) -> Index | None:
         case OneOf(values) if all(not isinstance(one, str) or len(one) < TEXT_KEPT for one in values):
             return Index.VALUES
         case Compared() | Between() | Chosen():
+            return Index.VALUES
+        # A beginning is a range; no other part of a text is.
+        case Holds(Place.START, (one,)) if len(one) < TEXT_KEPT and beyond(one) is not None:
             return Index.VALUES
         case _:
             return None

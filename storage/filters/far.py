@@ -8,7 +8,8 @@ began anew at the far end for every one of 10,000 records: minutes, where a few 
 from collections.abc import Callable, Sequence
 
 from storage.filters.indexes import lead, lookup
-from storage.filters.tree import AssociatedLeaf, Filter, Index, PropertyLeaf, Reach
+from storage.filters.shape import looked_up
+from storage.filters.tree import AssociatedLeaf, Filter, Holds, Index, PropertyLeaf, Reach
 from storage.filters.values import Add, compared
 
 # A free alias of a kind; the condition that the record at an alias meets a filter.
@@ -86,7 +87,11 @@ def indexed(leaf: PropertyLeaf, alias: str, add: Add) -> tuple[str, str, bool]:
     column = f"{alias}.{'number_value' if leaf.property.type == 'NUMBER' else 'text_value'}"
     # Position 0, the only one of a single value, makes the row unique, so that the planner may join instead:
     # along the index, records of one value come in the order of their ids, and a page stops early.
-    test = compared(leaf.property, leaf.test, column, add)
+    if isinstance(leaf.test, Holds):
+        low, high = (add(one, "text") for one in looked_up(leaf))
+        test = f"{column} >= {low} AND {column} < {high}"
+    else:
+        test = compared(leaf.property, leaf.test, column, add)
     return f"property_value AS {alias}", f"{mine} AND {alias}.position = 0 AND {test}", True
 
 

@@ -14,6 +14,7 @@ from storage.filters.tree import (
     EventLeaf,
     Filter,
     HistoryLeaf,
+    Holds,
     Index,
     Not,
     OneOf,
@@ -30,20 +31,29 @@ from storage.property_keys import value_hash
 # Values of these types have few records each. Choices and booleans have many, and so may a range.
 RARE = frozenset({"STRING", "PHONE", "NUMBER", "DATE"})
 
+LAST = 0x10FFFF
 
-def selective(filter_: Filter) -> bool:
-    """Whether an index finds the few records that can meet a filter."""
+
+def selective(filter_: Filter, *, ranges: bool = False) -> bool:
+    """Whether an index finds the few records that can meet a filter.
+
+    `ranges`: or perhaps not so few, for whoever looks how many they are before beginning with them.
+    """
     match filter_:
         case And(parts):
-            return any(selective(part) for part in parts)
+            return any(selective(part, ranges=ranges) for part in parts)
         case Or(parts):
-            return all_selective(parts)
+            return all_selective(parts, ranges=ranges)
         case Not():
             return False
-        case PropertyLeaf(prop, test):
-            return filter_.index is not None and prop.type in RARE and isinstance(test, OneOf)
+        case PropertyLeaf(index=None):
+            return False
+        case PropertyLeaf(prop, OneOf()):
+            return prop.type in RARE
+        case PropertyLeaf(_, test):
+            return ranges and isinstance(test, Compared | Between | Holds)
         case AssociatedLeaf():
-            return from_the_other_end(filter_) and not filter_.include_empty
+            return from_the_other_end(filter_, ranges=ranges) and not filter_.include_empty
         case HistoryLeaf() | UpdatedLeaf() | SourceLeaf() | SegmentLeaf() | WorkflowLeaf() | EventLeaf():
             return False
         case _:
@@ -78,9 +88,11 @@ def of_record(filter_: Filter) -> Filter | None:
             assert_never(filter_)
 
 
-def from_the_other_end(leaf: AssociatedLeaf) -> bool:
-    """Whether an associated leaf is begun with the few records that meet its nested filter."""
-    return leaf.quantifier is Quantifier.ANY and leaf.where is not None and selective(leaf.where)
+def from_the_other_end(leaf: AssociatedLeaf, *, ranges: bool = False) -> bool:
+    """Whether an associated leaf is begun with the few records that meet its nested filter; see `selective`."""
+    return (
+        leaf.quantifier is Quantifier.ANY and leaf.where is not None and selective(leaf.where, ranges=ranges)
+    )
 
 
 def lead(filter_: Filter) -> tuple[Sequence[Sequence[PropertyLeaf]] | AssociatedLeaf, Filter]:
@@ -88,12 +100,16 @@ def lead(filter_: Filter) -> tuple[Sequence[Sequence[PropertyLeaf]] | Associated
 
     Ranges of indexes, any of which will do, each as leaves of which any one will do; else an associated leaf.
     """
+    # A range of values is what to begin with where nothing better is there.
+    ranges = not selective(filter_)
     match filter_:
         case And(parts):
-            own = [part for part in parts if isinstance(part, PropertyLeaf) and selective(part)]
+            own = [
+                part for part in parts if isinstance(part, PropertyLeaf) and selective(part, ranges=ranges)
+            ]
             if own:
                 return [(part,) for part in own], filter_
-            first = next(n for n, part in enumerate(parts) if selective(part))
+            first = next(n for n, part in enumerate(parts) if selective(part, ranges=ranges))
             begin, rest = lead(parts[first])
             return begin, And((*parts[:first], rest, *parts[first + 1 :]))
         case Or(parts):
@@ -106,9 +122,20 @@ def lead(filter_: Filter) -> tuple[Sequence[Sequence[PropertyLeaf]] | Associated
             raise TypeError(filter_)
 
 
-def all_selective(parts: Sequence[Filter]) -> bool:
+def all_selective(parts: Sequence[Filter], *, ranges: bool = False) -> bool:
     """Whether parts, of which any one will do, are found together: each by an index of its own."""
-    return bool(parts) and all(isinstance(part, PropertyLeaf) and selective(part) for part in parts)
+    return bool(parts) and all(
+        isinstance(part, PropertyLeaf) and selective(part, ranges=ranges) for part in parts
+    )
+
+
+def beyond(start: str) -> str | None:
+    """The least text after all that begin with `start`, letter by letter; None where there is none."""
+    for n in range(len(start) - 1, -1, -1):
+        if (letter := ord(start[n])) < LAST:
+            # No text holds a surrogate.
+            return start[:n] + chr(0xE000 if letter == 0xD7FF else letter + 1)
+    return None
 
 
 def lookup(leaf: PropertyLeaf) -> Any:
@@ -120,7 +147,7 @@ def lookup(leaf: PropertyLeaf) -> Any:
         case Index.VALUES, OneOf(given) if leaf.property.type == "BOOLEAN":
             # They stand there as text.
             return ["true" if value else "false" for value in given]
-        case (None, _) | (Index.VALUES, OneOf() | Compared() | Between()):
+        case (None, _) | (Index.VALUES, OneOf() | Compared() | Between() | Holds()):
             return None
         case _, OneOf(given) | Chosen(Choice.ANY, given):
             several: tuple[Any, ...] = given

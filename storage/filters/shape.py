@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, assert_never, cast
 
 from storage.filters import events
-from storage.filters.indexes import from_the_other_end, lead, lookup
+from storage.filters.indexes import beyond, from_the_other_end, lead, lookup
 from storage.filters.times import Edge, Form, Start, Timed, offsets
 from storage.filters.tree import (
     And,
@@ -85,7 +85,8 @@ def _test_shape(test: Test) -> Test:
             # One value is compared, several are looked up: two plans.
             return OneOf((0,) * min(len(values), 2))
         case Holds(place):
-            return Holds(place, ())
+            # One may be looked up; several are passed over together.
+            return Holds(place, ("",) * min(len(test.values), 2))
         case Chosen(choice):
             # As for OneOf.
             return Chosen(choice, ("",) * min(len(test.values), 2))
@@ -145,9 +146,19 @@ def _far_values(where: Filter) -> Iterator[Any]:
         yield from _far_values(begin.where)
     else:
         for leaf in chain.from_iterable(begin):
-            wanted = lookup(leaf)
-            yield from parameters(leaf.property, leaf.test) if wanted is None else (wanted,)
+            yield from looked_up(leaf)
     yield from _values(rest)
+
+
+def looked_up(leaf: PropertyLeaf) -> tuple[Any, ...]:
+    """The parameters of the condition on an index's rows."""
+    wanted = lookup(leaf)
+    if wanted is not None:
+        return (wanted,)
+    if isinstance(leaf.test, Holds):
+        (start,) = leaf.test.values
+        return start, beyond(start)
+    return parameters(leaf.property, leaf.test)
 
 
 def _beside_values(leaf: Beside) -> Iterator[Any]:

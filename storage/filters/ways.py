@@ -80,8 +80,15 @@ def both_ways(filter_: Filter, record: str, add: Add, name: str, *, ordered: boo
     parts = filter_.parts if isinstance(filter_, And) else (filter_,)
     led = any(_leads(part) for part in parts)
     ranges = next((found for part in parts if (ordered or not led) and (found := _range(part))), None)
+    # How many a range has, far away, is looked at before they are begun with; one of the record's own is nearer.
     leaf = next(
-        (part for part in parts if isinstance(part, AssociatedLeaf) and from_the_other_end(part)), None
+        (
+            part
+            for far_ranges in ((False,) if ranges else (False, True))
+            for part in parts
+            if isinstance(part, AssociatedLeaf) and from_the_other_end(part, ranges=far_ranges)
+        ),
+        None,
     )
     if leaf and leaf.where and not (ordered and ranges):
         near = Writer(f"{record}_n", add).far(leaf.reach, leaf.where)
