@@ -7,6 +7,7 @@ from itertools import pairwise, product
 from typing import Any
 
 import orjson
+import pytest
 from graphql import get_operation_ast, parse
 from graphql.execution.values import get_variable_values
 
@@ -16,6 +17,7 @@ from resolvers.selection.answering import prepare
 from resolvers.selection.reading import Reading
 from schema.root import SCHEMA
 from storage.database import Database
+from storage.selection import ordered
 from storage.selection.text import compile
 from tests.queries import ACTOR, T0, Asker, asker, counted, story
 
@@ -85,6 +87,32 @@ async def test_walking_pages_gives_every_record_once_in_both_directions(db: Data
             assert len(ids) == len(set(ids)) > 9
             assert await walked(of, text, 4, False, order=order, **variables) == ids
             assert await walked(of, text, 5, True, order=order, **variables) == ids
+
+
+FILTERED = """query ($first: Int, $after: String, $last: Int, $before: String, $order: [OrderInput!]) {
+    records(objectType: "contacts", first: $first, after: $after, last: $last, before: $before, orderBy: $order,
+            where: {property: {name: "city", operator: STARTS_WITH, values: ["U", "u"], includeEmpty: true}}) {
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor node { id } } } }"""
+
+
+async def test_a_page_is_the_same_wherever_the_walk_along_its_index_is_broken_off(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = await crowd(db)
+    named = {f"q{n}": {"lastname": "BAB"[n % 3], "city": ("Ulm", "Rom")[n % 2]} for n in range(11)}
+    await of.create("contacts", **named)
+    for order in ([{"property": "lastname"}], [{"property": "lastname", "direction": "DESC"}]):
+        expected = None
+        for longest in (1000, 1, 2, 3, 5, 8, 11, 12, 13):
+            monkeypatch.setattr(ordered, "WALKED", longest)
+            # Another text each time: what is compiled is remembered.
+            text = f"{FILTERED} # {longest}"
+            whole = connection(await of.both(text, {"order": order}))
+            ids = [edge["node"]["id"] for edge in whole["edges"]]
+            expected = expected or ids
+            assert ids == expected
+            assert await walked(of, text, 4, False, order=order) == ids
+            assert await walked(of, text, 5, True, order=order) == ids
 
 
 async def test_records_without_a_value_come_last_in_both_directions(db: Database) -> None:

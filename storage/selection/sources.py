@@ -7,6 +7,7 @@ Its shape decides the speed. A page of associations is read in the order of the 
 from collections.abc import Iterable
 
 from storage.filters import ways as begun
+from storage.filters.compile import FAR
 from storage.filters.compile import compile as condition
 from storage.filters.ways import Asked
 from storage.selection import ordered, past
@@ -15,7 +16,7 @@ from storage.selection.sql import Params
 from storage.selection.tree import Associated, Listing, Order, Page, Records, Source
 
 # So many associations from the far end of a filter are collected, in a millisecond or two; where there are more, a
-# page is full after some thousand records at most.
+# page is full after some thousand records at most. Unless it must see all of them before it knows its first one.
 FEW = 1_000
 
 
@@ -33,7 +34,7 @@ def limited(
     if either is not None:
         return either
     if indexed:
-        return ordered.rows(listing, params, record, columns, more=more)
+        return _ordered(listing, params, record, columns, more)
     conditions = _between(page, params, record, _ident(listing.source, record))
     body = _body(listing.source, params, record, of, conditions, fenced=not page.order.terms)
     wanted = ", ".join(_column(listing.source, params, name, record, of) for name in dict.fromkeys(columns))
@@ -64,21 +65,16 @@ def _either_way(
     ways = begun.both_ways(source.where, record, params.add, near, ordered=bool(page.order.terms))
     if ways is None:
         return None
-    ordering = [term.name if term.column else "properties" for term in page.order.terms]
-    names = list(dict.fromkeys([*columns, "id", *ordering]))
-    wanted = ", ".join(f"{record}.{name}" for name in names)
+    names = _named(page, columns)
     size = page.size + more
+    few = FAR if page.order.terms and not indexed else FEW
     counted = f"(SELECT count(*) FROM {near} AS {record}_c)"
 
     def rows(way: Asked) -> str:
-        living = _living(
-            source.object_type_id, params, record, way, _between(page, params, record, way.ident)
-        )
-        order = order_by(page.order, record, ident=way.ident, backward=page.backward)
-        return f"SELECT {wanted} {living} ORDER BY {order} LIMIT {size}"
+        return _read(way, source, page, params, record, names, size)
 
     asked = (
-        ordered.rows(listing, params, record, columns, more=more)
+        _ordered(listing, params, record, columns, more)
         if indexed
         else rows(begun.asked(source.where, record, params.add, decided=ways.decided))
     )
@@ -86,12 +82,41 @@ def _either_way(
     chosen = ", ".join(f"{record}_w.{name}" for name in names)
     parts = " UNION ALL ".join(
         f"(SELECT {chosen} FROM ({way}) AS {record}_w WHERE {which})"
-        for way, which in ((rows(ways.given), f"{counted} <= {FEW}"), (asked, f"{counted} > {FEW}"))
+        for way, which in ((rows(ways.given), f"{counted} <= {few}"), (asked, f"{counted} > {few}"))
     )
     return (
-        f"WITH {near} AS MATERIALIZED ({ways.near} LIMIT {FEW + 1}) SELECT {record}_u.* FROM ({parts}) AS {record}_u "
+        f"WITH {near} AS MATERIALIZED ({ways.near} LIMIT {few + 1}) SELECT {record}_u.* FROM ({parts}) AS {record}_u "
         f"ORDER BY {order_by(page.order, f'{record}_u', backward=page.backward)} LIMIT {size}"
     )
+
+
+def _ordered(listing: Listing, params: Params, record: str, columns: Iterable[str], more: int) -> str:
+    """The rows of a page along the index of its order; of all records where a filter leaves too few of them."""
+    source, page = listing.source, listing.page
+    if not isinstance(source, Records) or (where := source.where) is None:
+        return ordered.rows(listing, params, record, columns, more=more)
+
+    def scanned() -> str:
+        way = begun.asked(where, record, params.add, paged=False)
+        return _read(way, source, page, params, record, ordered.named(columns), page.size + more)
+
+    return ordered.rows(listing, params, record, columns, more=more, scanned=scanned)
+
+
+def _named(page: Page, columns: Iterable[str]) -> list[str]:
+    """What is wanted, and beside it what the order is made of."""
+    ordering = [term.name if term.column else "properties" for term in page.order.terms]
+    return list(dict.fromkeys([*columns, "id", *ordering]))
+
+
+def _read(
+    way: Asked, source: Records, page: Page, params: Params, record: str, names: list[str], size: int
+) -> str:
+    """The records of one way in the order of a page: as many as it holds."""
+    wanted = ", ".join(f"{record}.{name}" for name in names)
+    living = _living(source.object_type_id, params, record, way, _between(page, params, record, way.ident))
+    order = order_by(page.order, record, ident=way.ident, backward=page.backward)
+    return f"SELECT {wanted} {living} ORDER BY {order} LIMIT {size}"
 
 
 def rows_beyond(
