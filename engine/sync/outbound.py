@@ -29,8 +29,11 @@ from storage.sync.dirty import DirtyRow
 from storage.sync.links import CONFLICT, IN_SYNC, PENDING, LinkRow
 
 
-async def send(turn: Turn, now: datetime) -> bool:
-    """Look at some of the records that are due, and write what is to be written; whether there were any."""
+async def send(turn: Turn, now: datetime, *, planned: bool = False) -> bool:
+    """Look at some of the records that are due, and write what is to be written; whether there were any.
+
+    `planned`: what is met over there instead of what the link knows is left alone, since that was never shown.
+    """
     batch = turn.rules.capabilities.batch
     async with turn.hold(now) as (tx, _):
         rows = await dirty.due(tx, turn.sync_id, OURS, now, max(batch, 200))
@@ -43,7 +46,7 @@ async def send(turn: Turn, now: datetime) -> bool:
     if sending:
         await sending_.meet(turn, sending)
         await sending_.write(turn, sending)
-        await outcomes.note(turn, sending, now)
+        await outcomes.note(turn, sending, now, planned=planned)
     return True
 
 

@@ -31,7 +31,8 @@ from storage.sync.dirty import DirtyRow
 from storage.sync.links import FAILED, IN_SYNC, PENDING, LinkRow
 
 
-async def note(turn: Turn, sending: Sequence[Send], now: datetime) -> None:
+async def note(turn: Turn, sending: Sequence[Send], now: datetime, *, planned: bool = False) -> None:
+    """Note it. What was met is taken in; of a plan, it is left for the sync, and the link as if nothing had begun."""
     async with turn.hold(now) as (tx, _):
         # As they are now: they are ours as long as the sync is, but people may have asked for something meanwhile.
         present = await links.read(tx, [one.link.id for one in sending])
@@ -45,6 +46,10 @@ async def note(turn: Turn, sending: Sequence[Send], now: datetime) -> None:
             link = present.get(one.link.id)
             if link is None:
                 continue
+            if planned and one.met:
+                _leave(book, one, link)
+                done.append(one.row)
+                continue
             due = _outcome(turn, book, one, link, met, others)
             if due is None:
                 done.append(one.row)
@@ -55,7 +60,7 @@ async def note(turn: Turn, sending: Sequence[Send], now: datetime) -> None:
         await book.write()
         if met:
             await inbound.take_in(tx, turn.rules, met, certain=True)
-        if any(one.met and one.key is not None for one in sending):
+        if not planned and any(one.met and one.key is not None for one in sending):
             await _look_again(tx, turn, sending)
     for one in sending:
         if isinstance(one.outcome, Disconnected):
@@ -79,6 +84,16 @@ async def _look_again(tx: Transaction, turn: Turn, sending: Sequence[Send]) -> N
             category = Category.AMBIGUOUS_MATCH if len(one.met) > 1 else Category.DUPLICATE_RECORD
             book.fail(link, category, told, THEIRS, details=details)
     await book.write()
+
+
+def _leave(book: Book, one: Send, link: LinkRow) -> None:
+    if one.key is not None:
+        book.forgotten[link.id] = link
+        return
+    link.planned = None
+    link.attempts += 1
+    book.keep(link)
+    book.look(link, THEIRS, book.tx.now)
 
 
 def _outcome(

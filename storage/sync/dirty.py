@@ -50,6 +50,21 @@ DUE = Statement(
     """,
 )
 
+# Of some that may be due: a probe of the key for each.
+AMONG = Statement(
+    "sync_dirty.among",
+    """
+    SELECT d.item, d.token, d.attempts, d.ctid
+      FROM unnest($5::text[]) AS n(item)
+     CROSS JOIN LATERAL (
+           SELECT k.item, k.token, k.attempts, k.ctid FROM sync_dirty AS k
+            WHERE k.account_id = $1 AND k.sync_id = $2 AND k.side = $3 AND k.item BETWEEN n.item AND n.item
+              AND k.due_at <= $4
+            ORDER BY k.item LIMIT 1
+           ) AS d
+    """,
+)
+
 # Only where nobody has told of it since: that moves the token, and the row. Named by their places: what a planner
 # without statistics makes of their keys reads all that is dirty for each of them.
 DONE = Statement(
@@ -141,6 +156,17 @@ async def add_to_many(tx: Transaction, rows: Iterable[tuple[int, str, str, datet
 async def due(reader: Queryable, sync_id: int, side: str, now: datetime, limit: int) -> list[DirtyRow]:
     """What is due, longest first."""
     return [DirtyRow(*row) for row in await reader.fetch(DUE, sync_id, side, now, limit)]
+
+
+async def among(
+    reader: Queryable, sync_id: int, side: str, now: datetime, items: Sequence[str]
+) -> list[DirtyRow]:
+    """Those of some records (or items) that are due."""
+    return (
+        [DirtyRow(*row) for row in await reader.fetch(AMONG, sync_id, side, now, list(items))]
+        if items
+        else []
+    )
 
 
 async def done(tx: Transaction, sync_id: int, side: str, rows: Sequence[DirtyRow]) -> None:
