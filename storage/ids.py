@@ -9,11 +9,17 @@ import asyncpg
 from storage.statements import Statement
 
 # Blocks are taken outside the caller's transaction: the row's lock lasts one statement. A crash leaves a gap.
+#
+# Who takes many at once ($3) does not wait for the disk, nor lets others wait for it: he has a transaction under way
+# that is going to need them all. It is written after this, so if anything of it outlives a crash, this does; and if
+# PostgreSQL crashes before, that transaction is lost with it. What is kept for later could outlive a crash here.
 TAKE = Statement(
     "ids.take",
     """
     UPDATE id_block AS b SET next_id = b.next_id + $2 WHERE b.account_id = $1
-    RETURNING b.next_id - $2
+    RETURNING b.next_id - $2,
+              set_config('synchronous_commit',
+                         CASE WHEN $3 THEN 'off' ELSE current_setting('synchronous_commit') END, true)
     """,
 )
 
@@ -31,20 +37,21 @@ class Ids:
         self._blocks: dict[int, range] = {}
 
     async def take(self, account_id: int, n: int) -> Sequence[int]:
-        """`n` rising ids. Raises `LookupError` where there is no such account."""
+        """`n` rising ids, for a transaction under way where they are many. Raises `LookupError`: no such account."""
         block = self._blocks.get(account_id, range(0))
         if len(block) < n:
             async with self._lock:
                 block = self._blocks.get(account_id, range(0))
                 if len(block) < n:
-                    block = await self._fetch(account_id, n if n > BLOCK // 2 else BLOCK)
+                    many = n > BLOCK // 2
+                    block = await self._fetch(account_id, n if many else BLOCK, many)
         taken, self._blocks[account_id] = block[:n], block[n:]
         return taken
 
-    async def _fetch(self, account_id: int, n: int) -> range:
+    async def _fetch(self, account_id: int, n: int, at_once: bool) -> range:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(self._url)
-        start = await self._connection.fetchval(TAKE.text, account_id, n)
+        start = await self._connection.fetchval(TAKE.text, account_id, n, at_once)
         if start is None:
             raise LookupError(f"no account {account_id}")
         return range(start, start + n)

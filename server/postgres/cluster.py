@@ -207,9 +207,13 @@ class Cluster:
 def settings(*, durable: bool) -> str:
     """The configuration for a small machine that PostgreSQL shares with the application."""
     megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    buffers = min(max(megabytes // 16, 64), 1024)
     chosen = {
         "max_connections": "200",
-        "shared_buffers": f"{min(max(megabytes // 16, 64), 1024)}MB",
+        "shared_buffers": f"{buffers}MB",
+        # A batch of an import is some 10 MB of log: with 16 MB at most, as by default, several at once wait for each
+        # other to write it out (a tenth of their time), while nobody commits.
+        "wal_buffers": f"{buffers // 16}MB",
         "effective_cache_size": f"{max(megabytes // 2, 256)}MB",
         "work_mem": "16MB",
         "maintenance_work_mem": f"{min(max(megabytes // 32, 64), 512)}MB",
