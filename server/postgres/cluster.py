@@ -61,7 +61,9 @@ class Cluster:
                 f"The data in {self.places.cluster} are of PostgreSQL {version}, the binaries of "
                 f"{self.binaries.major}. Set RELATA_PG_BIN to PostgreSQL {version}, or move the data with pg_dump."
             )
-        (self.places.cluster / "relata.conf").write_text(settings(durable=self.durable))
+        (self.places.cluster / "relata.conf").write_text(
+            settings(durable=self.durable, free=shutil.disk_usage(self.places.cluster).free)
+        )
 
     def start(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Start the server and wait until it takes connections, as long as it is `wanted`. Raises StartFailed."""
@@ -204,8 +206,8 @@ class Cluster:
         raise StartFailed("PostgreSQL was told to stop before it was ready.")
 
 
-def settings(*, durable: bool) -> str:
-    """The configuration for a small machine that PostgreSQL shares with the application."""
+def settings(*, durable: bool, free: int) -> str:
+    """The configuration for a small machine that PostgreSQL shares with the application; `free` bytes on its disk."""
     megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     buffers = min(max(megabytes // 16, 64), 1024)
     chosen = {
@@ -226,7 +228,9 @@ def settings(*, durable: bool) -> str:
         "autovacuum_analyze_scale_factor": "0.02",
         # This build compresses with pglz alone, which took a sixth of the rate of what segments write.
         "wal_compression": "off",
-        "max_wal_size": "2GB",
+        # After each checkpoint every page that is touched is logged whole, once: with 2 GB a fifth of what a million
+        # associations write. More only where there is room for it.
+        "max_wal_size": f"{min(max(free // 2**33, 2), 8)}GB",
         "checkpoint_timeout": "15min",
         "synchronous_commit": "on" if durable else "off",
         "fsync": "on" if durable else "off",

@@ -72,6 +72,7 @@ class EventLog(SQLModel, table=True):
     to_ids: list[int] = bigs()
     # The workflow, segment, sync or import that the event belongs to, if any.
     subject_id: int | None = big(nullable=True)
+    # What is told of each event; of records that were made together, what each of them holds: see storage.change_rows.
     payload: dict[str, Any] = document()
     source: str = text()
     source_id: str | None = text(nullable=True)
