@@ -18,6 +18,7 @@ from engine.sync.inbound import Case
 from engine.sync.rehearsing import cases_of, complete, look, rehearse
 from engine.sync.rules import Rules, Side
 from engine.sync.turns import Turn
+from storage import statistics
 from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
 from storage.filters import facts
@@ -143,7 +144,8 @@ async def _theirs(
         _, known = await plans.taken(tx, plan.id, [], list(distinct))
         cases = await cases_of(tx, turn.rules, [distinct[one] for one in distinct if one not in known])
         rows = await rehearse(tx, turn.rules, cases, plan.id)
-        await _put(tx, held, await _once(tx, turn.rules, plan.id, cases, rows), cursors)
+        written = await _put(tx, held, await _once(tx, turn.rules, plan.id, cases, rows), cursors)
+    await statistics.planned(turn.db, sum(held.counts.values()), sum(written.counts.values()))
 
 
 async def _once(
@@ -192,6 +194,7 @@ async def _ours(turn: Turn, plan: PlanRow, after: int, now: datetime) -> None:
         if last is None:
             await plans.write(tx, replace(after_this, state=READY, ready_at=tx.now))
             _tell(tx, rules, after_this)
+    await statistics.planned(turn.db, sum(held.counts.values()), sum(after_this.counts.values()))
 
 
 async def _held(tx: Transaction, turn: Turn, plan: PlanRow) -> PlanRow | None:
