@@ -32,10 +32,10 @@ AFTER = ""
 # {property: [value of each, null where it has none]}. So names are written once, and PostgreSQL reads a fifth.
 HELD = ""
 
-# Bytes of such a payload, as PostgreSQL keeps it: a row of more than 2 kB would be compressed, and kept elsewhere.
-ROOM = 1_700
-# What it takes beyond its text: a record's number; a value's place, and what a short number is longer there.
-_OF_RECORD, _OF_VALUE = 8, 8
+# Bytes of such a payload and its records, as PostgreSQL keeps them: a row of more than 2,032 would be compressed.
+ROOM = 1_800
+# What it takes beyond its text: a record's number; a value's place, and what the shortest of numbers is longer there.
+_OF_RECORD, _OF_VALUE = 8, 10
 
 # A row of the queue: object type, kind, properties, before, records, types, others, depth; arrays in PostgreSQL's
 # words.
