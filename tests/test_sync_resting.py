@@ -8,10 +8,10 @@ import pytest
 
 from engine.sync import loading, redescribing, resting, retrying
 from engine.sync.categories import TIPS, Category
-from engine.sync.connectors.protocol import FieldType, Rejected, RemoteField
+from engine.sync.connectors.protocol import Disconnected, FieldType, Rejected, RemoteField
 from storage.changes import EventKind
 from storage.database import Database
-from tests.sync_rig import rig
+from tests.sync_rig import Rig, rig
 from tests.sync_world import FIRMS, PEOPLE, World
 from tests.test_sync_leases import Slowly, synced, two_workers
 
@@ -41,6 +41,31 @@ async def test_a_sync_that_rests_says_why_and_goes_on(db: Database, monkeypatch:
     assert told[0].payload["category"] == "PROPERTY_NOT_FOUND"
     assert told[0].payload["message"] == "There is no such table."
     assert told[0].payload["tip"] == TIPS[Category.PROPERTY_NOT_FOUND]
+
+
+async def test_an_app_that_stays_away_is_told_of_once_and_again_when_something_else_is_the_matter(
+    db: Database,
+) -> None:
+    world, soon = World(), timedelta(seconds=0.05)
+    away = [Disconnected("It is away.", after=soon)] * 4
+    full = [Disconnected("Too many calls.", Category.RATE_LIMITED, after=soon)] * 2
+    world.next = [("read", error) for error in (*away, *full)]
+    async with two_workers(db, Slowly(world)) as it:
+        await synced(it)
+        async with asyncio.timeout(30):
+            while (await held(it))[-1:] != [EventKind.SYNC_RESUMED.name]:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.02)
+        assert await held(it) == ["REMOTE_UNAVAILABLE", "RATE_LIMITED", EventKind.SYNC_RESUMED.name]
+        assert world.next == []
+
+
+async def held(it: Rig) -> list[str]:
+    """Why it was told to rest, and when that was over."""
+    return [
+        event.payload.get("category", event.kind.name)
+        for event in await it.crm.events()
+        if event.kind in (EventKind.SYNC_HELD, EventKind.SYNC_RESUMED)
+    ]
 
 
 async def test_a_field_that_went_away_is_told_and_the_others_go_on(

@@ -154,14 +154,19 @@ WRITE = Statement(
     """,
 )
 
-# A pause is the connection's, not of every record; it never becomes shorter by a second failure.
+# A pause is the connection's, not of every record; it never becomes shorter by a second failure. How it stood before
+# says whether that is news: a category stays until it works again.
 PAUSE = Statement(
     "sync_leases.pause",
     """
     UPDATE connection AS c
        SET status = $3, category = $4, message = $5, paused_until = $6, updated_at = $7
+      FROM (SELECT o.status, o.category FROM connection AS o
+             WHERE o.account_id = $1 AND o.id = $2
+               FOR NO KEY UPDATE) AS before
      WHERE c.account_id = $1 AND c.id = $2
        AND (c.status <> $3 OR c.paused_until IS NULL OR c.paused_until < $6 OR c.category <> $4)
+    RETURNING before.status <> $3 OR before.category IS DISTINCT FROM $4
     """,
 )
 RESUME = Statement(
@@ -231,8 +236,8 @@ async def write(tx: Transaction, row: RunRow) -> None:
 async def pause(
     tx: Transaction, connection_id: int, status: str, category: str, message: str, until: datetime | None
 ) -> bool:
-    """Let a connection rest; whether it did not already."""
-    return await tx.execute(PAUSE, connection_id, status, category, message, until, tx.now) > 0
+    """Let a connection rest; whether that is news: it works until now, or something else is the matter."""
+    return bool(await tx.fetchval(PAUSE, connection_id, status, category, message, until, tx.now))
 
 
 async def resume(tx: Transaction, connection_id: int) -> bool:
