@@ -6,6 +6,9 @@ import pytest
 
 from storage import property_keys, property_values, records, unique_values
 from storage.database import Database
+from storage.selection.sources import total
+from storage.selection.sql import Params
+from storage.selection.tree import Records
 from tests.crm import T0, crm
 
 ROWS = 60_000
@@ -74,3 +77,15 @@ async def test_a_batch_reads_no_table_from_end_to_end_and_compares_nothing_with_
                     mode,
                     plan,
                 )
+
+
+async def test_the_living_of_a_type_are_counted_in_their_index_alone(db: Database) -> None:
+    it = await crm(db)
+    params = Params()
+    counted = total(Records(1, None), params, "r")
+    async with db.pool.acquire() as connection, connection.transaction():
+        # Which way is shorter depends on the table; that there is this one depends on what the index says.
+        for other in ("enable_seqscan", "enable_bitmapscan"):
+            await connection.execute(f"SET LOCAL {other} = off")
+        rows = await connection.fetch(f"EXPLAIN SELECT {counted}", it.account, *params.values)
+    assert "Index Only Scan using record_pages" in "\n".join(row[0] for row in rows)

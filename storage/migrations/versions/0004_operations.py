@@ -16,6 +16,14 @@ def upgrade() -> None:
         "import",
         sa.Column("lanes", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
     )
+    op.drop_index(op.f("record_page"), table_name="record")
+    op.create_index(
+        "record_pages",
+        "record",
+        ["account_id", "object_type_id", "id"],
+        unique=False,
+        postgresql_include=["archived_at"],
+    )
     # By hand from here on.
     # Of a large table, a share is many accounts: see storage.statistics.
     for table in (
