@@ -249,6 +249,17 @@ async def test_pages_are_carried_out_at_once_and_a_round_moves_the_cursor(db: Da
     assert hands.most > 1
 
 
+async def test_what_is_to_be_refused_for_another_ones_sake_waits_for_that_one(db: Database) -> None:
+    it = await configured(db, World(capabilities=capable(page=FEW)))
+    for n in range(3 * FEW):
+        it.world.add(mail=f"p{n % (3 * FEW - 2)}@example.com", first=f"P {n}")
+    assert (await previewed(it)).counts == {"CREATE_OURS": 3 * FEW - 2, "FAIL": 2}
+    # Pages that come last are carried out first.
+    helped(it, backwards=True)
+    assert await applied(it) == {plan_work.DONE: 3 * FEW}
+    assert {link.category for link in await it.links() if link.state == "FAILED"} == {"UNIQUE_VALUE_CONFLICT"}
+
+
 @pytest.mark.parametrize("times", [1, 9])
 async def test_a_page_in_whose_way_others_are_is_carried_out_in_the_end(
     db: Database, times: int, monkeypatch: pytest.MonkeyPatch
