@@ -8,7 +8,7 @@ from hypothesis import given
 from storage.database import Database
 from storage.filters.indexes import LAST, beyond
 from storage.filters.tree import Filter
-from storage.filters.ways import asked, both_ways
+from storage.filters.ways import asked, both_ways, counted
 from tests.filtering import World, associated, leaf, world
 
 
@@ -149,3 +149,22 @@ async def test_whether_and_how_many_there_are_is_read_from_the_counters(db: Data
         assert "association_count" in plan
         assert "association_pkey" not in plan
         assert " on association " not in plan
+
+
+async def test_a_range_that_is_not_short_is_counted_by_reading_all_records(db: Database) -> None:
+    found = await world(db)
+    many = leaf("points", "GREATER_THAN", 5)
+    # Once where it is looked at how many there are, and never as what is followed record by record.
+    for definition, ranges in ((many, 1), ({"and": [many, leaf("found", "EQUALS", "x")]}, 0)):
+        values: list[Any] = []
+
+        def add(value: Any, cast: str, values: list[Any] = values) -> str:
+            values.append(value)
+            return f"${len(values) + 2}::{cast}"
+
+        counting = counted(await found.bind(definition), "$2::bigint", "r", add)
+        [contacts] = [one for one in (await found.catalogue()).by_name.values() if one.name == "contacts"]
+        async with found.db.read(found.account) as reader:
+            rows = await reader.fetch(f"EXPLAIN SELECT {counting}", contacts.id, *values)
+        plan = "\n".join(row[0] for row in rows)
+        assert plan.count("number_value >") == ranges, plan

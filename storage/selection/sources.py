@@ -97,7 +97,7 @@ def _ordered(listing: Listing, params: Params, record: str, columns: Iterable[st
         return ordered.rows(listing, params, record, columns, more=more)
 
     def scanned() -> str:
-        way = begun.asked(where, record, params.add, paged=False)
+        way = begun.asked(where, record, params.add)
         return _read(way, source, page, params, record, ordered.named(columns), page.size + more)
 
     return ordered.rows(listing, params, record, columns, more=more, scanned=scanned)
