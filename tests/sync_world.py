@@ -4,6 +4,7 @@ Without trouble it is an honest app. `Trouble` says how often which error comes,
 is told twice, late or out of order, and how wrong its clock is.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -136,6 +137,8 @@ class World:
     # Whether items go on naming those that were deleted.
     dangles: bool = True
     trouble: Trouble = field(default_factory=Trouble)
+    # So long, in seconds, writing takes before and after it is done.
+    slow: float = 0.0
     now: datetime = DAWN
 
     def __post_init__(self) -> None:
@@ -403,7 +406,9 @@ class Simulated:
     async def write(self, object_: RemoteObject, ops: Sequence[Op]) -> list[Outcome]:
         self._begin("write")
         assert len(ops) <= self.world.capabilities.batch
+        await asyncio.sleep(self.world.slow)
         outcomes = [self._write(object_.name, op) for op in ops]
+        await asyncio.sleep(self.world.slow)
         if self.world.chance(self.world.trouble.lost):
             raise Disconnected("The answer was lost.", after=timedelta(seconds=1))
         return outcomes

@@ -25,10 +25,10 @@ ROUNDS = int(os.environ.get("RELATA_SYNC_ROUNDS", "6"))
 APPS: tuple[Capabilities, ...] = (
     ALL,
     # Versions that say only that something differs, nothing conditional, nothing idempotent.
-    capable(ordered_versions=False, conditional=False, idempotent_create=False),
+    capable(ordered_versions=False, conditional=False, idempotent_create=False, batch=2),
     # It tells neither of changes nor of deletions.
     capable(changes=False, tombstones=False),
-    capable(tombstones=False, idempotent_create=False, overlap=timedelta(seconds=5)),
+    capable(tombstones=False, idempotent_create=False, overlap=timedelta(seconds=5), batch=3),
     capable(ordered_versions=False, changes=False, tombstones=False, conditional=False),
 )
 FIELDS = {"firstname": "first", "lastname": "last", "city": "city"}

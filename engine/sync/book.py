@@ -37,6 +37,7 @@ class Book:
     rules: Rules
     new: list[LinkRow] = field(default_factory=list)
     changed: dict[int, LinkRow] = field(default_factory=dict)
+    planned: dict[int, LinkRow] = field(default_factory=dict)
     forgotten: dict[int, LinkRow] = field(default_factory=dict)
     attempts: list[Attempt] = field(default_factory=list)
     dirty: list[tuple[int, str, str, datetime, int]] = field(default_factory=list)
@@ -52,6 +53,12 @@ class Book:
         """The link has changed."""
         if link.created_at is not None:
             self.changed[link.id] = link
+
+    def plan(self, link: LinkRow, planned: dict[str, Any]) -> None:
+        """Something is about to be sent; nothing else of the link has changed by that."""
+        link.planned = planned
+        if link.created_at is not None:
+            self.planned[link.id] = link
 
     def settle(self, link: LinkRow, decision: Decision) -> None:
         """Let the link stand as was decided, and tell of it where that is news."""
@@ -154,6 +161,8 @@ class Book:
         tx, sync_id = self.tx, self.rules.sync_id
         await links.delete(tx, sync_id, list(self.forgotten.values()))
         await links.update(tx, [link for link in self.changed.values() if link.id not in self.forgotten])
+        written = self.changed.keys() | self.forgotten.keys()
+        await links.plan(tx, [link for link in self.planned.values() if link.id not in written])
         await links.insert(tx, self.new)
         await keys.remove(tx, sync_id, self.keys_gone)
         await keys.put(tx, sync_id, self.keys)

@@ -5,12 +5,11 @@ meant; of any other, the items are read first. What is found to be otherwise tha
 out afterwards. A crash may leave anything done twice: equal values on both sides are agreement.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from engine.sync import ends, finding, outcomes, roles
-from engine.sync import sending as sending_
+from engine.sync import ends, finding, roles
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
@@ -29,38 +28,44 @@ from storage.sync.dirty import DirtyRow
 from storage.sync.links import CONFLICT, IN_SYNC, PENDING, LinkRow
 
 
-async def send(turn: Turn, now: datetime, *, planned: bool = False) -> bool:
-    """Look at some of the records that are due, and write what is to be written; whether there were any.
+async def decided(turn: Turn, now: datetime, under_way: Sequence[Send] = ()) -> tuple[bool, list[Send]]:
+    """Look at some of the records that are due: whether there were any, and what is to be written, noted as planned.
 
-    `planned`: what is met over there instead of what the link knows is left alone, since that was never shown.
+    `under_way` is being written at this moment: those records stay due, and wait for what becomes of them.
     """
-    batch = turn.rules.capabilities.batch
-    async with turn.hold(now) as (tx, _):
-        rows = await dirty.due(tx, turn.sync_id, OURS, now, max(batch, 200))
+    most = max(turn.rules.capabilities.batch, 200)
+    busy = {one.record.id for one in under_way}
+    async with turn.hold(now) as (tx, held):
+        rows = await dirty.due(tx, turn.sync_id, OURS, now, most + len(busy))
+        rows = [row for row in rows if int(row.item) not in busy][:most]
         if not rows:
-            return False
+            return False, []
         book = Book(tx, turn.rules)
-        sending, done = await _decide(tx, turn, book, rows)
+        sending, done = await _decide(tx, turn, book, rows, busy)
         await dirty.done(tx, turn.sync_id, OURS, done)
         await book.write()
-    if sending:
-        await sending_.meet(turn, sending)
-        await sending_.write(turn, sending)
-        await outcomes.note(turn, sending, now, planned=planned)
-    return True
+        for one in sending:
+            one.writer = held.writer
+    return True, sending
 
 
 # --- deciding ----------------------------------------------------------------------------------------------------
 
 
 async def _decide(
-    tx: Transaction, turn: Turn, book: Book, rows: Sequence[DirtyRow]
+    tx: Transaction, turn: Turn, book: Book, rows: Sequence[DirtyRow], busy: Set[int]
 ) -> tuple[list[Send], list[DirtyRow]]:
     """What is to be sent, at most a batch; and what has been looked at. What is neither is left for the next batch."""
     rules = turn.rules
+    found = {
+        one.id: one for one in await records.rows(tx, [int(row.item) for row in rows]) if one is not None
+    }
+    # Who was merged into one that is busy may give it its link: once it is known what came of its own.
+    rows = [
+        row for row in rows if (one := found.get(int(row.item))) is None or one.merged_into_id not in busy
+    ]
     ids = [int(row.item) for row in rows]
     held = await links.of_records(tx, turn.sync_id, ids)
-    found = {row.id: row for row in await records.rows(tx, ids) if row is not None}
     await _follow_merges(tx, turn, book, held, found)
     alone = [found[one] for one in ids if one in found and (one not in held or held[one].external_id is None)]
     alone = [row for row in alone if row.archived_at is None and row.object_type_id == rules.object_type.id]
@@ -235,8 +240,7 @@ async def _prepare(
         link = LinkRow((await tx.new_ids(1))[0], turn.sync_id, record.id)
         book.new.append(link)
     if decision.kind is not Kind.CREATE_THEIRS:
-        link.planned = planning(turn.rules, decision.merged)
-        book.keep(link)
+        book.plan(link, planning(turn.rules, decision.merged))
         return Send(row, link, record, decision)
     link.state, link.category, link.message = PENDING, None, None
     before = link.planned
@@ -307,5 +311,4 @@ async def _add_roles(
         one.links, one.base_roles = told, bases
         if one.key is None:
             planned = one.link.planned or planning(turn.rules, one.decision.merged)
-            one.link.planned = {**planned, "roles": {role: list(told.all[role]) for role in told.all}}
-            book.keep(one.link)
+            book.plan(one.link, {**planned, "roles": {role: list(told.all[role]) for role in told.all}})

@@ -35,7 +35,7 @@ async def note(turn: Turn, sending: Sequence[Send], now: datetime, *, planned: b
     """Note it. What was met is taken in; of a plan, it is left for the sync, and the link as if nothing had begun."""
     async with turn.hold(now) as (tx, _):
         # As they are now: they are ours as long as the sync is, but people may have asked for something meanwhile.
-        present = await links.read(tx, [one.link.id for one in sending])
+        present = await links.still(tx, [one.link for one in sending], sending[0].writer)
         made = [one.outcome.external_id for one in sending if one.key and isinstance(one.outcome, Written)]
         others = await links.of_items(tx, turn.sync_id, [(one, None) for one in made]) if made else {}
         book = Book(tx, turn.rules)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from engine.sync import inbound, outbound, plan_state
+from engine.sync import batches, inbound, plan_state
 from engine.sync.book import OURS, THEIRS
 from engine.sync.carrying import Became, overtaken
 from engine.sync.connectors.protocol import Item
@@ -50,7 +50,7 @@ async def send_out(turn: Turn, plan: PlanRow, batch: Sequence[Undone], now: date
 
 async def finish(turn: Turn, plan: PlanRow, now: datetime) -> None:
     """Send what goes out for what is carried out; once nothing is left of it, note what became of its items."""
-    if await outbound.send(turn, now, planned=True):
+    if await batches.send(turn, now, planned=True):
         return
     async with turn.hold(now) as (tx, _):
         held = await plan_state.held(tx, turn, plan)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.sync import applying, deleting, outbound, passes, resting, retrying, rounds, settling
+from engine.sync import applying, batches, deleting, passes, resting, retrying, rounds, settling
 from engine.sync.turns import Overtaken, Turn
 from storage.sync import leases
 from storage.sync.leases import RunRow, Work
@@ -82,7 +82,7 @@ async def _do(turn: Turn, row: RunRow, work: Work, kind: str, now: datetime) -> 
         case "AGAIN":
             await passes.again(turn, now)
         case "SEND":
-            await outbound.send(turn, now)
+            await batches.send(turn, now)
         case "CHANGES":
             await passes.changes(turn, row, now)
         case "DELETE":

@@ -32,6 +32,10 @@ class Send:
     decision: Decision
     links: Links = field(default_factory=Links)
     base_roles: dict[str, list[str]] | None = None
+    # The transaction that has noted it: see `RunRow`.
+    writer: int = 0
+    # Of a change, where the item is known by another version by now.
+    version: str | None = None
     # Of a creation.
     key: str | None = None
     outcome: Outcome | None = None
@@ -78,7 +82,7 @@ async def meet(turn: Turn, sending: Sequence[Send]) -> None:
             if item.deleted or one.link.id in changed:
                 one.met = (item,)
             elif conditional:
-                one.link.version = item.version
+                one.version = item.version
 
 
 async def otherwise(turn: Turn, pairs: Sequence[tuple[LinkRow, Item]]) -> set[int]:
@@ -136,6 +140,6 @@ def _op(turn: Turn, one: Send) -> Op:
     if one.key is not None:
         given = {name: value for name, value in fields.items() if value is not None}
         return Create(one.key, given, one.links)
-    version = one.link.version if turn.rules.capabilities.conditional else None
+    version = (one.version or one.link.version) if turn.rules.capabilities.conditional else None
     key = f"{turn.account_id}-{turn.sync_id}-{one.link.id}-{one.row.token}"
     return Update(one.link.external_id or "", fields, version, one.links, key)

@@ -118,7 +118,7 @@ async def _note(turn: Turn, open_: Sequence[LinkRow], answers: _Answers, now: da
             elif link.id in answers.asked:
                 until = (_since(link) or now) + _patience(turn)
                 if until <= now:
-                    _not_made(turn, book, link)
+                    not_made(turn, book, link)
                 else:
                     link.planned = {**(link.planned or {}), ASKED: now.isoformat()}
                     book.keep(link)
@@ -148,7 +148,7 @@ def _again(since: datetime, now: datetime, until: datetime) -> datetime:
     return min(now + min(max(now - since, SOON), SELDOM), until)
 
 
-def _not_made(turn: Turn, book: Book, link: LinkRow) -> None:
+def not_made(turn: Turn, book: Book, link: LinkRow) -> None:
     """It was not created, as far as the app can tell: it is looked for, and created, as if for the first time.
 
     Where the app does nothing twice under one key, under the same one, and with what was planned then: should it have

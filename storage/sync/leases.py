@@ -10,7 +10,10 @@ from storage.statements import Statement
 
 @dataclass(slots=True)
 class RunRow:
-    """A sync as its runner needs it: see `storage.tables.sync.Sync`."""
+    """A sync as its runner needs it: see `storage.tables.sync.Sync`.
+
+    `writer`: by what the transaction that holds it is known in all rows that it writes.
+    """
 
     id: int
     connection_id: int
@@ -26,9 +29,10 @@ class RunRow:
     swept_at: datetime | None
     held: dict[str, Any] | None
     progress: dict[str, Any]
+    writer: int = 0
 
 
-_NAMES = tuple(RunRow.__slots__)
+_NAMES = tuple(name for name in RunRow.__slots__ if name != "writer")
 COLUMNS = ", ".join(f"s.{name}" for name in _NAMES)
 
 
@@ -108,7 +112,7 @@ HOLD = Statement(
     f"""
     UPDATE sync AS s SET leased_until = greatest(s.leased_until, $5)
      WHERE s.account_id = $1 AND s.id = $2 AND s.lease_token = $3 AND s.revision = $4
-    RETURNING {COLUMNS}
+    RETURNING {COLUMNS}, s.xmin AS writer
     """,
 )
 

@@ -184,6 +184,27 @@ UPDATE = Statement(
     """,
 )
 
+# What is about to be sent, and nothing else: what both sides hold is not put into words for it.
+PLAN = Statement(
+    "sync_links.plan",
+    """
+    UPDATE sync_link AS l SET updated_at = $4, planned = $3::jsonb -> l.id::text
+     WHERE l.account_id = $1
+       AND l.ctid = ANY(ARRAY(
+               SELECT (SELECT g.ctid FROM sync_link AS g WHERE g.account_id = $1 AND g.id = n.id)
+                 FROM unnest($2::bigint[]) AS n(id)))
+    """,
+)
+
+# Rows that nobody has written since a transaction did. Each writer leaves its own number in what it writes.
+WRITTEN_BY = Statement(
+    "sync_links.written_by",
+    """
+    SELECT l.id FROM sync_link AS l
+     WHERE l.account_id = $1 AND l.id = ANY($2::bigint[]) AND l.xmin = $3
+    """,
+)
+
 DELETE = Statement(
     "sync_links.delete",
     """
@@ -310,6 +331,22 @@ async def update(tx: Transaction, rows: Sequence[LinkRow]) -> None:
     if not rows:
         return
     await tx.execute(UPDATE, [row.id for row in rows], {str(row.id): _written(row) for row in rows}, tx.now)
+
+
+async def plan(tx: Transaction, rows: Sequence[LinkRow]) -> None:
+    """Write what is about to be sent of links that have not changed otherwise."""
+    if rows:
+        await tx.execute(PLAN, [row.id for row in rows], {str(row.id): row.planned for row in rows}, tx.now)
+
+
+async def still(reader: Queryable, rows: Sequence[LinkRow], writer: int) -> dict[int, LinkRow]:
+    """Links as they are now, by their ids; those that nobody has written since `writer` did are these `rows`."""
+    asked = [row.id for row in rows]
+    same = {found["id"] for found in await reader.fetch(WRITTEN_BY, asked, writer)}
+    found = {row.id: row for row in rows if row.id in same}
+    if len(found) < len(asked):
+        found |= await read(reader, [one for one in asked if one not in same])
+    return found
 
 
 async def delete(tx: Transaction, sync_id: int, rows: Sequence[LinkRow]) -> None:
