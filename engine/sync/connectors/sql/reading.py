@@ -14,6 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from engine.sync.connectors.protocol import CursorLost, Item, Page, Phase
+from engine.sync.connectors.sql import many
 from engine.sync.connectors.sql.tables import Bound, Join, compared
 from engine.sync.connectors.sql.values import instant
 
@@ -222,7 +223,7 @@ def some(
     keys = [key for key in map(bound.key_of, dict.fromkeys(external_ids)) if key is not None]
     found: dict[str, Item] = {}
     for start in range(0, len(keys), MANY):
-        asked = sa.select(*bound.selected).where(among(bound, keys[start : start + MANY]))
+        asked = sa.select(*bound.selected).where(among(connection, bound, keys[start : start + MANY]))
         if held:
             asked = asked.order_by(*bound.keys).with_for_update()
         for item in _items(connection, bound, connection.execute(asked).all()):
@@ -237,24 +238,27 @@ def having(
     found: list[Item] = []
     compares: sa.ColumnElement[Any] = sa.func.lower(column) if loosely else column
     for start in range(0, len(values), MANY):
-        asked = sa.select(*bound.selected).where(compares.in_(values[start : start + MANY]), *_there(bound))
+        wanted = many.is_one_of(connection, compares, column.type, values[start : start + MANY])
+        asked = sa.select(*bound.selected).where(wanted, *_there(bound))
         found += _items(connection, bound, connection.execute(asked.order_by(*bound.keys)).all())
     return found
 
 
-def among(bound: Bound, keys: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
+def among(connection: sa.Connection, bound: Bound, keys: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
     """Whether a row's key is one of these."""
     if len(bound.keys) == 1:
         (column,) = bound.keys
-        return is_one_of(column, [key[0] for key in keys])
+        return is_one_of(connection, column, [key[0] for key in keys])
     return sa.or_(
         *(sa.and_(*(c == part for c, part in zip(bound.keys, key, strict=True))) for key in keys), sa.false()
     )
 
 
-def is_one_of(column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+def is_one_of(
+    connection: sa.Connection, column: sa.Column[Any], values: Sequence[Any]
+) -> sa.ColumnElement[bool]:
     """Whether a column of a key holds one of these."""
-    return column.in_(sa.bindparam(None, list(values), expanding=True, type_=compared(column)))
+    return many.is_one_of(connection, column, compared(column), values)
 
 
 def _items(connection: sa.Connection, bound: Bound, rows: Sequence[Any]) -> list[Item]:
@@ -270,7 +274,7 @@ def _others(connection: sa.Connection, join: Join, own: Sequence[Any]) -> dict[s
     asked = sa.select(_raw(join.own), _raw(join.other))
     for start in range(0, len(own), MANY):
         for one, other in connection.execute(
-            asked.where(is_one_of(join.own, own[start : start + MANY]))
+            asked.where(is_one_of(connection, join.own, own[start : start + MANY]))
         ).all():
             found.setdefault(str(one), []).append(str(other))
     return {one: tuple(sorted(others)) for one, others in found.items()}

@@ -4,14 +4,13 @@ Where a statement for many fails, each of them is done for itself behind a savep
 other.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from engine.sync.categories import Category
 from engine.sync.connectors.protocol import (
     ConnectorError,
     Create,
@@ -22,16 +21,16 @@ from engine.sync.connectors.protocol import (
     Links,
     Op,
     Outcome,
-    Rejected,
     Retry,
     Stale,
     Update,
     Written,
 )
+from engine.sync.connectors.sql import many
+from engine.sync.connectors.sql.entering import end, names_of, values_of
 from engine.sync.connectors.sql.faults import fault
 from engine.sync.connectors.sql.reading import having, is_one_of, some
 from engine.sync.connectors.sql.tables import Bound, Join, compared, composite
-from engine.sync.connectors.sql.values import Unfit
 
 
 @dataclass(slots=True)
@@ -79,6 +78,7 @@ def _prepare(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) ->
     asked = [task.op.external_id for task in tasks if not isinstance(task.op, Create)]
     held = some(connection, bound, asked, held=True)
     seen: set[str] = set()
+    names = names_of(bound)
     for task in tasks:
         op = task.op
         if not isinstance(op, Create):
@@ -96,72 +96,10 @@ def _prepare(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) ->
             task.id = op.external_id
         if not isinstance(op, Delete):
             try:
-                task.values = _values(bound, op)
+                task.values = values_of(bound, names, op)
             except ConnectorError as error:
                 task.outcome = error
     _find_created(connection, bound, _of(tasks, Create))
-
-
-def _values(bound: Bound, op: Create | Update) -> dict[str, Any]:
-    """What is to be written, by column. Raises Rejected."""
-    columns = {each.name: each for each in bound.columns}
-    fields = {each.name: each for each in bound.object.fields}
-    keys = {key.name for key in bound.keys}
-    found: dict[str, Any] = {}
-    for name, value in op.fields.items():
-        if name not in columns:
-            raise Rejected(f'There is no column "{name}".', Category.PROPERTY_NOT_FOUND, name)
-        if fields[name].read_only or (name in keys and isinstance(op, Update)):
-            raise Rejected(f'"{name}" cannot be changed.', Category.PROPERTY_READ_ONLY, name)
-        write = columns[name].kind.write
-        assert write is not None
-        try:
-            found[name] = None if value is None else write(value)
-        except Unfit as error:
-            raise error.rejected(name) from None
-        if value is None and fields[name].required:
-            raise Rejected(f'"{name}" needs a value.', Category.REQUIRED_FIELD_MISSING, name)
-    found |= _ends(bound, op.links)
-    if isinstance(op, Create):
-        for reference in bound.references:
-            if reference.required and found.get(reference.role) is None:
-                raise Rejected(
-                    f'"{reference.role}" needs an associated row of {reference.to}.',
-                    Category.REQUIRED_FIELD_MISSING,
-                    reference.role,
-                )
-        if bound.key is not None:
-            found[bound.key.name] = op.key
-        if bound.chooses and found.get(bound.keys[0].name) is None:
-            found[bound.keys[0].name] = bound.chosen(op.key)
-    return found
-
-
-def _ends(bound: Bound, links: Links) -> dict[str, Any]:
-    """References by column. What is only added stands in place of what was there."""
-    found: dict[str, Any] = {}
-    for reference in bound.references:
-        role = reference.role
-        if not (role in links.all or links.added.get(role) or links.removed.get(role)):
-            continue
-        ends = links.all[role] if role in links.all else links.added.get(role, ())
-        if len(ends) > 1:
-            raise Rejected(f'"{role}" leads to one row alone.', Category.VALIDATION_REJECTED, role)
-        if not ends and reference.required:
-            raise Rejected(
-                f'"{role}" cannot be without an associated row.', Category.REQUIRED_FIELD_MISSING, role
-            )
-        found[role] = _end(reference.column, ends[0]) if ends else None
-    return found
-
-
-def _end(column: sa.Column[Any], external_id: str) -> Any:
-    if not isinstance(column.type, sa.Integer):
-        return external_id
-    try:
-        return int(external_id)
-    except ValueError:
-        raise Rejected(f"There is no row {external_id}.", Category.RECORD_NOT_FOUND, column.name) from None
 
 
 def _find_created(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
@@ -231,10 +169,23 @@ def _alone(connection: sa.Connection, bound: Bound, task: _Task, step: _Step) ->
 def _create(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
     rows = [task.values for task in tasks]
     names = [key.name for key in bound.keys]
-    insert = sa.insert(bound.table).values(_stamp(bound, connection))
-    if all(name in tasks[0].values for name in names):
-        connection.execute(insert, rows)
+    stamp = _stamp(bound, connection)
+    insert = sa.insert(bound.table).values(stamp)
+    given = all(name in tasks[0].values for name in names)
+    counted = len(names) == 1 and bound.table.autoincrement_column is bound.keys[0]
+    types = {name: bound.table.columns[name].type for name in tasks[0].values}
+    source = many.rows(connection, types, rows) if given or counted else None
+    if source is not None:
+        # In their order, in which the keys are counted, too.
+        read = sa.select(*(source.c[name] for name in types), *stamp.values()).order_by(source.c[many.PLACE])
+        insert = sa.insert(bound.table).from_select([*types, *stamp], read)
+    if given:
+        connection.execute(insert, rows if source is None else None)
         ids = [row[names[0]] if len(names) == 1 else composite([row[name] for name in names]) for row in rows]
+    elif source is not None:
+        ids = sorted(connection.scalars(insert.returning(*bound.keys)))
+        if len(ids) != len(tasks):
+            raise exc.StatementError("Not every row was made.", None, None, ValueError(len(ids)))
     elif connection.dialect.insert_executemany_returning_sort_by_parameter_order:
         asked = insert.returning(*bound.keys, sort_by_parameter_order=True)
         made = connection.execute(asked, rows).all()
@@ -257,12 +208,39 @@ def _update(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> 
         name: sa.bindparam(f"v{place}", type_=bound.table.columns[name].type)
         for place, name in enumerate(names)
     }
+    if _update_at_once(connection, bound, tasks, stamp):
+        return
     asked = sa.update(bound.table).where(*_own(bound)).values({**values, **stamp})
     rows = [
         {**{f"v{place}": task.values[name] for place, name in enumerate(names)}, **_keys(bound, task)}
         for task in tasks
     ]
     connection.execute(asked, rows if len(rows) > 1 else rows[0])
+
+
+def _update_at_once(
+    connection: sa.Connection, bound: Bound, tasks: Sequence[_Task], stamp: Mapping[str, Any]
+) -> bool:
+    """Write all in one statement, where the database takes them so; whether it does."""
+    if len(bound.keys) != 1:
+        return False
+    (key,) = bound.keys
+    names = list(tasks[0].values)
+    types = {"k0": compared(key)} | {
+        f"v{place}": bound.table.columns[name].type for place, name in enumerate(names)
+    }
+    given = [
+        {**_keys(bound, task), **{f"v{place}": task.values[name] for place, name in enumerate(names)}}
+        for task in tasks
+    ]
+    source = many.rows(connection, types, given)
+    if source is None:
+        return False
+    values = {name: source.c[f"v{place}"] for place, name in enumerate(names)}
+    # The keys once more, as a list: few of many rows are found by an index then.
+    own = is_one_of(connection, key, [one["k0"] for one in given])
+    connection.execute(sa.update(bound.table).where(key == source.c.k0, own).values({**values, **stamp}))
+    return True
 
 
 def _touches(tasks: Sequence[_Task]) -> bool:
@@ -281,7 +259,7 @@ def _delete(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> 
         return
     for join in bound.joins:
         own = [row["k0"] for row in rows]
-        connection.execute(sa.delete(join.table).where(is_one_of(join.own, own)))
+        connection.execute(sa.delete(join.table).where(is_one_of(connection, join.own, own)))
     connection.execute(sa.delete(bound.table).where(*_own(bound)), rows)
 
 
@@ -331,10 +309,10 @@ def _join(connection: sa.Connection, join: Join, own: Any, links: Links) -> None
     if not added and not removed:
         return
     here = join.own == sa.bindparam(None, own, type_=compared(join.own))
-    if gone := [_end(join.other, each) for each in removed]:
-        connection.execute(sa.delete(join.table).where(here, is_one_of(join.other, gone)))
-    if wanted := [_end(join.other, each) for each in added]:
-        asked = sa.select(join.other).where(here, is_one_of(join.other, wanted))
+    if gone := [end(join.other, each) for each in removed]:
+        connection.execute(sa.delete(join.table).where(here, is_one_of(connection, join.other, gone)))
+    if wanted := [end(join.other, each) for each in added]:
+        asked = sa.select(join.other).where(here, is_one_of(connection, join.other, wanted))
         there = {str(other) for other in connection.scalars(asked)}
         rows = [
             {join.own.name: own, join.other.name: each}
