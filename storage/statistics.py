@@ -17,7 +17,7 @@ TABLES = ("record", "association", "association_count", "property_value", "prope
 
 # A table that was never analysed is planned for as one that has some rows, one that was empty when it was as one that
 # still is: the first associations after an import of records would then be looked for by reading all that others are
-# just writing, again for each pair; with four writers 200,000 took seven times PostgreSQL's time.
+# just writing, again for each pair.
 FILLED = Statement(
     "statistics.filled",
     "SELECT t.name FROM unnest($1::text[]) AS t(name) WHERE pg_relation_size(t.name::regclass) > 0",
