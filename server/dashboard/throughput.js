@@ -12,7 +12,7 @@ const KINDS = { ENROLLED: "enrolled", ENROLLMENT_COMPLETED: "completed", ENROLLM
 const SERIES = ["enrolled", "completed", "failed"];
 const HEIGHT = 190;
 const CURVE = d3.curveMonotoneX;
-const MARGIN = { top: 12, right: 8, bottom: 24, left: 40 };
+const MARGIN = { top: 12, right: 32, bottom: 24, left: 40 };
 const BEFORE = `{ enrollments(first: 500) { nodes { id status enrolledAt endedAt } pageInfo { hasNextPage } } }`;
 
 // Enrollment and kind to the moment: told by the log and by the first question, counted once.
