@@ -17,7 +17,7 @@ from resolvers.selection.answering import prepare
 from resolvers.selection.reading import Reading
 from schema.root import SCHEMA
 from storage.database import Database
-from storage.selection import ordered
+from storage.selection import ordered, sources
 from storage.selection.text import compile
 from tests.queries import ACTOR, T0, Asker, asker, counted, story
 
@@ -171,10 +171,15 @@ async def plan_of(of: Asker, text: str, variables: dict[str, Any], mode: str) ->
     prepared = prepare(document, operation)
     plan = compile(Reading(SCHEMA, prepared.fragments, operation, values, catalogue).selection())
     assert [plan.sql] == told
-    given = ", ".join(
-        "'" + orjson.dumps(one).decode().replace("'", "''") + "'" if isinstance(one, dict) else str(one)
-        for one in (of.account, *plan.params)
+    texts = (
+        orjson.dumps(one).decode()
+        if isinstance(one, dict)
+        else "{" + orjson.dumps(one).decode()[1:-1] + "}"
+        if isinstance(one, list)
+        else str(one)
+        for one in plan.params
     )
+    given = ", ".join([str(of.account), *("'" + one.replace("'", "''") + "'" for one in texts)])
     async with of.db.pool.acquire() as session, session.transaction():
         await session.execute(f"SET LOCAL plan_cache_mode = {mode}")
         await session.execute(f"PREPARE asked AS {plan.sql}")
@@ -266,3 +271,16 @@ async def test_ordinary_fields_run_as_many_statements_for_many_rows_as_for_few(d
         assert "errors" not in answer
         numbers.append(len(told))
     assert numbers[0] == numbers[1] <= 8
+
+
+async def test_a_page_in_an_order_begins_with_the_several_of_another_index(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = await story(db)
+    await of.create("contacts", **{f"q{n}": {"lastname": f"L{n}", "city": "Rom"} for n in range(40)})
+    await of.create("contacts", **{f"u{n}": {"lastname": f"M{n}", "city": f"Ulm {n}"} for n in range(5)})
+    monkeypatch.setattr(sources, "FEW", 2)
+    text = """query ($order: [OrderInput!]) { records(objectType: "contacts", orderBy: $order,
+        where: {property: {name: "city", operator: STARTS_WITH, value: "Ulm "}}) { nodes { id } } }"""
+    plan = await plan_of(of, text, {"order": [{"property": "lastname"}]}, "force_custom_plan")
+    assert 5 <= rows_read(plan, "record") <= 15

@@ -18,6 +18,9 @@ from storage.selection.tree import Associated, Listing, Order, Page, Records, So
 # So many associations from the far end of a filter are collected, in a millisecond or two; where there are more, a
 # page is full after some thousand records at most. Unless it must see all of them before it knows its first one.
 FEW = 1_000
+# So many rows of an index of its own a page in the order of another index begins with: to look for each of them and to
+# sort them takes no longer than to walk along the other until the page is full, with some millions of records.
+SEVERAL = 10_000
 
 
 def limited(
@@ -67,7 +70,11 @@ def _either_way(
         return None
     names = _named(page, columns)
     size = page.size + more
-    few = FAR if page.order.terms and not indexed else FEW
+    few = FEW
+    if page.order.terms and not indexed:
+        few = FAR
+    elif indexed and ways.decided is None:
+        few = SEVERAL
     counted = f"(SELECT count(*) FROM {near} AS {record}_c)"
 
     def rows(way: Asked) -> str:
