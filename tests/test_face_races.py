@@ -4,7 +4,7 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from engine.records.writing import MANY
+from engine.records.keeping import MANY
 from server.app import create_app
 from storage import database
 from storage.database import Database, connect

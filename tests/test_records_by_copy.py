@@ -7,7 +7,7 @@ import pytest
 
 from engine import accounts
 from engine.properties import Option
-from engine.records import writing
+from engine.records import keeping
 from storage import changes
 from storage.changes import ChangeKind
 from storage.database import Database
@@ -121,7 +121,7 @@ async def test_copied_rows_are_those_that_statements_write(
         it = await prepared(db, f"{many}")
         if watched:
             await watching(it, "s_string", "k_number")
-        monkeypatch.setattr(writing, "MANY", many)
+        monkeypatch.setattr(keeping, "MANY", many)
         outcomes = await it.create(*given(seed, 120))
         assert any(one.problem is not None for one in outcomes)
         assert sum(one.problem is None for one in outcomes) > 80

@@ -20,6 +20,7 @@ from engine.sync.decide import Kind
 from engine.sync.inbound import Case
 from engine.sync.rehearsing import cases_of, planned, refused
 from engine.sync.rules import Rules
+from engine.sync.travelling import Plain
 from engine.sync.turns import Share
 from storage.database import Transaction
 from storage.faults import Fault, fault
@@ -33,21 +34,6 @@ TRIES = 3
 
 # (id, outcome, message)
 Became: TypeAlias = tuple[int, str, str | None]
-# Items as plain tuples, of which pickling makes little: see `Item`.
-Plain: TypeAlias = tuple[str, dict[str, Any], str | None, datetime | None, dict[str, Any], bool, str | None]
-
-
-def plain(item: Item) -> Plain:
-    """An item as it travels; `Item(*plain)` is it again."""
-    return (
-        item.external_id,
-        dict(item.fields),
-        item.version,
-        item.modified_at,
-        dict(item.associations),
-        item.deleted,
-        item.url,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Kind
 from engine.sync.rounds import LONG, TRIES
+from engine.sync.travelling import plain
 from engine.sync.turns import PAGE, Turn
 from storage.sync.plan_work import Undone
 from storage.sync.plans import PlanRow
@@ -132,7 +133,7 @@ class _Round:
         """One page, by whoever has a hand free."""
         turn = self.turn
         turn.at("page")
-        items = [*map(carrying.plain, present.values())]
+        items = [*map(plain, present.values())]
         piece = PlanPage(turn.share, self.rules, self.now, self.plan.id, ids, items)
         for _ in range(TRIES):
             try:

@@ -15,12 +15,13 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 from engine.crew import Crew, Hand, HandLost
 from engine.sync import inbound, passes
 from engine.sync.connectors.protocol import Item, Page
 from engine.sync.rules import Rules
+from engine.sync.travelling import Plain, plain
 from engine.sync.turns import Ahead, Share, Turn
 from storage.faults import Fault, fault
 from storage.sync import links
@@ -33,9 +34,6 @@ LONG, MANY = timedelta(seconds=2), 64
 TRIES = 3
 # So many pages wait for a hand that is free, so that no hand waits for a page.
 SPARE = 1
-
-# Items as plain tuples, of which pickling makes little: see `Item`.
-_Plain: TypeAlias = tuple[str, dict[str, Any], str | None, datetime | None, dict[str, Any], bool, str | None]
 
 
 def helps(turn: Turn, row: RunRow) -> bool:
@@ -73,7 +71,7 @@ class PageIn:
     share: Share
     rules: bytes
     now: datetime
-    items: list[_Plain]
+    items: list[Plain]
 
     async def __call__(self, hand: Hand) -> datetime | None:
         """Merge them; when it was done, None: others were in the way."""
@@ -92,18 +90,6 @@ class PageIn:
     async def _take_in(self, hand: Hand, rules: Rules, items: Sequence[Item]) -> None:
         async with self.share.hold(hand.db, rules, self.now) as tx:
             await inbound.take_in(tx, rules, items, certain=False, full=True)
-
-
-def _plain(item: Item) -> _Plain:
-    return (
-        item.external_id,
-        dict(item.fields),
-        item.version,
-        item.modified_at,
-        dict(item.associations),
-        item.deleted,
-        item.url,
-    )
 
 
 @dataclass(slots=True)
@@ -191,7 +177,7 @@ class _Round:
     async def _merge(self, items: Sequence[Item]) -> None:
         """One page, by whoever has a hand free."""
         self.turn.at("page")
-        piece = PageIn(self.turn.share, self.rules, self.now, [_plain(item) for item in items])
+        piece = PageIn(self.turn.share, self.rules, self.now, [plain(item) for item in items])
         for _ in range(TRIES):
             try:
                 done = await self.crew.do(piece)
