@@ -4,11 +4,12 @@
 
 A node (a process of `relata serve`) serves subscribers of `changes`, with a filter, whose selection reads the record.
 A writer commits updates of records in a process of its own, as the API's own commands; beside it, in the same run and
-from the same commits' end, a bare NOTIFY goes to one asyncpg connection that listens. Subscribers share a few
-processes that note when bytes came and read them later, as the bare notification carries nothing that would have to be
-read; all measure from the commit, on one clock. What they heard is compared with what was written: each update once,
-in order. `ratio` is the median beside that of the bare notification, which is one message to one connection, without a
-look at any data.
+from the same commits' end, a bare NOTIFY goes to one asyncpg connection that listens, in a process of its own.
+Subscribers share another one that notes when bytes came and reads them later, as the bare notification carries nothing
+that would have to be read; all measure from the commit, on one clock. Both sleep until something comes, or, with
+`--awake`, look for more without falling asleep for so many milliseconds after something came. What the subscribers
+heard is compared with what was written: each update once, in order. `ratio` is the median beside that of the bare
+notification, which is one message to one connection, without a look at any data.
 """
 
 import argparse
@@ -138,10 +139,12 @@ async def one(
     awake: float,
 ) -> Figure:
     """One number of subscribers under one load."""
-    with listeners(key, n, awake) as (ready, results):
+    with listeners(key, n, awake) as (ready, results), bare(url, awake) as (listening, times_of_bare):
         for _ in range(min(n, LISTENERS)):
             await asyncio.to_thread(ready.get, True, 120)
-        sent, raw = await write(url, account_id, pause, batch, seconds)
+        await asyncio.to_thread(listening.get, True, 120)
+        sent = await write(url, account_id, pause, batch, seconds)
+        raw: list[float] = await asyncio.to_thread(times_of_bare.get, True, 120)
         heard: list[list[tuple[int, float]]] = []
         for _ in range(min(n, LISTENERS)):
             heard += await asyncio.to_thread(results.get, True, 120)
@@ -168,16 +171,10 @@ def _percentiles(times: list[float]) -> tuple[float, float]:
     return statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
 
 
-async def write(
-    url: str, account_id: int, pause: float, batch: int, seconds: float
-) -> tuple[dict[int, float], list[float]]:
-    """Commit for a time: {number of the update: when it was committed}, and the times of the bare notification."""
+async def write(url: str, account_id: int, pause: float, batch: int, seconds: float) -> dict[int, float]:
+    """Commit for a time, each commit followed by a bare notification: {number of the update: when it was committed}."""
     sent: dict[int, float] = {}
-    raw: list[float] = []
-    listening, notifying = await asyncpg.connect(url), await asyncpg.connect(url)
-    await listening.add_listener(
-        "bench", lambda *told: raw.append((time.monotonic() - float(told[3])) * 1000)
-    )
+    notifying = await asyncpg.connect(url)
     async with Notify(url).running() as wake, connect(url, wake=wake) as db:
         async with db.transaction(account_id, now=datetime.now(UTC), actor=BENCH) as tx:
             made = await records.create(
@@ -197,9 +194,9 @@ async def write(
             await notifying.execute("SELECT pg_notify('bench', $1)", str(time.monotonic()))
             await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
         await asyncio.sleep(3.0)
-    await listening.close()
+    await notifying.execute("SELECT pg_notify('bench', 'end')")
     await notifying.close()
-    return sent, raw
+    return sent
 
 
 @contextmanager
@@ -218,6 +215,45 @@ def listeners(key: str, n: int, awake: float) -> Iterator[tuple[Any, Any]]:
     yield ready, results
     for process in processes:
         process.join()
+
+
+@contextmanager
+def bare(url: str, awake: float) -> Iterator[tuple[Any, Any]]:
+    """A process with one connection that listens, as the subscribers have one: it sleeps, or is awake, as they do."""
+    ready: Any = multiprocessing.Queue()
+    results: Any = multiprocessing.Queue()
+    process = multiprocessing.Process(target=_bare, args=(url, awake, ready, results))
+    process.start()
+    yield ready, results
+    process.join()
+
+
+def _bare(url: str, awake: float, ready: Any, results: Any) -> None:
+    async def listen() -> list[float]:
+        times: list[float] = []
+        end = asyncio.Event()
+        last = 0.0
+
+        def told(_connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+            nonlocal last
+            if payload == "end":
+                end.set()
+                return
+            last = time.monotonic()
+            times.append((last - float(payload)) * 1000)
+
+        connection = await asyncpg.connect(url)
+        await connection.add_listener("bench", told)
+        gc.freeze()
+        gc.disable()
+        ready.put(True)
+        while awake and not end.is_set():  # noqa: ASYNC110 (as `receive` does: it looks without falling asleep)
+            await asyncio.sleep(0 if time.monotonic() - last < awake else 0.0005)
+        await end.wait()
+        await connection.close()
+        return times
+
+    results.put(asyncio.run(listen()))
 
 
 def _listen(key: str, n: int, awake: float, ready: Any, results: Any) -> None:
