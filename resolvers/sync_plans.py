@@ -15,7 +15,8 @@ from resolvers.workflows import place, size
 from resolvers.writing import write
 from storage.database import Transaction
 from storage.sync import plans
-from storage.sync.plans import PlanItemRow, PlanRow
+from storage.sync.plan_items import PlanItemRow
+from storage.sync.plans import PlanRow
 
 # How long a query waits for a plan, in seconds, and how often it looks where no wake-up comes.
 PATIENCE = 4.0

@@ -20,7 +20,8 @@ from schema.sync_attempts import ValueChange, known
 from schema.sync_records import record_by_number
 from schema.sync_words import PlanKind, PlanOutcome, PlanState
 from schema.syncs import Sync
-from storage.sync.plans import PlanItemRow, PlanRow
+from storage.sync.plan_items import PlanItemRow
+from storage.sync.plans import PlanRow
 
 
 @strawberry.type

@@ -16,7 +16,7 @@ from aiosmtpd.smtp import SMTP
 from engine.outbox import Mail, Webhook, key, mail, webhook
 from server.outbox import Options, Sender
 from server.outbox.mails import MailServer, sender
-from storage import outbox
+from storage import outbox, outbox_sending
 from storage.database import Database
 from storage.outbox import OutboxRow, Outgoing
 from tests.graph import ANN_WHO_CLICKS, T0, Graph
@@ -246,7 +246,7 @@ class Outside(Graph):
 async def until_idle(one: Sender, outside: Outside) -> None:
     """Let a sender take until nothing is due; what it has taken is done when its block has ended."""
     async with asyncio.timeout(PATIENCE):
-        while await outbox.any_due(outside.db, outside.account, outside.at):
+        while await outbox_sending.any_due(outside.db, outside.account, outside.at):
             if not await one.take(outside.account, outside.at):
                 await asyncio.sleep(0.01)
 

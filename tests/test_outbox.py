@@ -8,10 +8,10 @@ import pytest
 
 from engine import accounts
 from engine.outbox import Next
-from storage import outbox
+from storage import outbox, outbox_sending
 from storage.changes import EventKind, read
 from storage.database import Actor, Database
-from storage.outbox import Claimed, Finished
+from storage.outbox_sending import Claimed, Finished
 from tests.crm import waiting
 from tests.graph import T0
 from tests.outside import Outside
@@ -34,7 +34,9 @@ async def claim(
     places: dict[str, int] | None = None,
 ) -> list[Claimed]:
     async with crm.db.transaction(crm.account, now=crm.at, actor=Actor("OUTBOX")) as tx:
-        return await outbox.claim(tx, limit, token=token, until=crm.at + LEASE, a_host=a_host, places=places)
+        return await outbox_sending.claim(
+            tx, limit, token=token, until=crm.at + LEASE, a_host=a_host, places=places
+        )
 
 
 DELIVERED = Next("DELIVERED", None, {"statusCode": 200})
@@ -43,7 +45,7 @@ FAILED = Next("FAILED", None, {"error": {"code": "NO", "message": "No."}})
 
 async def finish(crm: Outside, claimed: list[Claimed], then: Next = DELIVERED) -> list[int]:
     async with crm.db.transaction(crm.account, now=crm.at, actor=Actor("OUTBOX")) as tx:
-        return await outbox.finish(
+        return await outbox_sending.finish(
             tx, [Finished(one, then.status, then.next_attempt_at, then.outcome) for one in claimed]
         )
 
@@ -119,9 +121,9 @@ async def test_the_longest_due_comes_first_and_nothing_before_its_time(crm: Outs
     assert taken.id == second
     await finish(crm, [taken], Next("PENDING", crm.at + timedelta(hours=1), {}))
     assert await claim(crm) == []
-    assert await outbox.due_accounts(crm.db, crm.at) == []
+    assert await outbox_sending.due_accounts(crm.db, crm.at) == []
     crm.later(hours=1)
-    assert await outbox.due_accounts(crm.db, crm.at) == [crm.account]
+    assert await outbox_sending.due_accounts(crm.db, crm.at) == [crm.account]
     assert second in [one.id for one in await claim(crm)]
 
 
@@ -152,7 +154,7 @@ async def test_two_senders_that_finish_the_last_of_a_step_together_let_it_go_on(
     await crm.put(crm.call(URL, 1), crm.call(URL, 2))
     one, two = await claim(crm)
     async with crm.db.transaction(crm.account, now=crm.at, actor=Actor("OUTBOX")) as tx:
-        await outbox.finish(tx, [Finished(one, "DELIVERED", None, {})])
+        await outbox_sending.finish(tx, [Finished(one, "DELIVERED", None, {})])
         second = asyncio.create_task(finish(crm, [two]))
         blocked = asyncio.create_task(waiting(crm.db))
         await asyncio.wait({second, blocked}, return_when=asyncio.FIRST_COMPLETED)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from storage import latest, outbox
+from storage import latest, outbox, outbox_sending
 from storage.database import Database
 from tests.graph import T0, graph
 
@@ -39,10 +39,10 @@ SOME = list(range(4, 2_004, 4))
 NEW: dict[str, list[Any]] = {str(n): ["token", "DELIVERED", None, {}] for n in SOME}
 
 CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "claim": (outbox.CLAIM, (T0, 8, {"dead": 0}, 16, T0, "token")),
-    "finish": (outbox.FINISH, (SOME, NEW, T0)),
-    "lock": (outbox.LOCK_ENROLLMENTS, (SOME,)),
-    "call": (outbox.CALL, (SOME, T0)),
+    "claim": (outbox_sending.CLAIM, (T0, 8, {"dead": 0}, 16, T0, "token")),
+    "finish": (outbox_sending.FINISH, (SOME, NEW, T0)),
+    "lock": (outbox_sending.LOCK_ENROLLMENTS, (SOME,)),
+    "call": (outbox_sending.CALL, (SOME, T0)),
     "of enrollment": (outbox.OF_ENROLLMENT, (SOME, [0] * len(SOME))),
     "by keys": (outbox.BY_KEYS, ([f"key {n}" for n in SOME],)),
     "retry": (outbox.RETRY, (SOME, T0)),

@@ -28,7 +28,7 @@ from server.outbox import Options
 from server.outbox.mails import MailServer, message, sender
 from server.outbox.webhooks import Webhooks
 from server.settings import BadSetting, Settings
-from storage import outbox
+from storage import outbox, outbox_sending
 from storage.database import Database, connect
 from tests.graph import T0
 from tests.outside import FROM, PATIENCE, Outside, mailing, numbered, receiving, until, until_idle
@@ -374,7 +374,7 @@ async def test_what_kills_its_sender_every_time_is_given_up(crm: Outside) -> Non
     await crm.put(crm.call("http://127.0.0.1:9/"))
     for n in range(3):
         async with crm.db.transaction(crm.account, now=crm.at, actor=worker_actor()) as tx:
-            await outbox.claim(tx, 10, token=str(n), until=crm.at + timedelta(minutes=1), a_host=10)
+            await outbox_sending.claim(tx, 10, token=str(n), until=crm.at + timedelta(minutes=1), a_host=10)
         crm.later(minutes=1)
     await crm.send(attempts=3)
     row = await crm.row()

@@ -14,7 +14,8 @@ import pytest
 from engine.sync import applying, carrying, passes, plan_rounds, plan_sending, planning, turns
 from storage.database import Database
 from storage.sync import links, plan_work
-from storage.sync.plans import PlanItemRow, PlanRow
+from storage.sync.plan_items import PlanItemRow
+from storage.sync.plans import PlanRow
 from tests.sync_rig import FIRMS, PEOPLE, Crash, Rig, rig
 from tests.sync_world import Trouble, World, capable
 from tests.test_sync_rounds import Hands

@@ -9,8 +9,8 @@ from engine.sync import health
 from engine.sync.categories import TIPS, Again, Category
 from engine.sync.health import NEWEST, Narrow, Standing
 from storage.database import Database
+from storage.sync import ends, inbox, links, pages, plan_items, retries
 from storage.sync import health as stored
-from storage.sync import inbox, links, pages, plans, retries
 from tests.crm import T0
 from tests.sync_stage import Stage, another, put, stage
 
@@ -180,14 +180,14 @@ async def test_lists_are_read_along_indexes_whatever_there_is(db: Database, beli
         "attempts": (stored.ATTEMPTS, ([it.sync], [1_000_500], NEWEST, 50)),
         "conflicts": (inbox.PAGE, (syncs, NEWEST, 50)),
         "to retry": (retries.FAILED, (it.sync, 0, None, ["RECORD_DELETED"], None, 50)),
-        "items": (plans.ITEMS, (2, 0, 50, None)),
-        "items of kind": (plans.ITEMS_OF_KIND, (2, 0, 50, None, "FAIL")),
-        "keyed": (plans.KEYED, (2, ["email:x7", "email:x8"])),
-        "taken": (plans.TAKEN, (2, [5, 6], ["x7", "x8"])),
+        "items": (plan_items.PAGE, (2, 0, 50, None)),
+        "items of kind": (plan_items.PAGE_OF_KIND, (2, 0, 50, None, "FAIL")),
+        "keyed": (plan_items.KEYED, (2, ["email:x7", "email:x8"])),
+        "taken": (plan_items.TAKEN, (2, [5, 6], ["x7", "x8"])),
         "links": (links.OF_RECORDS, (it.sync, [5, 6, 7])),
         # The same of a sync that has none yet, beside those that have many.
         "links of a new one": (links.OF_RECORDS, (it.sync + 2, [5, 6, 7])),
-        "halves of a new one": (links.HALVES, ([it.sync + 2], [5], ["x5"])),
+        "halves of a new one": (ends.HALVES, ([it.sync + 2], [5], ["x5"])),
     }
     async with db.pool.acquire() as connection:
         for sql in FILL:

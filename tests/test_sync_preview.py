@@ -13,7 +13,8 @@ from engine.sync.decide import Kind
 from engine.sync.planning import PlanNotReady, PlanOutdated
 from engine.sync.rules import Direction, Policy, Rules
 from storage.database import Database
-from storage.sync.plans import PlanItemRow, PlanRow
+from storage.sync.plan_items import PlanItemRow
+from storage.sync.plans import PlanRow
 from tests.crm import T0
 from tests.sync_elsewhere import Elsewhere, rules_of, turn
 from tests.sync_stage import Stage, stage

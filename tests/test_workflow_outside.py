@@ -14,7 +14,7 @@ from engine.problems import Problem, Refused
 from engine.workflows import retrying, steps
 from engine.workflows.actions import mails, outside
 from engine.workflows.advance import Done, Failed, Waits
-from storage import enrollments, outbox
+from storage import enrollments, outbox, outbox_sending
 from storage.changes import EventKind
 from storage.database import Database
 from storage.enrollments import EnrollmentRow, StepRow
@@ -484,7 +484,7 @@ async def test_a_sender_that_dies_after_the_call_calls_again_with_the_same_key(
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr(outbox, "finish", dying)
+            patch.setattr(outbox_sending, "finish", dying)
             with pytest.raises(BaseException):  # noqa: B017 (however it comes out of the block)
                 await sender.send()
         assert len(receiver.requests) == 1

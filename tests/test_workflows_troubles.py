@@ -11,7 +11,7 @@ import pytest
 from engine import accounts
 from engine.evaluation import run as evaluate
 from engine.workflows import enrolling, steps
-from storage import enrollments, outbox
+from storage import enrollments, outbox_sending
 from storage import workflows as stored
 from storage.database import Database
 from storage.enrollments import DueGroup
@@ -187,7 +187,7 @@ async def once_each(crm: Flows, monkeypatch: pytest.MonkeyPatch) -> None:
         sender = Outside(crm.db, crm.account, at=crm.tick())
         for _ in range(2):
             with monkeypatch.context() as patch:
-                patch.setattr(outbox, "finish", dies)
+                patch.setattr(outbox_sending, "finish", dies)
                 with pytest.raises(BaseException):  # noqa: B017 - however it comes out of the block
                     await sender.send()
             sender.later(hours=1)
@@ -209,7 +209,7 @@ async def test_what_is_sent_again_has_the_same_key(crm: Flows, monkeypatch: pyte
 async def test_an_engine_whose_keys_are_not_stable_is_caught(
     crm: Flows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = outbox.claim
+    honest = outbox_sending.claim
 
     async def anew(*args: Any, **words: Any) -> Any:
         # The broken variant: each attempt is a thing of its own.
@@ -218,7 +218,7 @@ async def test_an_engine_whose_keys_are_not_stable_is_caught(
             for one in await honest(*args, **words)
         ]
 
-    monkeypatch.setattr(outbox, "claim", anew)
+    monkeypatch.setattr(outbox_sending, "claim", anew)
     with pytest.raises(AssertionError):
         await once_each(crm, monkeypatch)
 

@@ -26,8 +26,8 @@ from storage.database import Transaction
 from storage.faults import Fault, fault
 from storage.records import RecordRow
 from storage.sync import links, plan_work
+from storage.sync.plan_items import PlanItemRow
 from storage.sync.plan_work import DONE, OVERTAKEN, SENT_ON
-from storage.sync.plans import PlanItemRow
 
 # So often a page is begun again without what has been overtaken; then its halves are looked at, one after the other.
 TRIES = 3

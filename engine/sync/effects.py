@@ -8,7 +8,7 @@ from engine.sync.decide import Decision, Kind
 from engine.sync.rules import Rules, Side
 from storage.records import RecordRow
 from storage.sync.links import FAILED, LinkRow
-from storage.sync.plans import PlanItemRow
+from storage.sync.plan_items import PlanItemRow
 
 # What is done with something, as people say it.
 WORDS = {

@@ -14,7 +14,7 @@ from engine.sync.rules import Direction, RoleMapping, Rules, Side
 from storage import records
 from storage.database import Queryable
 from storage.records import RecordRow
-from storage.sync import ends, links
+from storage.sync import ends
 from storage.sync.dirty import OURS, THEIRS
 from storage.sync.links import LinkRow
 
@@ -84,7 +84,7 @@ async def look(reader: Queryable, rules: Rules, cases: Sequence[Ends]) -> Known:
             asked.update((other, one, None) for one in mine)
             told = () if case.item is None else case.item.associations.get(role.role.name, ())
             asked.update((other, None, one) for one in {*told, *case.link.base_roles.get(role.role.name, ())})
-    for end in await links.ends(reader, sorted(asked, key=lambda one: (one[0], one[1] or 0, one[2] or ""))):
+    for end in await ends.halves(reader, sorted(asked, key=lambda one: (one[0], one[1] or 0, one[2] or ""))):
         if end.record_id is not None and end.external_id is not None and end.linked:
             known.items[end.sync_id, end.record_id] = end.external_id
             known.records[end.sync_id, end.external_id] = end.record_id

@@ -19,8 +19,9 @@ from storage.sync import dirty, links, plan_work, plans
 from storage.sync.dirty import DirtyRow
 from storage.sync.links import FAILED as FAILING
 from storage.sync.links import LinkRow
+from storage.sync.plan_items import PlanItemRow
 from storage.sync.plan_work import DONE, FAILED, OVERTAKEN, SENT_ON, Undone
-from storage.sync.plans import PlanItemRow, PlanRow
+from storage.sync.plans import PlanRow
 
 # What is said where somebody over there was faster than what was sent.
 THERE = "It was to be created over there; something that matches it is there by now."

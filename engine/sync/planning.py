@@ -22,8 +22,9 @@ from storage import statistics
 from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
 from storage.filters import facts
-from storage.sync import holding, plans
-from storage.sync.plans import PlanItemRow, PlanRow
+from storage.sync import holding, plan_items, plans
+from storage.sync.plan_items import PlanItemRow
+from storage.sync.plans import PlanRow
 
 NEWEST = 2**63 - 1
 
@@ -101,7 +102,7 @@ async def items(
     first: int = 50,
 ) -> list[PlanItemRow]:
     """Up to `first` items of a plan with ids above `after`: all, or of one kind, or with one outcome."""
-    return await plans.items(reader, plan_id, kind=kind, outcome=outcome, after=after, limit=first)
+    return await plan_items.page(reader, plan_id, kind=kind, outcome=outcome, after=after, limit=first)
 
 
 async def make(turn: Turn, plan: PlanRow, now: datetime) -> None:
@@ -141,7 +142,7 @@ async def _theirs(
         if held is None:
             return
         distinct = {item.external_id: item for item in given if not item.deleted}
-        _, known = await plans.taken(tx, plan.id, [], list(distinct))
+        _, known = await plan_items.taken(tx, plan.id, [], list(distinct))
         cases = await cases_of(tx, turn.rules, [distinct[one] for one in distinct if one not in known])
         rows = await rehearse(tx, turn.rules, cases, plan.id)
         written = await _put(tx, held, await _once(tx, turn.rules, plan.id, cases, rows), cursors)
@@ -159,7 +160,7 @@ async def _once(
         else None
         for case, row in zip(cases, rows, strict=True)
     ]
-    known = await plans.keyed(tx, plan_id, [key for key in keys if key])
+    known = await plan_items.keyed(tx, plan_id, [key for key in keys if key])
     refused = {
         "category": Category.UNIQUE_VALUE_CONFLICT.value,
         "message": "Another item would have made a record with this unique value before.",
@@ -177,7 +178,7 @@ async def _ours(turn: Turn, plan: PlanRow, after: int, now: datetime) -> None:
     """Plan what becomes of records that no item is linked or matched with."""
     rules = turn.rules
     async with turn.db.snapshot(turn.account_id) as reader:
-        found, last = await plans.unplanned(
+        found, last = await plan_items.unplanned(
             reader, plan.id, turn.sync_id, rules.object_type.id, after=after, limit=RECORDS
         )
         if rules.filter_ours is not None and found:
@@ -215,7 +216,7 @@ async def _put(
     """Add items to a plan that is held, and note how far it is; the plan as it is then."""
     kept = [row for row in rows if row.kind != Kind.NONE]
     numbers = await tx.new_ids(len(kept)) if kept else ()
-    put = await plans.put_items(
+    put = await plan_items.put(
         tx, plan.id, [replace(row, id=number) for row, number in zip(kept, numbers, strict=True)]
     )
     counts = dict(plan.counts)

@@ -21,9 +21,9 @@ from storage import records
 from storage.database import Queryable, Transaction
 from storage.filters import facts
 from storage.records import RecordRow
-from storage.sync import links, plans
+from storage.sync import links, plan_items
 from storage.sync.links import FAILED as FAILING
-from storage.sync.plans import PlanItemRow
+from storage.sync.plan_items import PlanItemRow
 
 # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ async def rehearse(tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id
     """
 
     async def besides(record_ids: Sequence[int]) -> dict[int, int]:
-        return dict.fromkeys((await plans.taken(tx, plan_id, record_ids, []))[0], 0)
+        return dict.fromkeys((await plan_items.taken(tx, plan_id, record_ids, []))[0], 0)
 
     rows: list[PlanItemRow] = []
     with contextlib.suppress(_Undone):

@@ -17,7 +17,7 @@ from engine.sync.rules import Rules, Values
 from engine.sync.translate import translation
 from engine.sync.turns import Turn
 from storage.records import RecordRow
-from storage.sync import links
+from storage.sync import ends
 from storage.sync.dirty import DirtyRow
 from storage.sync.links import LinkRow
 
@@ -90,7 +90,7 @@ async def otherwise(turn: Turn, pairs: Sequence[tuple[LinkRow, Item]]) -> set[in
     rules = turn.rules
     pairs = [(link, sifting.versioned(rules, item)) for link, item in pairs]
     other = {link.id for link, item in pairs if not item.deleted and _changed(rules, link, item)}
-    ends = {
+    far = {
         (role.other_sync_id, end, link.id)
         for link, item in pairs
         if link.id not in other and not item.deleted and not _same_version(link, item)
@@ -98,14 +98,14 @@ async def otherwise(turn: Turn, pairs: Sequence[tuple[LinkRow, Item]]) -> set[in
         if role.role.name in item.associations and role.other_sync_id is not None
         for end in set(item.associations[role.role.name]) ^ set(link.base_roles.get(role.role.name, ()))
     }
-    if not ends:
+    if not far:
         return other
     # What is linked with nothing, or gone, is no change: nothing could be made of it.
-    asked = sorted({(sync_id, None, end) for sync_id, end, _ in ends})
+    asked = sorted({(sync_id, None, end) for sync_id, end, _ in far})
     async with turn.db.read(turn.account_id) as reader:
-        found = await links.ends(reader, asked)
+        found = await ends.halves(reader, asked)
     linked = {(one.sync_id, one.external_id) for one in found if one.linked}
-    return other | {link_id for sync_id, end, link_id in ends if (sync_id, end) in linked}
+    return other | {link_id for sync_id, end, link_id in far if (sync_id, end) in linked}
 
 
 def _same_version(link: LinkRow, item: Item) -> bool:

@@ -23,10 +23,10 @@ from engine.outbox.hosts import Hosts
 from engine.outbox.outcomes import ATTEMPTS
 from server.outbox.mails import DATA_SECONDS, Mails, MailServer
 from server.outbox.webhooks import Webhooks
-from storage import outbox
+from storage import outbox_sending
 from storage.database import Actor, Database
 from storage.faults import Fault, fault
-from storage.outbox import Claimed, Finished
+from storage.outbox_sending import Claimed, Finished
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -114,7 +114,7 @@ class Sender:
 
     async def due_accounts(self, now: datetime) -> list[int]:
         """The accounts that have anything to send."""
-        return await outbox.due_accounts(self._db, now)
+        return await outbox_sending.due_accounts(self._db, now)
 
     async def take(self, account_id: int, now: datetime) -> bool:
         """Begin some of the account's calls that are due, as far as there are places; whether there may be more."""
@@ -124,12 +124,12 @@ class Sender:
         if limit <= 0:
             self._starved.setdefault(account_id)
             return False
-        if not await outbox.any_due(self._db, account_id, now):
+        if not await outbox_sending.any_due(self._db, account_id, now):
             # Most news are about other things.
             self._starved.pop(account_id, None)
             return False
         async with self._db.transaction(account_id, now=now, actor=SENDER) as tx:
-            claimed = await outbox.claim(
+            claimed = await outbox_sending.claim(
                 tx,
                 limit,
                 token=secrets.token_hex(8),
@@ -235,7 +235,7 @@ class Sender:
 
     async def _finish(self, account_id: int, outcomes: list[Finished]) -> None:
         async with self._db.transaction(account_id, now=self._clock(), actor=SENDER) as tx:
-            counted = await outbox.finish(tx, outcomes)
+            counted = await outbox_sending.finish(tx, outcomes)
         if lost := {one.claimed.id for one in outcomes} - set(counted):
             log.warning("outcomes came after the lease had ended", account=account_id, outbox=sorted(lost))
 

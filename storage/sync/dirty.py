@@ -6,7 +6,7 @@ from datetime import datetime
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
-from storage.sync import links
+from storage.sync.ends import halves
 
 OURS, THEIRS = "OURS", "THEIRS"
 
@@ -200,7 +200,7 @@ async def wait(tx: Transaction, sync_id: int, ends: Sequence[tuple[int, str, str
         key=lambda one: (one[0], one[1] or 0, one[2] or ""),
     )
     here: dict[int, tuple[list[int], list[str]]] = {}
-    for end in await links.ends(tx, [one for one in asked if one[0] in still]):
+    for end in await halves(tx, [one for one in asked if one[0] in still]):
         if end.record_id is not None and end.external_id is not None and end.linked:
             records, items = here.setdefault(end.sync_id, ([], []))
             records.append(end.record_id)

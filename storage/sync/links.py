@@ -101,25 +101,6 @@ READ = Statement(
     f"SELECT {COLUMNS} FROM sync_link AS l WHERE l.account_id = $1 AND l.id = ANY($2::bigint[])",
 )
 
-# Ends of associations: both halves of links of several syncs; those of which one is gone are told, too.
-HALVES = Statement(
-    "sync_links.halves",
-    """
-    SELECT g.sync_id, l.record_id, l.external_id, l.deleted IS NOT NULL AS gone, l.state = 'EXCLUDED' AS excluded
-      FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS g(sync_id, record_id, external_id)
-     CROSS JOIN LATERAL (
-           (SELECT k.record_id, k.external_id, k.deleted, k.state FROM sync_link AS k
-             WHERE k.account_id = $1 AND k.sync_id = g.sync_id
-               AND k.record_id BETWEEN g.record_id AND g.record_id
-             ORDER BY k.record_id LIMIT 1)
-           UNION ALL
-           (SELECT k.record_id, k.external_id, k.deleted, k.state FROM sync_link AS k
-             WHERE k.account_id = $1 AND k.sync_id = g.sync_id AND k.external_id >= g.external_id
-             ORDER BY k.external_id LIMIT 1)
-           ) AS l
-     WHERE l.record_id = g.record_id OR l.external_id = g.external_id
-    """,
-)
 
 # Few, and found by a partial index: creations that were begun and not confirmed; deletions that wait.
 CREATING = Statement(
@@ -153,7 +134,7 @@ LINKED = Statement(
     """,
 )
 
-# New values in one document, rows by their place: see outbox.finish.
+# New values in one document, rows by their place: see outbox_sending.finish.
 _CASTS = {
     "record_id": "(n.new ->> {n})::bigint",
     "base_ours": "nullif(n.new -> {n}, 'null')",
@@ -257,30 +238,6 @@ async def of_records(reader: Queryable, sync_id: int, record_ids: Sequence[int])
 async def read(reader: Queryable, ids: Sequence[int]) -> dict[int, LinkRow]:
     """Links by their ids."""
     return {row["id"]: LinkRow(*row) for row in await reader.fetch(READ, list(ids))}
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """A link that is the other end of an association. `gone`: one half of it was deleted."""
-
-    sync_id: int
-    record_id: int | None
-    external_id: str | None
-    gone: bool
-    excluded: bool
-
-    @property
-    def linked(self) -> bool:
-        """Whether both halves are there."""
-        return self.record_id is not None and self.external_id is not None and not self.gone
-
-
-async def ends(reader: Queryable, asked: Sequence[tuple[int, int | None, str | None]]) -> list[End]:
-    """The links that hold the given record or the given item of a sync."""
-    if not asked:
-        return []
-    rows = await reader.fetch(HALVES, *([one[n] for one in asked] for n in range(3)))
-    return [End(*row) for row in rows]
 
 
 async def creating(reader: Queryable, sync_id: int, limit: int) -> list[LinkRow]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
-from storage.sync.plans import ITEM, PlanItemRow
+from storage.sync.plan_items import ITEM, PlanItemRow
 
 # What became of an item; of those that are SENT_ON, what goes out for them is yet to be written over there.
 DONE, OVERTAKEN, FAILED, SENT_ON = "APPLIED", "OVERTAKEN", "FAILED", "SENDING"
@@ -49,7 +49,7 @@ PAGE_OF = Statement(
     """,
 )
 
-# Records that are planned for items: a probe for each, see sync_plans.taken.
+# Records that are planned for items: a probe for each, see sync_plan_items.taken.
 PROMISED = Statement(
     "sync_plan_work.promised",
     """
