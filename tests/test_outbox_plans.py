@@ -7,6 +7,7 @@ import pytest
 from storage import latest, outbox, outbox_sending
 from storage.database import Database
 from tests.graph import T0, graph
+from tests.plans import explained
 
 ROWS = 40_000
 FILL = (
@@ -59,19 +60,11 @@ async def test_what_is_piled_up_is_not_read(db: Database, believed: str) -> None
             await connection.execute(sql, crm.account, T0, ROWS)
         if believed == "the truth":
             await connection.execute("ANALYZE")
-        for name, (sql, arguments) in CASES.items():
-            for mode in ("force_custom_plan", "force_generic_plan"):
-                # Undone: an EXPLAIN ANALYZE of a write writes.
-                writing = connection.transaction()
-                await writing.start()
-                await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-                rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", crm.account, *arguments)
-                await writing.rollback()
-                plan = "\n".join(row[0] for row in rows)
-                assert not any(bad in plan for bad in ("Seq Scan", "Hash Join", "Merge Join")), (
-                    name,
-                    mode,
-                    plan,
-                )
-                removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed" in line]
-                assert sum(removed) < 2_000, (name, mode, plan)
+        async for name, mode, plan in explained(connection, crm.account, CASES):
+            assert not any(bad in plan for bad in ("Seq Scan", "Hash Join", "Merge Join")), (
+                name,
+                mode,
+                plan,
+            )
+            removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed" in line]
+            assert sum(removed) < 2_000, (name, mode, plan)

@@ -10,6 +10,7 @@ from storage.selection.sources import total
 from storage.selection.sql import Params
 from storage.selection.tree import Records
 from tests.crm import T0, crm
+from tests.plans import explained
 
 ROWS = 60_000
 BATCH = list(range(10_000, 11_000))
@@ -63,20 +64,12 @@ async def test_a_batch_reads_no_table_from_end_to_end_and_compares_nothing_with_
             await connection.execute(sql, it.account, ROWS, T0)
         if believed == "the truth":
             await connection.execute("ANALYZE")
-        for name, (sql, arguments) in CASES.items():
-            for mode in ("force_custom_plan", "force_generic_plan"):
-                # Undone: an EXPLAIN ANALYZE of a write writes.
-                writing = connection.transaction()
-                await writing.start()
-                await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-                rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", it.account, *arguments)
-                await writing.rollback()
-                plan = "\n".join(row[0] for row in rows)
-                assert not any(bad in plan for bad in ("Seq Scan", "Nested Loop", "Hash Join")), (
-                    name,
-                    mode,
-                    plan,
-                )
+        async for name, mode, plan in explained(connection, it.account, CASES):
+            assert not any(bad in plan for bad in ("Seq Scan", "Nested Loop", "Hash Join")), (
+                name,
+                mode,
+                plan,
+            )
 
 
 async def test_the_living_of_a_type_are_counted_in_their_index_alone(db: Database) -> None:

@@ -10,6 +10,7 @@ from storage import retention
 from storage.backlog import BACKLOG
 from storage.database import Database
 from tests.graph import T0, graph
+from tests.plans import explained
 
 ROWS = 40_000
 LOT = 100
@@ -97,19 +98,10 @@ async def test_a_lot_costs_a_lot_and_not_all_that_there_is(db: Database, believe
             await connection.execute(sql, crm.account, T0, ROWS)
         if believed == "the truth":
             await connection.execute("ANALYZE")
-        for name, (sql, arguments) in CASES.items():
-            for mode in ("force_custom_plan", "force_generic_plan"):
-                writing = connection.transaction()
-                await writing.start()
-                await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-                rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", crm.account, *arguments)
-                await writing.rollback()
-                plan = "\n".join(row[0] for row in rows)
-                counts = [
-                    float(n) * int(loops) for n, loops in re.findall(r"rows=([\d.]+) loops=(\d+)\)", plan)
-                ]
-                removed = [float(n) for n in re.findall(r"Rows Removed by \w+(?: \w+)?: (\d+)", plan)]
-                assert max(counts + removed) <= 4 * LOT, f"{name}, {mode}:\n{plan}"
+        async for name, mode, plan in explained(connection, crm.account, CASES):
+            counts = [float(n) * int(loops) for n, loops in re.findall(r"rows=([\d.]+) loops=(\d+)\)", plan)]
+            removed = [float(n) for n in re.findall(r"Rows Removed by \w+(?: \w+)?: (\d+)", plan)]
+            assert max(counts + removed) <= 4 * LOT, f"{name}, {mode}:\n{plan}"
 
 
 async def test_how_much_waits_is_seen_without_reading_it(db: Database) -> None:

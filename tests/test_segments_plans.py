@@ -11,6 +11,7 @@ from storage.database import Database
 from storage.filters import facts
 from tests.flows import flows
 from tests.graph import T0
+from tests.plans import explained
 
 ROWS = 60_000
 BATCH = list(range(10_000, 11_000))
@@ -120,26 +121,18 @@ async def test_what_follows_reads_no_table_from_end_to_end(db: Database, believe
             await connection.execute(sql, crm.account, T0, ROWS)
         if believed == "the truth":
             await connection.execute("ANALYZE")
-        for name, (sql, arguments) in CASES.items():
-            for mode in ("force_custom_plan", "force_generic_plan"):
-                # Undone: an EXPLAIN ANALYZE of a write writes.
-                writing = connection.transaction()
-                await writing.start()
-                await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-                rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", crm.account, *arguments)
-                await writing.rollback()
-                plan = "\n".join(row[0] for row in rows)
-                large = [
-                    line
-                    for line in plan.splitlines()
-                    if "Seq Scan" in line and not any(f"Seq Scan on {table}" in f"{line} " for table in SMALL)
-                ]
-                assert not large, (name, mode, plan)
-                assert not any(bad in plan for bad in ("Hash Join", "Merge Join")) or name == "fills", (
-                    name,
-                    mode,
-                    plan,
-                )
-                # Not even a whole index: what is filtered out afterwards is little.
-                removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed" in line]
-                assert sum(removed) < 2_000, (name, mode, plan)
+        async for name, mode, plan in explained(connection, crm.account, CASES):
+            large = [
+                line
+                for line in plan.splitlines()
+                if "Seq Scan" in line and not any(f"Seq Scan on {table}" in f"{line} " for table in SMALL)
+            ]
+            assert not large, (name, mode, plan)
+            assert not any(bad in plan for bad in ("Hash Join", "Merge Join")) or name == "fills", (
+                name,
+                mode,
+                plan,
+            )
+            # Not even a whole index: what is filtered out afterwards is little.
+            removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed" in line]
+            assert sum(removed) < 2_000, (name, mode, plan)

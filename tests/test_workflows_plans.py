@@ -18,6 +18,7 @@ from storage import (
 from storage.database import Database
 from tests.flows import flows
 from tests.graph import T0
+from tests.plans import explained
 
 ALL = enrollment_pages.ALL
 ROWS = 40_000
@@ -119,20 +120,12 @@ async def test_a_batch_reads_no_table_from_end_to_end(db: Database, believed: st
             await connection.execute(sql, crm.account, T0, ROWS)
         if believed == "the truth":
             await connection.execute("ANALYZE")
-        for name, (sql, arguments) in CASES.items():
-            for mode in ("force_custom_plan", "force_generic_plan"):
-                # Undone: an EXPLAIN ANALYZE of a write writes.
-                writing = connection.transaction()
-                await writing.start()
-                await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-                rows = await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {sql}", crm.account, *arguments)
-                await writing.rollback()
-                plan = "\n".join(row[0] for row in rows)
-                assert not any(bad in plan for bad in ("Seq Scan", "Hash Join", "Merge Join")), (
-                    name,
-                    mode,
-                    plan,
-                )
-                # Not even a whole index: what is filtered out afterwards is little.
-                removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed" in line]
-                assert sum(removed) < 2_000, (name, mode, plan)
+        async for name, mode, plan in explained(connection, crm.account, CASES):
+            assert not any(bad in plan for bad in ("Seq Scan", "Hash Join", "Merge Join")), (
+                name,
+                mode,
+                plan,
+            )
+            # Not even a whole index: what is filtered out afterwards is little.
+            removed = [int(line.split(":")[1]) for line in plan.splitlines() if "Rows Removed" in line]
+            assert sum(removed) < 2_000, (name, mode, plan)
