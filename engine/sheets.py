@@ -18,10 +18,24 @@ _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+# What a formula begins with, where one is typed; in full width, too.
+_SIGNS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 
 # What XML cannot hold is written as _x000B_; what looks so already, with its underscore written so.
 _UNHELD = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
 _HELD = re.compile(r"_x([0-9A-Fa-f]{4})_")
+# As if an apostrophe had been typed before it: it stays a text when somebody edits it. Styles count from 0.
+_AS_TYPED = ' s="1"'
+_STYLES = (
+    f'<styleSheet xmlns="{_MAIN}"><fonts count="1"><font/></fonts>'
+    '<fills count="2"><fill><patternFill patternType="none"/></fill>'
+    '<fill><patternFill patternType="gray125"/></fill></fills>'
+    '<borders count="1"><border/></borders>'
+    '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>'
+    '<cellXfs count="2"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>'
+    '<xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0" quotePrefix="1"/></cellXfs>'
+    '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
+)
 _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -108,7 +122,9 @@ class Book:
             f'<Override PartName="/xl/worksheets/sheet{n}.xml" ContentType="{_TYPE}.worksheet+xml"/>'
             for n in numbers
         )
+        leads += f'<Relationship Id="rId{self._sheets + 1}" Type="{_OFFICE}/styles" Target="styles.xml"/>'
         return [
+            ("xl/styles.xml", _STYLES),
             (
                 "xl/workbook.xml",
                 f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}"><sheets>{sheets}</sheets></workbook>',
@@ -129,7 +145,7 @@ class Book:
                 'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
                 '<Default Extension="xml" ContentType="application/xml"/>'
                 f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>'
-                f"{types}</Types>",
+                f'<Override PartName="/xl/styles.xml" ContentType="{_TYPE}.styles+xml"/>{types}</Types>',
             ),
         ]
 
@@ -179,5 +195,6 @@ def _cell(place: str, cell: str | int | float | bool) -> str:
             return f'<c r="{place}" t="b"><v>{int(cell)}</v></c>'
         case int() | float():
             return f'<c r="{place}"><v>{cell!r}</v></c>'
+    style = _AS_TYPED if cell.lstrip()[:1] in _SIGNS else ""
     text = held(cell).translate(_MARKUP)
-    return f'<c r="{place}" t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
+    return f'<c r="{place}"{style} t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'

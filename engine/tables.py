@@ -1,7 +1,8 @@
 """Tables for spreadsheets: cells that do no harm, as CSV or XLSX, piece by piece; and cells back as they were.
 
-What a spreadsheet would take for a formula goes out behind an apostrophe, also where it would only be one if the file
-is opened with another delimiter. `unguarded` takes exactly that away, so that an import reads what an export wrote.
+In CSV, what a spreadsheet would take for a formula goes out behind an apostrophe, also where it would only be one if
+the file is opened with another delimiter. `unguarded` takes exactly that away, so that an import reads what an export
+wrote. Cells of XLSX say themselves that they are text; only a text of nothing but spaces is guarded there, too.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ _BEHIND = re.compile(rf"([;\t\r\n]){_INNER}")
 _GUARDED_BEHIND = re.compile(rf"([;\t\r\n])'{_INNER}")
 _FORMULA = re.compile(rf"'*{_HARMFUL}")
 _GUARDED = re.compile(rf"'+{_HARMFUL}")
+_SPACES = re.compile(r"'*\s+")
+_GUARDED_SPACES = re.compile(r"'+\s+")
 # `;` separates what stands in one cell; `\;` is one within a part, `\\` a backslash.
 _PART = re.compile(r"((?:\\[;\\]|[^;])*)(?:;|\Z)")
 _ESCAPABLE = re.compile(r"([;\\])")
@@ -75,6 +78,16 @@ def unguarded(text: str) -> str:
     return inner[1:] if inner.startswith("'") and _GUARDED.match(inner) else inner
 
 
+def shown(cell: Cell) -> Cell:
+    """A cell as XLSX has it: as it is, but that nothing but spaces stands behind an apostrophe, lest it be nothing."""
+    return f"'{cell}" if isinstance(cell, str) and _SPACES.fullmatch(cell) else cell
+
+
+def unshown(text: str) -> str:
+    """The text that a cell of XLSX shows."""
+    return text[1:] if text.startswith("'") and _GUARDED_SPACES.fullmatch(text) else text
+
+
 def joined(parts: Iterable[str]) -> str:
     """Several texts in one cell."""
     return ";".join(_ESCAPABLE.sub(r"\\\1", part) for part in parts)
@@ -89,7 +102,7 @@ def split(cell: str) -> list[str]:
 def written(
     format_: Format, header: Sequence[str], pieces: AsyncGenerator[Sequence[Sequence[Cell]], None]
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes of a file with these rows below this header; guards all cells. Raises `CellTooLong` for XLSX."""
+    """The bytes of a file with these rows below this header; no cell does harm. Raises `CellTooLong` for XLSX."""
     match format_:
         case Format.CSV:
             return _csv(header, pieces)
@@ -126,7 +139,7 @@ async def _xlsx(
 ) -> AsyncGenerator[bytes, None]:
     """Sheets of `SHEET` rows at most, each with the header; packed beside the event loop."""
     book = Book()
-    head = [[guarded(name) for name in header]]
+    head = [list(header)]
     left = 0
     async with contextlib.aclosing(pieces):
         async for rows in pieces:
@@ -145,12 +158,12 @@ async def _xlsx(
 
 
 def _fill(book: Book, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    safe = [[guarded(cell) for cell in row] for row in rows]
-    for row in safe:
+    plain = [[shown(cell) for cell in row] for row in rows]
+    for row in plain:
         for name, cell in zip(header, row, strict=True):
             # As Excel counts: in halves of characters.
             if isinstance(cell, str) and len(cell) * 2 > CELL:
                 count = len(cell.encode("utf-16-le", "replace")) // 2
                 if count > CELL:
                     raise CellTooLong(column=name[:100], count=count, limit=CELL)
-    book.rows(safe)
+    book.rows(plain)

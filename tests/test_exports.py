@@ -135,7 +135,7 @@ async def test_the_same_goes_out_as_a_workbook_and_as_lines_of_json(db: Database
             ["dan@x.org", "Alone", None],
             ["cat@x.org", None, "Zeta"],
             ["bob@x.org", "two\nlines", "Acme"],
-            ["ann@x.org", "'=cmd()", r"A\;B"],
+            ["ann@x.org", "=cmd()", r"A\;B"],
         ]
         answer = await fetched(client, **asked, format="jsonl")
         assert answer.headers["content-type"] == "application/jsonl; charset=utf-8"

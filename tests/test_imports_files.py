@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import zipfile
+from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from openpyxl import Workbook
 
 from engine.imports import csv_files, files, xlsx_files, xlsx_parts
 from engine.imports.files import Reading, Row
+from engine.imports.formats import Typed
 from engine.imports.problems import (
     ColumnTwice,
     FileChanged,
@@ -22,6 +24,7 @@ from engine.imports.problems import (
     FileUnreadable,
     HeaderMissing,
 )
+from engine.tables import Format, written
 
 TEXT = "name;größe;city\nJörg;1,5;Köln\nŽofie;2;Łódź\n"
 
@@ -57,6 +60,31 @@ def test_what_is_no_unicode_is_windows_1252_and_that_is_told(tmp_path: Path) -> 
     assert described["encoding"] == "Windows-1252"
     assert "Windows-1252" in described["notes"][0]
     assert rows[0].cells == ["Jörg", "€ 5 – 7"]
+
+
+async def test_what_an_export_wrote_is_read_as_it_was_headers_included(tmp_path: Path) -> None:
+    header, rows = ["=name", "a;=b"], [["=1", "'=1"], ["x\n-1", " x"], ["''", "O'Hara"], ["\t1", "7"]]
+
+    async def pieces() -> AsyncGenerator[list[list[Any]], None]:
+        yield [*rows, [" ", "x"]]
+
+    for format_ in Format:
+        content = b"".join([piece async for piece in written(format_, header, pieces())])
+        described, found = read(tmp_path / "f", content)
+        assert described["header"] == header
+        assert [row.cells for row in found[:-1]] == rows
+        # Spaces that an export wrote are told from a cell in which somebody left some.
+        assert found[-1].cells == [Typed(" "), "x"]
+
+
+def test_an_apostrophe_that_somebody_wrote_into_a_workbook_is_theirs(tmp_path: Path) -> None:
+    book = Workbook()
+    book.worksheets[0].append(["name", "note"])
+    book.worksheets[0].append(["'=1", "'tis"])
+    content = io.BytesIO()
+    book.save(content)
+    _, rows = read(tmp_path / "f", content.getvalue())
+    assert rows[0].cells == ["'=1", "'tis"]
 
 
 def test_what_is_stated_is_not_guessed(tmp_path: Path) -> None:

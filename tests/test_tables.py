@@ -11,7 +11,7 @@ from openpyxl import load_workbook
 
 from engine import tables
 from engine.sheets import held, unheld
-from engine.tables import Cell, CellTooLong, Format, guarded, joined, split, unguarded
+from engine.tables import Cell, CellTooLong, Format, guarded, joined, shown, split, unguarded, unshown
 
 # What cells are made of, the harmful and the strange in greater numbers than elsewhere.
 LETTERS = "=+-@'\"\\;,\t\r\n ab9_xé漢😀\u00a0\uff1d\x0b\ufffe0041<&>"
@@ -109,9 +109,27 @@ async def test_a_workbook_opens_elsewhere_with_every_cell_as_it_is() -> None:
     content = await file_of(Format.XLSX, ["text", "whole", "part", "yes", "code"], rows)
     (sheet,) = load_workbook(io.BytesIO(content)).worksheets
     found = [[cell.value for cell in row] for row in sheet.iter_rows()]
-    rows[0][0] = "'=cmd()"
     assert found == [["text", "whole", "part", "yes", "code"], *rows]
     assert {cell.data_type for row in sheet.iter_rows() for cell in row} <= {"s", "n", "b", "inlineStr"}
+
+
+async def test_a_text_in_a_workbook_is_one_as_it_is_and_stays_one_when_it_is_edited() -> None:
+    texts = ["=1+1", "'=1+1", "-", "\uff0b1", " @x", "'tis", "a;=1", "- one\n- two", "plain"]
+    header = [f"={text}" for text in texts]
+    (sheet,) = load_workbook(io.BytesIO(await file_of(Format.XLSX, header, [texts]))).worksheets
+    head, row = sheet.iter_rows()
+    assert ([cell.value for cell in head], [cell.value for cell in row]) == (header, texts)
+    assert {cell.data_type for cell in (*head, *row)} <= {"s", "inlineStr"}
+    quoted = {cell.value for cell in (*head, *row) if cell.quotePrefix}
+    assert quoted == {*header, "=1+1", "-", "\uff0b1", " @x", "- one\n- two"}
+
+
+def test_nothing_but_spaces_is_still_something_in_a_workbook() -> None:
+    for text in (" ", "\t\n", "' ", "''\u00a0"):
+        assert shown(text) == f"'{text}"
+        assert unshown(f"'{text}") == text
+    for text in ("", "'", "'tis", "' a", "=1"):
+        assert (shown(text), unshown(text)) == (text, text)
 
 
 async def test_an_empty_table_is_a_header() -> None:
@@ -123,7 +141,7 @@ async def test_an_empty_table_is_a_header() -> None:
 async def test_what_a_workbook_cannot_hold_is_refused_and_never_cut() -> None:
     longest: list[list[Cell]] = [["x" * tables.CELL]]
     assert await file_of(Format.XLSX, ["a"], longest)
-    for text in ("x" * (tables.CELL + 1), "😀" * (tables.CELL // 2 + 1), "=" * tables.CELL):
+    for text in ("x" * (tables.CELL + 1), "😀" * (tables.CELL // 2 + 1), " " * tables.CELL):
         with pytest.raises(CellTooLong):
             await file_of(Format.XLSX, ["a"], [[text]])
         assert text in (await file_of(Format.CSV, ["a"], [[text]])).decode()

@@ -9,8 +9,10 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
+from engine import tables
 from engine.imports import encodings
 from engine.imports.files import Reading, Row, checked_header
+from engine.imports.formats import Typed
 from engine.imports.problems import (
     FileInflates,
     FileUnreadable,
@@ -101,7 +103,7 @@ class CsvSource:
                     for cells in rows:
                         if len(cells) == width and _whole(cells) and (first := cells[0].strip()) != header[0]:
                             if first or any(map(str.strip, cells)):
-                                yield Row(self._number, cells)
+                                yield Row(self._number, _meant(cells))
                         elif any(map(str.strip, cells)):
                             yield self._checked(cells)
                         self._number += 1
@@ -164,7 +166,7 @@ class CsvSource:
                 names = next(self._rows, [])
         except csv.Error as error:
             raise FileUnreadable(reason=f"its header is not CSV ({error})") from error
-        header = checked_header(names)
+        header = checked_header([tables.unguarded(name) for name in names])
         if not _whole(header):
             told = encodings.TOLD[self._encoding]
             raise FileUnreadable(reason=f"its header is not {told}; save the file as UTF-8")
@@ -177,9 +179,9 @@ class CsvSource:
             return Row(self._number, [], self._undecodable(), column, tidy(cells[n]))
         if len(cells) != len(self.header):
             return Row(self._number, [], RaggedRow(count=len(cells), expected=len(self.header)))
-        if [cell.strip() for cell in cells] == self.header:
+        if [tables.unguarded(cell).strip() for cell in cells] == self.header:
             return Row(self._number, [], HeaderRepeated())
-        return Row(self._number, cells)
+        return Row(self._number, _meant(cells))
 
     def _undecodable(self) -> Problem:
         told = encodings.TOLD[self._encoding]
@@ -215,3 +217,15 @@ def _whole(cells: list[str]) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _meant(cells: list[str]) -> list[str]:
+    """The cells without the apostrophes behind which an export put some of them."""
+    # Hardly any row has one; asking all of it at once costs little.
+    return [_unguarded(cell) for cell in cells] if "'" in "".join(cells) else cells
+
+
+def _unguarded(cell: str) -> str:
+    text = tables.unguarded(cell)
+    # So guarded, spaces are no empty cell.
+    return text if text.strip() or not cell.strip() else Typed(text)

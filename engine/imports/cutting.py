@@ -218,7 +218,7 @@ def _lane(row: Row, index: int, lanes: int) -> int:
 
 
 def _text(row: Row, index: int) -> str:
-    return "" if row.problem is not None else tables.unguarded(row.cells[index]).strip().lower()
+    return "" if row.problem is not None else row.cells[index].strip().lower()
 
 
 def _keys_of(rows: Iterable[Row], ordered: Sequence[int]) -> set[str]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from engine import tables, values
+from engine import values
 from engine.imports.problems import UnknownFormat
 from storage.catalogue import PropertyRow
 
@@ -34,7 +34,7 @@ TIMES = (" HH:mm:ss", " HH:mm", "THH:mm:ss", "THH:mm")
 
 
 class Typed(str):
-    """A cell that a spreadsheet keeps as a number or a date, written as CSV has it by default.
+    """A cell that a spreadsheet keeps as a number or a date, written as CSV has it by default; or spaces, meant.
 
     A column's format says how people write, and nothing of such a cell. It equals no text: what is remembered of
     texts does not hold for it.
@@ -86,7 +86,7 @@ def _plain(prop: PropertyRow, zone: str) -> Parse:
         return _choices(prop)
     if prop.type == "STRING":
         return _text
-    return lambda cell: values.parse(prop, tables.unguarded(str(cell)))
+    return lambda cell: values.parse(prop, str(cell))
 
 
 def _written(prop: PropertyRow, stated: str, zone: str) -> Parse:
@@ -103,11 +103,8 @@ def _written(prop: PropertyRow, stated: str, zone: str) -> Parse:
 
 
 def _text(cell: str) -> str | None:
-    """A text, without the apostrophe behind which spreadsheets take it for one; so guarded, it may be all spaces."""
-    if isinstance(cell, Typed):
-        return str(cell)
-    text = tables.unguarded(cell)
-    return text if text is not cell or text.strip() else None
+    """A text; spaces are none, unless they are meant."""
+    return str(cell) if isinstance(cell, Typed) or cell.strip() else None
 
 
 def _choices(prop: PropertyRow) -> Parse:
@@ -122,7 +119,7 @@ def _choices(prop: PropertyRow) -> Parse:
         return text if text in known else called.get(text.casefold(), text)
 
     def parse(cell: str) -> object:
-        value = values.parse(prop, tables.unguarded(cell))
+        value = values.parse(prop, str(cell))
         return [one(part) for part in value] if isinstance(value, list) else one(value) if value else value
 
     return parse

@@ -211,7 +211,7 @@ async def _by_id(tx: Transaction, end: End, cells: Mapping[int, _Keys]) -> dict[
 
 
 def _keys(cell: str) -> _Keys:
-    text = tables.unguarded(cell).strip()
+    text = cell.strip()
     if ";" not in text and "\\" not in text:
         return _Keys(text, (text,) if text else ())
     return _Keys(text, tuple(dict.fromkeys(tables.split(text))))

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from openpyxl.utils.exceptions import InvalidFileException
 
+from engine import tables
 from engine.imports.files import COLUMNS, Reading, Row, checked_header
 from engine.imports.formats import Typed
 from engine.imports.problems import (
@@ -162,7 +163,10 @@ def _text(cell: dict[str, Any]) -> str:
         case None:
             return ""
         case str():
-            return unheld(value)
+            text = unheld(value)
+            plain = tables.unshown(text)
+            # So guarded, spaces are no empty cell.
+            return text if plain is text else Typed(plain)
         case bool():
             return "true" if value else "false"
         case float() if value.is_integer() and abs(value) < 1e15:
