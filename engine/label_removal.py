@@ -6,6 +6,7 @@ from typing import Any
 
 from engine import ids, labels
 from engine.labels import Label, SystemLabelFixed
+from engine.naming import counted
 from engine.problems import Problem
 from engine.uses import Use, UseKind, exchange, replace, uses
 from storage import labels as stored
@@ -104,7 +105,7 @@ def _spoken(found: Sequence[Use]) -> str:
     words = []
     for use in found:
         if use.kind is UseKind.ASSOCIATIONS:
-            words.append("1 association" if use.count == 1 else f"{use.count} associations")
+            words.append(counted(use.count, "association", "associations"))
         elif use.kind is UseKind.SEGMENT:
             words.append(f'{".".join(map(str, use.path))} in the segment "{use.name}"')
         elif use.kind in (UseKind.SYNC, UseKind.REPORT):

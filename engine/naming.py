@@ -50,9 +50,11 @@ def description(value: str | None) -> str | None:
     return text(value, "description", longest=LONGEST_DESCRIPTION)
 
 
-def counted(number: int, one: str, several: str) -> str:
-    """A number with its noun, such as "1 contact" and "2 contacts"."""
-    return f"{number:,} {one if number == 1 else several}"
+def counted(number: float, one: str, several: str) -> str:
+    """A number with its noun, such as "1 contact", "2,000 contacts" and "0.5 seconds"."""
+    # All digits of what is whole; of other numbers those that people look at.
+    figure = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{figure} {one if number == 1 else several}"
 
 
 def storable(value: str) -> bool:

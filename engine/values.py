@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeAlias
 import orjson
 
 from engine import tables
+from engine.naming import counted
 from engine.problems import Problem
 from storage.catalogue import PropertyRow
 
@@ -227,7 +228,8 @@ def _options(prop: PropertyRow) -> tuple[dict[str, int], str]:
     """Where each live option stands, and how an error describes them."""
     live = [option["value"] for option in prop.options if not option.get("archived")]
     told = ", ".join(f'"{value}"' for value in live[:OPTIONS_TOLD])
-    more = "" if len(live) <= OPTIONS_TOLD else f" or {len(live) - OPTIONS_TOLD} others"
+    left = len(live) - OPTIONS_TOLD
+    more = "" if left <= 0 else f" or {counted(left, 'other', 'others')}"
     return {value: n for n, value in enumerate(live)}, (
         f"one of {told}{more}" if live else "nothing: it has no options"
     )

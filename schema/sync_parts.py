@@ -7,6 +7,7 @@ from typing import Any
 import strawberry
 
 from engine import ids
+from engine.naming import counted
 from engine.sync import resting
 from engine.sync.categories import Again, Category
 from engine.sync.health import Standing, advice
@@ -79,25 +80,20 @@ class SyncHold:
             tip=None if known is None else known.tip,
             until=resting.until(held),
             category=held["category"],
-            message=held.get("message") or _HELD.get(held["category"], _HOLD).format_map(_Words(held)),
+            message=held.get("message") or _told(held),
             side=None if side is None else Side(side),
             count=held.get("count"),
             of_records=held.get("of"),
         )
 
 
-class _Words(dict[str, Any]):
-    """Words for a message; those that are missing are said to be."""
-
-    def __missing__(self, key: str) -> str:
-        return "?"
-
-
-_HOLD = "It has stopped: {category}."
-_HELD = {
-    "DELETES_HELD": "{count} of {of} records would be deleted, more than this sync may without asking: "
-    "confirm or refuse it with confirmSyncDeletes."
-}
+def _told(held: Mapping[str, Any]) -> str:
+    if held["category"] == "DELETES_HELD" and "count" in held and "of" in held:
+        return (
+            f"{held['count']:,} of {counted(held['of'], 'record', 'records')} would be deleted, more than this sync "
+            "may without asking: confirm or refuse it with confirmSyncDeletes."
+        )
+    return f"It has stopped: {held['category']}."
 
 
 @strawberry.type

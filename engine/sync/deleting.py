@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine import records
+from engine import naming, records
 from engine.batches import Mode
 from engine.sync import outcomes
 from engine.sync.book import OURS, THEIRS, Book
@@ -92,8 +92,8 @@ async def _ask(tx: Transaction, turn: Turn, row: RunRow, count: int, lately: int
     row.held = {"category": HELD, "side": side, "count": count, "of": linked}
     if lately:
         row.held["message"] = (
-            f"{count} of {linked} records would be deleted, after {lately} within a day: more than this sync may "
-            "without asking. Confirm or refuse it with confirmSyncDeletes."
+            f"{count:,} of {naming.counted(linked, 'record', 'records')} would be deleted, after {lately:,} within a "
+            "day: more than this sync may without asking. Confirm or refuse it with confirmSyncDeletes."
         )
     await leases.write(tx, row)
     tx.happened(Event(EventKind.SYNC_HELD, turn.rules.object_type.id, None, turn.sync_id, dict(row.held)))

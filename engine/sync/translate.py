@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from engine.naming import counted
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import FieldType, RemoteField
 from engine.sync.likeness import compare, empty
@@ -117,7 +118,8 @@ class Translation:
         if field.max_length is not None and isinstance(said, str) and len(said) > field.max_length:
             raise Untranslated(
                 Category.VALUE_TOO_LONG,
-                f'The field "{field.name}" takes {field.max_length} characters; this has {len(said)}.',
+                f'The field "{field.name}" takes {counted(field.max_length, "character", "characters")}; '
+                f"this has {len(said):,}.",
             )
         return said
 

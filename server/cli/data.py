@@ -141,12 +141,19 @@ def import_file(
 
         number = await account_id(db, account)
         with Progress(*_bar(file.name), console=err, transient=True) as bar:
-            task = bar.add_task("import", total=1.0, rows=0, rate=0.0, failed=0)
+            task = bar.add_task("import", total=1.0, rows="", rate=0.0, failed=0)
             began = time.monotonic()
+            from engine.naming import counted
 
             def show(so_far: imports.Progress) -> None:
                 rate = so_far.rows / max(time.monotonic() - began, 0.001)
-                bar.update(task, completed=so_far.share, rows=so_far.rows, rate=rate, failed=so_far.failed)
+                bar.update(
+                    task,
+                    completed=so_far.share,
+                    rows=counted(so_far.rows, "row", "rows"),
+                    rate=rate,
+                    failed=so_far.failed,
+                )
 
             if document is not None:
                 return await imports.run(
@@ -201,7 +208,7 @@ def _bar(name: str) -> tuple[ProgressColumn, ...]:
         TextColumn(escape(name)),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f}/s, {task.fields[failed]:,} failed"),
+        TextColumn("{task.fields[rows]}, {task.fields[rate]:,.0f}/s, {task.fields[failed]:,} failed"),
         TimeElapsedColumn(),
     )
 

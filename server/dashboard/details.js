@@ -1,6 +1,6 @@
 // The chosen record in words: its values, and whom it is associated with. All of the graph can be walked here, too.
 import { byId, el, fill, note } from "./dom.js";
-import { full, number, value } from "./format.js";
+import { full, number, plural, value } from "./format.js";
 import * as names from "./names.js";
 
 const VALUES = 8;
@@ -17,7 +17,7 @@ function values({ properties, displayName, objectType }) {
   return [
     el("dl", { class: "values" }, list),
     rest.length
-      ? el("details", {}, el("summary", {}, `${number(rest.length)} more values`), el("dl", { class: "values" }, rest))
+      ? el("details", {}, el("summary", {}, plural(rest.length, "more value", "more values")), el("dl", { class: "values" }, rest))
       : null,
   ];
 }

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 
+from engine.naming import counted
 from engine.outbox import Attempt, Delivered, Mail, Rejected, Retry, Unclear, check_address
 from engine.outbox.responses import of_smtp
 from engine.outbox.signing import KEY_HEADER
@@ -195,7 +196,7 @@ def _failed(error: BaseException, *, taken: bool, seconds: float) -> Attempt:
         case _AddressNotTaken():
             return Rejected("ADDRESS_NOT_TAKEN", "The mail server takes no addresses beyond ASCII.")
         case aiosmtplib.SMTPTimeoutError() | TimeoutError():
-            told = f"The mail server did not answer within {seconds:g} seconds."
+            told = f"The mail server did not answer within {counted(seconds, 'second', 'seconds')}."
             return Retry("TIMED_OUT", told, unreachable=True)
         case aiosmtplib.SMTPServerDisconnected() | aiosmtplib.SMTPConnectError() | OSError():
             return Retry("UNREACHABLE", f"The mail server cannot be reached: {error}", unreachable=True)

@@ -10,6 +10,7 @@ from datetime import datetime
 import httpx
 import orjson
 
+from engine.naming import counted
 from engine.outbox import Attempt, Rejected, Retry, Webhook, refused, sign
 from engine.outbox.outcomes import EXCERPT
 from engine.outbox.responses import of_http
@@ -51,7 +52,7 @@ class Webhooks:
                     )
                 client, response = await self._answer(url, addresses, content, key, now)
         except TimeoutError:
-            told = f"The receiver did not answer within {self._seconds:g} seconds."
+            told = f"The receiver did not answer within {counted(self._seconds, 'second', 'seconds')}."
             return Retry("TIMED_OUT", told, unreachable=True)
         except UnicodeError:
             return Rejected("MALFORMED_URL", "The URL's host is no name.")

@@ -122,7 +122,8 @@ def _writes_text(length: int | None) -> Callable[[Any], Any]:
         if "\x00" in value:
             raise Unfit("a text must not hold NUL")
         if length is not None and len(value) > length:
-            raise Unfit(f"at most {length} characters fit", Category.VALUE_TOO_LONG)
+            fit = "only one character fits" if length == 1 else f"at most {length} characters fit"
+            raise Unfit(fit, Category.VALUE_TOO_LONG)
         return value
 
     return write
