@@ -67,7 +67,9 @@ async def publish(context: Context, ident: str, version: int | None) -> Workflow
     return await write(context, lambda tx: commands.publish(tx, number, version), defining=True)
 
 
-async def set_enabled(context: Context, ident: str, enabled: bool, enroll_existing: bool) -> WorkflowRow:
+async def set_enabled(
+    context: Context, ident: str, enabled: bool, enroll_existing: bool | None
+) -> WorkflowRow:
     """Turn a workflow on or off; see `engine.workflows.commands.set_enabled`."""
     number = ids.decode_at("workflow", ident, "id")
 

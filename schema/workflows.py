@@ -36,7 +36,10 @@ class WorkflowRevision:
 
 @strawberry.type
 class WorkflowBackfill:
-    """The enrolling of records that met the triggers when the workflow was turned on, while it goes on."""
+    """The enrolling of records that met the triggers when the workflow was turned on, until it has come to its end.
+
+    While the workflow is off it stays where it is.
+    """
 
     enrolled: int = strawberry.field(description="How many it has enrolled so far.")
     started_at: datetime = strawberry.field(description="When it began.")
@@ -84,7 +87,7 @@ class Workflow(Node):
 
     @strawberry.field
     async def backfill(self, info: Info) -> WorkflowBackfill | None:
-        """The enrolling of existing records; null where none is going on."""
+        """The enrolling of existing records, as far as it is; null where there is none, or it has ended."""
         row = await reads.backfill(info.context, self.row)
         return None if row is None else WorkflowBackfill(enrolled=row.enrolled, started_at=row.started_at)
 
@@ -191,9 +194,10 @@ class SetWorkflowEnabledInput:
 
     id: strawberry.ID = strawberry.field(description="The workflow.")
     enabled: bool = strawberry.field(description="Whether it is to be on.")
-    enroll_existing: bool = strawberry.field(
-        default=False,
-        description="When turning it on: also enroll the records that meet the triggers already.",
+    enroll_existing: bool | None = strawberry.field(
+        default=None,
+        description="When turning it on: also enroll the records that meet the triggers already, from the first on. "
+        "Where that had not come to its end when it was turned off, it goes on (null), or ends (false).",
     )
 
 

@@ -32,16 +32,25 @@ END = Statement(
     "DELETE FROM workflow_backfill AS b WHERE b.account_id = $1 AND b.workflow_id = $2",
 )
 
-# The one who works on a backfill holds its row until the part and the new place are committed.
+# The one who works on a backfill holds its row until the part and the new place are committed. Those of workflows
+# that are off stay where they are. The workflow's row is read and not locked: who turns it off holds it, and waits
+# for the part (see `HOLD`).
 CLAIM = Statement(
     "backfills.claim",
     """
     SELECT b.workflow_id, b.after_id, b.enrolled, b.started_at
       FROM workflow_backfill AS b
      WHERE b.account_id = $1
+       AND EXISTS (SELECT FROM workflow AS w WHERE w.account_id = $1 AND w.id = b.workflow_id AND w.enabled)
      ORDER BY b.workflow_id LIMIT 1
-       FOR UPDATE SKIP LOCKED
+       FOR UPDATE OF b SKIP LOCKED
     """,
+)
+
+# A part that is under way ends first: nobody enrolls once the workflow is off.
+HOLD = Statement(
+    "backfills.hold",
+    "SELECT FROM workflow_backfill AS b WHERE b.account_id = $1 AND b.workflow_id = $2 FOR UPDATE",
 )
 
 MOVE = Statement(
@@ -82,13 +91,18 @@ async def claim(tx: Transaction) -> BackfillRow | None:
     return None if row is None else BackfillRow(**row)
 
 
+async def hold(tx: Transaction, workflow_id: int) -> None:
+    """Wait for a part of the backfill that is under way, and let none begin before the commit."""
+    await tx.execute(HOLD, workflow_id)
+
+
 async def move(tx: Transaction, workflow_id: int, after_id: int, enrolled: int) -> None:
     """Records up to `after_id` are done, `enrolled` more of them enrolled."""
     await tx.execute(MOVE, workflow_id, after_id, enrolled)
 
 
 async def end(tx: Transaction, workflow_id: int) -> None:
-    """The backfill has reached the last record, or its workflow was turned off."""
+    """The backfill has reached the last record, or somebody wants no more of it."""
     await tx.execute(END, workflow_id)
 
 

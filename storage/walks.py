@@ -70,7 +70,7 @@ CLAIM = Statement(
     """,
 )
 
-# One probe an account and table, however long the queues are.
+# One probe an account and table, however long the queues are. What enrolls waits while its workflow is off.
 WAITING = Statement(
     "walks.waiting",
     """
@@ -78,7 +78,10 @@ WAITING = Statement(
       FROM unnest($1::bigint[]) AS a(id)
      WHERE EXISTS (SELECT FROM change_queue AS q WHERE q.account_id = ANY($1) AND q.account_id = a.id)
         OR EXISTS (SELECT FROM trigger_walk AS w WHERE w.account_id = ANY($1) AND w.account_id = a.id)
-        OR EXISTS (SELECT FROM workflow_backfill AS b WHERE b.account_id = ANY($1) AND b.account_id = a.id)
+        OR EXISTS (SELECT FROM workflow_backfill AS b
+                     JOIN workflow AS w ON w.account_id = ANY($1) AND w.account_id = b.account_id
+                                       AND w.id = b.workflow_id AND w.enabled
+                    WHERE b.account_id = ANY($1) AND b.account_id = a.id)
         OR EXISTS (SELECT FROM segment_fill AS f WHERE f.account_id = ANY($1) AND f.account_id = a.id)
         OR EXISTS (SELECT FROM match_state AS s
                     WHERE s.account_id = ANY($1) AND s.account_id = a.id AND s.next_check_at <= $2)

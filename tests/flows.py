@@ -79,7 +79,7 @@ class Flows(Graph):
             [found] = await trigger_states.diagnoses(reader, [enrollment])
         return found
 
-    async def switch(self, workflow: int, on: bool, *, existing: bool = False) -> WorkflowRow:
+    async def switch(self, workflow: int, on: bool, *, existing: bool | None = None) -> WorkflowRow:
         """Turn a workflow on or off."""
         async with self.writing(defining=True) as tx:
             return await commands.set_enabled(tx, workflow, on, enroll_existing=existing)

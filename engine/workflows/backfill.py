@@ -1,4 +1,7 @@
-"""Backfills: enroll who met the triggers before the workflow was turned on, part by part, over any crash."""
+"""Backfills: enroll who met the triggers before the workflow was turned on, part by part, over any crash.
+
+Turned off, a workflow keeps the place that its backfill has reached; turned on again, it goes on from there.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +22,7 @@ EVALUATOR = Actor("EVALUATOR")
 
 
 async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
-    """One part of one backfill of an account; whether there was any.
+    """One part of one backfill of an account; whether there was any that is not to wait.
 
     The place it has reached commits together with the enrollments up to it. Changes made meanwhile are the
     evaluator's: both may find the same record, and one of them enrolls it.
@@ -41,6 +44,9 @@ async def run_all(db: Database, *, now: datetime) -> None:
 
 async def _part(db: Database, tx: Transaction, held: BackfillRow) -> None:
     (workflow,) = await published.load(tx, tx.catalogue, [held.workflow_id])
+    if not workflow.enabled:
+        # Turned off after its backfill was found, and before it was held.
+        return
     conditions = workflow.conditions
     page = await backfills.record_page(tx, workflow.object_type_id, held.after_id, RECORDS_A_BATCH)
     if conditions is None or not conditions.met:

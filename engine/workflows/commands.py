@@ -125,13 +125,14 @@ async def publish(tx: Transaction, workflow_id: int, version: int | None) -> Wor
 
 
 async def set_enabled(
-    tx: Transaction, workflow_id: int, enabled: bool, *, enroll_existing: bool = False
+    tx: Transaction, workflow_id: int, enabled: bool, *, enroll_existing: bool | None = None
 ) -> WorkflowRow:
     """Turn a workflow on or off; the transaction must be a `defining` one.
 
-    On: changes made from now on enroll, and with `enroll_existing` also who meets the triggers already. Off:
-    nobody enrolls, enrollments stay and skip their actions. What is on stays on: `enroll_existing` then only
-    enrolls. Raises `NotPublished` and `WorkflowBroken`.
+    On: changes made from now on enroll, and with `enroll_existing` also who meets the triggers already, from the first
+    record on. Where that had not come to its end when the workflow was turned off, it goes on from there (None), or
+    ends (False). Off: nobody enrolls, enrollments stay and skip their actions. What is on stays on: `enroll_existing`
+    then only begins it, or ends it. Raises `NotPublished` and `WorkflowBroken`.
     """
     held = await _hold(tx, workflow_id)
     if not enabled:
@@ -149,8 +150,10 @@ async def set_enabled(
         await starting.start(tx, workflow_id, bound)
     if enroll_existing:
         await backfills.begin(tx, workflow_id)
+    elif enroll_existing is False:
+        await backfills.end(tx, workflow_id)
     if not held.enabled or enroll_existing:
-        details = {"revision": held.published_revision, "enrollExisting": enroll_existing}
+        details = {"revision": held.published_revision, "enrollExisting": bool(enroll_existing)}
         _tell(tx, EventKind.WORKFLOW_TURNED_ON, workflow_id, held.object_type_id, details)
     return await _read(tx, workflow_id)
 
@@ -179,6 +182,7 @@ async def delete(tx: Transaction, workflow_id: int) -> WorkflowRow:
         await leaving.end(tx, [Leaving(one, "UNENROLLED", error) for one in some])
     await stored.refer(tx, workflow_id, ())
     await starting.stop(tx, workflow_id)
+    await backfills.end(tx, workflow_id)
     await stored.delete(tx, workflow_id)
     _tell(tx, EventKind.WORKFLOW_DELETED, workflow_id, held.object_type_id, {"name": held.name})
     await tx.reload()

@@ -20,11 +20,11 @@ async def start(tx: Transaction, workflow_id: int, conditions: Conditions) -> No
 
 
 async def stop(tx: Transaction, workflow_id: int) -> None:
-    """Let nothing come any more."""
+    """Let nothing come any more; a backfill stays where it is."""
     await schedules.replace(tx, workflow_id, {})
     await passes.end_all(tx, workflow_id)
     await match_states.forget(tx, workflow_id)
-    await backfills.end(tx, workflow_id)
+    await backfills.hold(tx, workflow_id)
 
 
 async def in_another_zone(tx: Transaction) -> None:
