@@ -20,10 +20,12 @@ from resolvers.sync_exports import File
 from resolvers.writing import write
 from storage import imports as stored
 from storage.database import Queryable, Transaction
-from storage.imports import ImportRow, RowErrorRow
+from storage.imports import ErrorGroupRow, ImportRow, RowErrorRow
 
 # Errors that are read at a time for a file of them.
 PIECE = 1_000
+# Groups of errors that are told.
+GROUPS = 100
 CURSOR = re.compile(r"error_([1-9]\d{0,17})_([1-9]\d{0,8})", re.ASCII)
 LARGEST = 2**63 - 1
 # What has its file, and has not begun.
@@ -88,6 +90,12 @@ async def errors(
     async with context.db.read(context.account_id) as reader:
         rows = await commands.errors(reader, number, after=behind, first=size + 1, codes=codes)
     return Page(rows[:size], len(rows) > size, after is not None)
+
+
+async def error_groups(context: Context, number: int) -> list[ErrorGroupRow]:
+    """What is kept of errors, by code and column, the most frequent first."""
+    found = await loaders.loader(context, "import_error_groups", stored.error_groups).load(number)
+    return found[:GROUPS]
 
 
 def error_cursor(error: RowErrorRow) -> str:

@@ -3,7 +3,7 @@
 import strawberry
 
 from schema.nodes import PageInfo
-from storage.imports import RowErrorRow
+from storage.imports import ErrorGroupRow, RowErrorRow
 
 
 @strawberry.type
@@ -78,6 +78,20 @@ class ImportError:
 
 
 @strawberry.type
+class ImportErrorGroup:
+    """The same thing wrong in the same column."""
+
+    code: str = strawberry.field(description="What is wrong, as a stable code.")
+    column: str | None = strawberry.field(description="The column, if it is about one.")
+    count: int = strawberry.field(description="In how many rows, of the errors that are kept.")
+    rows: list[int] = strawberry.field(description="The first of these rows, five at most.")
+    value: str | None = strawberry.field(description="What stands there in the first of them, shortened.")
+    message: str = strawberry.field(
+        description="What is wrong with the first of them and what to do, in words."
+    )
+
+
+@strawberry.type
 class ImportErrorEdge:
     """An error on a page."""
 
@@ -112,6 +126,18 @@ def counts_of(told: dict[str, dict[str, int]]) -> list[ImportErrorCount]:
     """Errors by code, the most frequent first."""
     counts = sorted(told.get("errors", {}).items(), key=lambda one: (-one[1], one[0]))
     return [ImportErrorCount(code=code, count=count) for code, count in counts]
+
+
+def group_of(row: ErrorGroupRow) -> ImportErrorGroup:
+    """A group of errors as clients see it."""
+    return ImportErrorGroup(
+        code=row.code,
+        column=row.column_name,
+        count=row.count,
+        rows=row.rows,
+        value=row.value,
+        message=row.message,
+    )
 
 
 def error_of(row: RowErrorRow) -> ImportError:

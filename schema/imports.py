@@ -18,12 +18,14 @@ from schema.import_parts import (
     ImportErrorConnection,
     ImportErrorCount,
     ImportErrorEdge,
+    ImportErrorGroup,
     ImportFigures,
     ImportFindings,
     ImportUndone,
     counts_of,
     error_of,
     figures_of,
+    group_of,
 )
 from schema.import_plans import ImportPlan
 from schema.nodes import Node, PageInfo, page_info
@@ -160,6 +162,11 @@ class Import(Node):
     def error_counts(self) -> list[ImportErrorCount]:
         """What was wrong, the most frequent first; all errors are counted, also those that are not kept."""
         return counts_of(self.row.figures)
+
+    @strawberry.field
+    async def error_groups(self, info: Info) -> list[ImportErrorGroup]:
+        """What was wrong by code and column, the most frequent first, 100 at most; of the errors that are kept."""
+        return [group_of(row) for row in await reads.error_groups(info.context, self.row.id)]
 
     @strawberry.field
     def findings(self) -> ImportFindings | None:

@@ -50,6 +50,24 @@ class RowErrorRow:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorGroupRow:
+    """The same thing wrong in the same column: in `count` rows, of which `rows` are the first.
+
+    `value` and `message` are the first row's.
+    """
+
+    code: str
+    column_name: str | None
+    count: int
+    rows: list[int]
+    value: str | None
+    message: str
+
+
+# Rows that a group of errors names.
+ROWS_NAMED = 5
+
 COLUMNS = ", ".join(f"i.{name}" for name in ImportRow.__slots__)
 
 CREATE = Statement(
@@ -101,6 +119,22 @@ ERRORS = Statement(
      WHERE e.account_id = $1 AND e.import_id = $2 AND (e.row, e.n) > ($3, $4)
        AND ($6::text[] IS NULL OR e.code = ANY($6))
      ORDER BY e.row, e.n LIMIT $5
+    """,
+)
+
+# A range of the primary key for each import, at most as long as what is kept of errors. Messages name values, so that
+# there are as many as rows: the first stands for its group.
+ERROR_GROUPS = Statement(
+    "imports.error_groups",
+    f"""
+    SELECT e.import_id, e.code, e.column_name, count(DISTINCT e.row) AS count,
+           (array_agg(DISTINCT e.row ORDER BY e.row))[1:{ROWS_NAMED}] AS rows,
+           (array_agg(e.value ORDER BY e.row, e.n))[1] AS value,
+           (array_agg(e.message ORDER BY e.row, e.n))[1] AS message
+      FROM import_row_error AS e
+     WHERE e.account_id = $1 AND e.import_id = ANY($2)
+     GROUP BY e.import_id, e.code, e.column_name
+     ORDER BY count(DISTINCT e.row) DESC, min(e.row), e.code, e.column_name
     """,
 )
 
@@ -205,3 +239,11 @@ async def errors_after(
     """Up to `limit` errors behind (row, n), in the order of the file; only of these codes."""
     chosen = None if codes is None else list(codes)
     return [RowErrorRow(**row) for row in await reader.fetch(ERRORS, number, *after, limit, chosen)]
+
+
+async def error_groups(reader: Queryable, numbers: Sequence[int]) -> list[list[ErrorGroupRow]]:
+    """What is kept of errors of each of these imports, by code and column, the most frequent first."""
+    found: dict[int, list[ErrorGroupRow]] = {}
+    for import_id, *group in await reader.fetch(ERROR_GROUPS, list(numbers)):
+        found.setdefault(import_id, []).append(ErrorGroupRow(*group))
+    return [found.get(number, []) for number in numbers]

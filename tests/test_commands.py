@@ -180,6 +180,20 @@ def test_an_import_tells_the_wrong_rows_and_keeps_the_others(relata: Relata, tmp
     assert (said.code, said.out) == (0, "2 rows: 0 created, 1 updated, 1 unchanged, 0 failed.\n")
 
 
+def test_what_is_wrong_in_many_rows_is_told_once(relata: Relata, tmp_path: Path) -> None:
+    relata("accounts", "create", "grouped")
+    people = tmp_path / "people.csv"
+    wrong = "".join(f"p{n}@example.com,yesterday\n" for n in range(30))
+    people.write_text(f"email,date_of_birth\nann@example.com,2001-02-03\n{wrong},2001-02-03\n")
+    said = relata("import", people, "-a", "grouped", "--type", "contacts", "--key", "email")
+    assert "32 rows: 1 created, 0 updated, 0 unchanged, 31 failed." in said.out
+    told = [line.split() for line in said.err.splitlines() if line.strip()]
+    assert [line[:11] for line in told[1:]] == [
+        ["2,", "3,", "4,", "5,", "6", "and", "25", "more", "date_of_birth", "yesterday", "The"],
+        ["32", "email", *told[2][2:11]],
+    ]
+
+
 def test_an_import_goes_by_a_plan_that_was_proposed_and_a_check_changes_nothing(
     relata: Relata, tmp_path: Path
 ) -> None:

@@ -185,6 +185,15 @@ async def test_errors_are_read_by_page_and_code_and_fetched_as_a_file(db: Databa
         ]
         missing = (await client.get(ERRORS, id=ident, codes=["KEY_MISSING"]))["import"]["errors"]["edges"]
         assert [edge["node"]["code"] for edge in missing] == ["KEY_MISSING"] * (len(found) - 5)
+        grouped = """query ($id: ID!) { import(id: $id) {
+            errorGroups { code column count rows value message } } }"""
+        groups = (await client.get(grouped, id=ident))["import"]["errorGroups"]
+        invalid = {"code": "INVALID_VALUE", "column": "date_of_birth", "count": 5, "rows": [1, 2, 3, 4, 5]}
+        assert groups[0] == invalid | {"value": "=cmd(0)", "message": found[0]["message"]}
+        assert sum(group["count"] for group in groups) == len(found)
+        assert {(group["code"], group["column"]) for group in groups} == {
+            (one["code"], one["column"]) for one in found
+        }
         answer = await client.http.get(f"/imports/{ident}/errors", headers=client.headers)
         rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
         assert rows[0] == ["row", "column", "value", "code", "message"]

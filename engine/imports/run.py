@@ -123,6 +123,7 @@ async def run_table(
         raise
     async with db.read(account_id) as reader:
         found = await imports.errors_after(reader, number, (0, 0), ERRORS_TOLD)
+        (report.groups,) = await imports.error_groups(reader, [number])
     report.errors = [RowError.kept(one) for one in found]
     return report
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from engine.problems import Problem
 from engine.values import tidy
-from storage.imports import ImportRow, RowErrorRow
+from storage.imports import ErrorGroupRow, ImportRow, RowErrorRow
 
 # An import keeps this many errors; those beyond are counted.
 ERRORS_KEPT = 10_000
@@ -55,7 +55,7 @@ class RowError:
 
 @dataclass(slots=True)
 class Report:
-    """What became of a file. `errors` are the first ones; the import keeps more."""
+    """What became of a file. `errors` are the first ones; the import keeps more, and `groups` put those together."""
 
     import_id: int
     started_at: datetime
@@ -66,12 +66,15 @@ class Report:
     unchanged: int = 0
     failed: int = 0
     errors: list[RowError] = field(default_factory=list)
+    groups: list[ErrorGroupRow] = field(default_factory=list)
+    # Those that are not kept included.
+    errors_found: int = 0
     # How the file was read, with notes for people.
     file: dict[str, Any] = field(default_factory=dict)
 
     def take(self, row: ImportRow) -> None:
         """Take over an import's figures."""
-        self.status, self.file = row.status, row.file
+        self.status, self.file, self.errors_found = row.status, row.file, row.errors
         self.read, self.failed = row.rows_read, row.rows_failed
         self.created, self.updated, self.unchanged = row.rows_created, row.rows_updated, row.rows_unchanged
 

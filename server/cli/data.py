@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.imports import Report
     from storage.database import Database
 
-# Errors shown; the import keeps them all.
+# Kinds of errors shown; the import keeps them all.
 SHOWN = 20
 
 
@@ -260,17 +260,26 @@ def _end(option: str, given: str | None) -> tuple[str, str]:
 
 def _tell(report: "Report") -> None:
     """The figures of an import, and the first wrong rows; exit code 1 when there are any."""
-    if report.errors:
-        table = Table("row", "column", "value", "what is wrong", box=None)
-        for error in report.errors[:SHOWN]:
-            shown = (str(error.row), error.column or "", (error.value or "")[:40], error.message)
+    if report.groups:
+        table = Table("rows", "column", "value", "what is wrong", box=None)
+        for group in report.groups[:SHOWN]:
+            rows = ", ".join(f"{row:,}" for row in group.rows)
+            if group.count > len(group.rows):
+                rows += f" and {group.count - len(group.rows):,} more"
+            # Of rows that have the same wrong in the same column, the first tells it for all.
+            shown = (rows, group.column_name or "", (group.value or "")[:40], group.message)
             table.add_row(*(escape(text) for text in shown))
         err.print(table)
     for note in report.file.get("notes", []):
         err.print(note, markup=False)
-    if report.failed > len({error.row for error in report.errors[:SHOWN]}):
-        err.print("The import keeps further errors.", markup=False)
+    from engine.imports.tally import ERRORS_KEPT
     from engine.naming import counted
+
+    if len(report.groups) > SHOWN:
+        more = counted(len(report.groups) - SHOWN, "more kind of error", "more kinds of errors")
+        err.print(f"… and {more}; the import keeps them.", markup=False)
+    if report.errors_found > ERRORS_KEPT:
+        err.print(f"These are of the first {ERRORS_KEPT:,} errors of {report.errors_found:,}.", markup=False)
 
     words = ("to create", "to update") if report.status == "CHECKED" else ("created", "updated")
     out.print(
