@@ -10,7 +10,7 @@ from engine.access import SCOPES, Principal, Role, Scope
 from engine.problems import NotFound, Problem
 from storage import keys, users
 from storage.database import Database, Queryable, Transaction
-from storage.keys import KeyRow
+from storage.keys import KeyRow, Known
 
 # relata_<account in base 36>_<256 random bits>. The account stands in the key, so that looking it up is a
 # statement of that account; it is as random as an id and tells nothing.
@@ -71,13 +71,22 @@ async def authenticate(db: Database, secret: str) -> Principal | None:
         return None
     async with db.read(account_id) as reader:
         known = await keys.known(reader, _hash(secret))
-    if known is None:
-        return None
+    return None if known is None else _principal(account_id, known)
+
+
+def _principal(account_id: int, known: Known) -> Principal:
     role = Role(known.role)
     scopes = frozenset(Scope(scope) for scope in known.scopes)
     # A user who has lost a role takes it from all keys of theirs, at once.
     allowed = SCOPES[role] & SCOPES[Role(known.user_role)] if known.user_role is not None else SCOPES[role]
     return Principal(account_id, known.account_name, known.id, known.user_id, role, scopes & allowed)
+
+
+async def living(db: Database, account_id: int, number: int) -> Principal | None:
+    """Who a key stands for, by its id; None where it is unknown or revoked. One statement."""
+    async with db.read(account_id) as reader:
+        known = await keys.living(reader, number)
+    return None if known is None else _principal(account_id, known)
 
 
 async def revoke(tx: Transaction, number: int) -> KeyRow:

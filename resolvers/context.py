@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.access import Principal
 from engine.batches import BATCH_LIMIT
+from engine.signing import Signer
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from storage.catalogue import Catalogue
@@ -40,6 +41,8 @@ class Context:
     # Keeps the credentials of connections; what their connectors may use of the house.
     vault: Vault = field(default_factory=Vault)
     surroundings: Surroundings = field(default_factory=Surroundings)
+    # Signs what goes out in addresses and comes back.
+    signer: Signer = field(default_factory=Signer)
     # Called with account and key once a key is revoked, so that this process forgets it at once.
     forget_key: Callable[[int, int], None] = field(default=lambda _account, _key: None)
 

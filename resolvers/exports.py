@@ -116,20 +116,24 @@ def address(context: Context, wanted: Wanted) -> str:
     """The address at which a file can be fetched, with a key as everywhere; raises what is wrong with what is asked."""
     format_of(wanted)
     bound(context.catalogue, wanted)
-    parameters: list[tuple[str, str]] = []
-    for name in ("objectType", "segment", "headers", "format"):
-        if wanted.get(name) is not None:
-            parameters.append((name, str(wanted[name])))
-    if wanted.get("where") is not None:
-        parameters.append(("where", orjson.dumps(wanted["where"]).decode()))
-    for one in wanted.get("orderBy") or ():
-        what = one.get("property") or one.get("field")
-        parameters.append(("orderBy", f"{what}:{one.get('direction') or 'ASC'}"))
-    parameters += [("column", column) for column in wanted.get("columns") or ()]
-    found = f"{context.public_url}{PATH}?{urlencode(parameters)}"
+    found = f"{context.public_url}{PATH}?{urlencode(parameters(wanted))}"
     if len(found) > LONGEST:
         raise ExportAddressTooLong(count=len(found), limit=LONGEST)
     return found
+
+
+def parameters(wanted: Wanted) -> list[tuple[str, str]]:
+    """The parameters of an address that asks for this; `from_parameters` reads them."""
+    found: list[tuple[str, str]] = []
+    for name in ("objectType", "segment", "headers", "format"):
+        if wanted.get(name) is not None:
+            found.append((name, str(wanted[name])))
+    if wanted.get("where") is not None:
+        found.append(("where", orjson.dumps(wanted["where"]).decode()))
+    for one in wanted.get("orderBy") or ():
+        what = one.get("property") or one.get("field")
+        found.append(("orderBy", f"{what}:{one.get('direction') or 'ASC'}"))
+    return found + [("column", column) for column in wanted.get("columns") or ()]
 
 
 def _segment(catalogue: Catalogue, ident: str) -> int:

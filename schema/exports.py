@@ -1,16 +1,19 @@
-"""Exports: the address at which records can be fetched as a file."""
+"""Exports: the addresses at which records, and what reports say, can be fetched as files."""
 
+from datetime import datetime
 from enum import Enum
 from typing import Annotated
 
 import strawberry
 
 from engine.access import Scope
-from resolvers import exports
+from resolvers import export_links, exports
+from resolvers.export_links import Link
 from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
-from schema.filters import asked
+from schema.errors import UserError, told
+from schema.filters import FilterInput, OrderInput, asked, filter_definition, plain
 from schema.records import OrderBy, Where
 
 
@@ -49,6 +52,95 @@ enum(
 )
 
 
+COLUMNS = (
+    'Properties; "id", "displayName" and the like; associated records by name, as "companies" '
+    'or "companies (Billing)", by id or unique property, as "companies.id (Billing)". '
+    "Null: every property that an import can write."
+)
+
+
+@strawberry.input
+class CreateExportInput:
+    """Records, or what a report says, as a file."""
+
+    object_type: str | None = strawberry.field(
+        default=None, description='The object type, such as "contacts"; null: that of the segment.'
+    )
+    segment: strawberry.ID | None = strawberry.field(
+        default=None, description="Only members of this segment."
+    )
+    where: FilterInput | None = strawberry.field(default=None, description="What the records must be like.")
+    order_by: list[OrderInput] | None = strawberry.field(
+        default=None,
+        description="The order, the most important part first; without it, the order of ids.",
+    )
+    columns: list[str] | None = strawberry.field(default=None, description=COLUMNS)
+    headers: ExportHeaders = strawberry.field(
+        default=ExportHeaders.NAMES, description="What columns of properties are headed by."
+    )
+    report: strawberry.ID | None = strawberry.field(
+        default=None, description="A saved report instead of records; of the rest, only the format counts."
+    )
+    format: ExportFormat = strawberry.field(default=ExportFormat.CSV, description="What is written.")
+    minutes: int = strawberry.field(
+        default=60, description="How long the address is good; a week (10,080) at most."
+    )
+
+
+@strawberry.type
+class CreateExportPayload:
+    """An address that needs no key: whoever has it can open it, as a browser does with a link."""
+
+    url: str | None = strawberry.field(
+        description="Where the file can be fetched, with what it holds then; null where nothing is to be had."
+    )
+    filename: str | None = strawberry.field(description="How the file will be called.")
+    format: ExportFormat | None = strawberry.field(description="What it will be written as.")
+    expires_at: datetime | None = strawberry.field(
+        description="Until when it can be opened; it ends before, with the key that asked for it."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        description="What was wrong with the request; empty when all went well."
+    )
+
+    @classmethod
+    def of(cls, link: Link | None, errors: list[UserError]) -> "CreateExportPayload":
+        """The answer with this address, or with what was wrong."""
+        if link is None:
+            return cls(url=None, filename=None, format=None, expires_at=None, user_errors=errors)
+        format_ = ExportFormat(link.format.value.upper())
+        return cls(
+            url=link.url,
+            filename=link.filename,
+            format=format_,
+            expires_at=link.expires_at,
+            user_errors=errors,
+        )
+
+
+@strawberry.type
+class ExportMutation:
+    """Files for those who have no key, such as a browser."""
+
+    @strawberry.mutation(extensions=[Requires(Scope.RECORDS_READ)])
+    async def create_export(self, info: Info, input: CreateExportInput) -> CreateExportPayload:
+        """Make an address that opens these records, or a report, as a file, without a key and for a while.
+
+        Nothing is kept: the file is read when it is fetched, with what the key may do that asked for it.
+        """
+        wanted = {
+            "objectType": input.object_type,
+            "segment": input.segment,
+            "where": filter_definition(input.where),
+            "orderBy": [plain(order) for order in input.order_by or ()],
+            "columns": input.columns,
+            "headers": input.headers.value.lower(),
+            "format": input.format.value.lower(),
+        }
+        made = export_links.create(info.context, wanted, input.report, input.minutes)
+        return CreateExportPayload.of(*await told(made))
+
+
 @strawberry.type
 class ExportQuery:
     """Records as files."""
@@ -70,11 +162,7 @@ class ExportQuery:
         order_by: OrderBy = None,
         columns: Annotated[
             list[str] | None,
-            strawberry.argument(
-                description='Properties; "id", "displayName" and the like; associated records by name, as "companies" '
-                'or "companies (Billing)", by id or unique property, as "companies.id (Billing)". '
-                "Null: every property that an import can write."
-            ),
+            strawberry.argument(description=COLUMNS),
         ] = None,
         headers: Annotated[
             ExportHeaders, strawberry.argument(description="What columns of properties are headed by.")

@@ -17,7 +17,7 @@ from schema.event_mutations import EventMutation
 from schema.event_types import EventTypeQuery
 from schema.events import EventSubscription
 from schema.explanations import ExplanationQuery
-from schema.exports import ExportQuery
+from schema.exports import ExportMutation, ExportQuery
 from schema.import_events import ImportEventSubscription
 from schema.import_mutations import ImportMutation
 from schema.imports import ImportQuery
@@ -97,6 +97,7 @@ class Mutation(
     EnrollingMutation,
     EnrollmentMutation,
     EventMutation,
+    ExportMutation,
     ImportMutation,
     KeyMutation,
     LabelMutation,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.signing import Signer
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from schema.errors import masked
@@ -50,6 +51,7 @@ def create_app(
     public_url: str = "",
     vault: Vault | None = None,
     surroundings: Surroundings = Surroundings(),  # noqa: B008 - it never changes
+    signer: Signer | None = None,
     metrics: Metrics | None = None,
 ) -> Starlette:
     """The application over an open database.
@@ -58,6 +60,7 @@ def create_app(
     `documents` knows those that are asked for by name. Pages of `origins` may ask from browsers; no others.
     `public_url`: where others reach this, without a slash at its end; addresses of webhooks begin with it.
     `vault` keeps the credentials of connections, which may use of the house what `surroundings` say.
+    `signer` signs the addresses that need no key.
     `metrics` are noted, and told at /metrics, if there are any.
     """
     limits = limits or Limits()
@@ -73,6 +76,7 @@ def create_app(
         public_url=public_url,
         vault=vault,
         surroundings=surroundings,
+        signer=signer,
     )
     events = Events(operations, authenticator, stop)
     endpoint = Endpoint(operations, authenticator, page=show, body_bytes=limits.body, events=events)

@@ -1,5 +1,7 @@
 """What goes out as files: `GET /exports/records`, `/exports/reports` and `/exports/sync-records`, with a key.
 
+Records and reports also come to whoever opens an address that `createExport` has signed.
+
 Refusals are JSON with the codes of GraphQL. What fails once the file has begun breaks the connection off: a client
 never takes half a file for a whole one.
 """
@@ -14,8 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from engine.access import Scope
-from resolvers import exports, report_exports, sync_exports
+from engine.access import Principal, Scope
+from resolvers import export_links, exports, report_exports, sync_exports
 from resolvers.sync_exports import File
 from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
 from server.auth import Authenticator, bearer
@@ -25,6 +27,8 @@ from server.operations import Operations
 
 # Files of records that go out at a time, in each process: each holds a connection, and a snapshot, to its end.
 AT_A_TIME = 3
+# What came by an address that holds its own right stays with whoever opened it.
+PRIVATE = {"Cache-Control": "private, no-store", "Referrer-Policy": "no-referrer"}
 # Whoever takes no byte for so many seconds is left.
 PATIENCE = 60.0
 
@@ -47,7 +51,7 @@ class Download(StreamingResponse):
     """A file as it comes about. Its generator is closed when the client has it, has gone, or takes nothing more."""
 
     def __init__(self, file: File, first: bytes) -> None:
-        headers = {"Content-Disposition": f'attachment; filename="{file.name}"', **PLAIN}
+        headers = {"Content-Disposition": f'attachment; filename="{file.name}"', **PRIVATE, **PLAIN}
         super().__init__(file.content, media_type=file.media, headers=headers)
         self._file = file
         self._first = first
@@ -98,12 +102,12 @@ class _Records:
         self._places = asyncio.Semaphore(AT_A_TIME)
 
     async def answer(self, request: Request) -> Response:
-        principal = await self._authenticator.principal(bearer(request.headers))
+        principal = await _whose(request, self._operations, self._authenticator)
         principal.require(Scope.RECORDS_READ)
         if request.method == "POST":
             wanted = exports.from_document(await _document(request, self._body_bytes))
         else:
-            wanted = exports.from_parameters(request.query_params.multi_items())
+            wanted = exports.from_parameters(export_links.without(request.query_params.multi_items()))
         context = await self._operations.context(principal)
         file = exports.file(context, wanted)
         return await begun(File(file.name, file.media, self._placed(file.content)))
@@ -123,10 +127,21 @@ class _Reports:
         self._authenticator = authenticator
 
     async def answer(self, request: Request) -> Response:
-        principal = await self._authenticator.principal(bearer(request.headers))
+        principal = await _whose(request, self._operations, self._authenticator)
         principal.require(Scope.RECORDS_READ)
         context = await self._operations.context(principal)
-        return await begun(await report_exports.file(context, dict(request.query_params)))
+        wanted = dict(export_links.without(request.query_params.multi_items()))
+        return await begun(await report_exports.file(context, wanted))
+
+
+async def _whose(request: Request, operations: Operations, authenticator: Authenticator) -> Principal:
+    """Who asks: the holder of a key, or whoever opens a signed address. Raises what is wrong with either."""
+    if request.method == "POST" or export_links.TOKEN not in request.query_params:
+        return await authenticator.principal(bearer(request.headers))
+    given = request.query_params.multi_items()
+    return await export_links.principal(
+        operations.db, operations.signer, request.url.path, given, operations.clock()
+    )
 
 
 async def _document(request: Request, limit: int) -> object:

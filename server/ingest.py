@@ -27,6 +27,7 @@ from engine.webhooks.problems import (
 from engine.webhooks.receiving import Posted, Received
 from resolvers import event_types, webhooks
 from resolvers.batches import Item, Told
+from resolvers.export_links import ExportLinkExpired, ExportLinkInvalid
 from resolvers.sync_hints import HintUnreadable
 from schema.errors import masked, outside
 from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
@@ -96,6 +97,10 @@ def _status(problem: Problem | Refused) -> int:
             return 403
         case WebhookUnknown() | HintUnknown() | NotFound():
             return 404
+        case ExportLinkInvalid():
+            return 403
+        case ExportLinkExpired():
+            return 410
         case HintNotGenuine():
             return 401
         case HintUnreadable():

@@ -24,6 +24,7 @@ from graphql.execution import create_source_event_stream, execute
 
 from engine.access import Principal
 from engine.problems import Problem, Refused
+from engine.signing import Signer
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from resolvers.context import Context
@@ -71,6 +72,7 @@ class Operations:
         public_url: str = "",
         vault: Vault | None = None,
         surroundings: Surroundings = Surroundings(),  # noqa: B008 - it never changes
+        signer: Signer | None = None,
         kept: int = 1_000,
         kept_characters: int = 20_000,
     ) -> None:
@@ -79,6 +81,7 @@ class Operations:
         self.public_url = public_url
         self.vault = vault or Vault()
         self.surroundings = surroundings
+        self.signer = signer or Signer()
         self.clock = clock
         self.forget_key = forget_key
         self.limits = limits or Limits()
@@ -171,6 +174,7 @@ class Operations:
             public_url=self.public_url,
             vault=self.vault,
             surroundings=self.surroundings,
+            signer=self.signer,
         )
 
     async def run(

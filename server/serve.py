@@ -18,7 +18,7 @@ from server.metrics import Metrics
 from server.persisted import Documents
 from server.processes import children, told_to_end, unless_told
 from server.settings import Settings
-from server.vault import surroundings, vault
+from server.vault import signer, surroundings, vault
 from storage.database import Database
 
 # An event stream never ends by itself: after this long, open requests are cut off.
@@ -98,6 +98,7 @@ def configuration(
             public_url=public_url,
             vault=vault(settings),
             surroundings=surroundings(settings),
+            signer=signer(settings),
             origins=settings.cors_origins.split(",") if settings.cors_origins else (),
             metrics=metrics,
         ),

@@ -1,4 +1,4 @@
-"""The key that seals credentials: from the settings, else from a file of this machine, made when it is needed."""
+"""The key that seals credentials and signs addresses: from the settings, else from a file, made when it is needed."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from engine.signing import Signer
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault, check_key, new_key
 from server.settings import Settings
@@ -17,6 +18,11 @@ FILE = "secret.key"
 def vault(settings: Settings) -> Vault:
     """The vault of this installation. Nothing is read or made before somebody has credentials to keep."""
     return Vault(partial(_keys, settings.secret_key, settings.data_dir / FILE))
+
+
+def signer(settings: Settings) -> Signer:
+    """What signs addresses for this installation, by the same key."""
+    return Signer(partial(_keys, settings.secret_key, settings.data_dir / FILE))
 
 
 def surroundings(settings: Settings) -> Surroundings:

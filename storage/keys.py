@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.database import Queryable, Transaction
+from storage.session import Row
 from storage.statements import Statement
 
 
@@ -41,17 +42,25 @@ INSERT = Statement(
     """,
 )
 
-# By the unique index (account, hash). The account comes from the key's own text, so this is an ordinary scoped
-# statement: a key never finds anything in another account.
-KNOWN = Statement(
-    "keys.known",
-    """
+_KNOWN = """
     SELECT k.id, k.user_id, k.role, k.scopes, a.name AS account_name, u.role AS user_role
       FROM api_key AS k
       JOIN account AS a ON a.account_id = $1
       LEFT JOIN account_user AS u ON u.account_id = $1 AND u.id = k.user_id
-     WHERE k.account_id = $1 AND k.secret_hash = $2 AND k.revoked_at IS NULL
-    """,
+     WHERE k.account_id = $1 AND k.revoked_at IS NULL
+"""
+
+# By the unique index (account, hash). The account comes from the key's own text, so this is an ordinary scoped
+# statement: a key never finds anything in another account.
+KNOWN = Statement(
+    "keys.known",
+    f"{_KNOWN} AND k.secret_hash = $2",
+)
+
+# By the primary key: what a key has signed is good no longer than the key.
+LIVING = Statement(
+    "keys.living",
+    f"{_KNOWN} AND k.id = $2",
 )
 
 # A key that was revoked before keeps its time.
@@ -90,7 +99,15 @@ async def insert(tx: Transaction, row: KeyRow, secret_hash: str) -> None:
 
 async def known(reader: Queryable, secret_hash: str) -> Known | None:
     """The living key with this hash."""
-    row = await reader.fetchrow(KNOWN, secret_hash)
+    return _known(await reader.fetchrow(KNOWN, secret_hash))
+
+
+async def living(reader: Queryable, number: int) -> Known | None:
+    """The living key with this id."""
+    return _known(await reader.fetchrow(LIVING, number))
+
+
+def _known(row: Row | None) -> Known | None:
     return None if row is None else Known(**dict(row) | {"scopes": tuple(row["scopes"])})
 
 
