@@ -18,9 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engine.signing import Signer
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
-from schema.errors import masked
 from schema.root import SCHEMA
-from server import clock, exports, hints, imports, ingest
+from server import clock, exports, health, hints, imports, ingest
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator
 from server.dashboard import ROUTES as DASHBOARD
@@ -33,8 +32,6 @@ from server.persisted import Documents
 from server.sse import Events
 from server.websocket import Sockets
 from storage.database import Database
-
-READY_SECONDS = 2.0
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -88,9 +85,7 @@ def create_app(
             WebSocketRoute("/graphql", sockets.__call__),
             Route("/graphql/assets/{hash}/{name}", asset),
             *DASHBOARD,
-            Route("/healthz", _health),
-            Route("/readyz", _Ready(db)),
-            *([] if metrics is None else [Route("/metrics", metrics.answer)]),
+            *health.routes(db, metrics),
             Route("/", _root),
             *ingest.routes(
                 db, operations, authenticator, now=now, body_bytes=limits.body, seconds=limits.seconds
@@ -145,26 +140,6 @@ def _cross_origin(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         ),
         max_age=3_600,
     )
-
-
-class _Ready:
-    """Ready once the database answers."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self._db.ping()
-            response: ASGIApp = reply({"status": "ready"}, JSON_TYPE, 200)
-        except Exception as error:
-            response = reply({"errors": [masked(error)]}, JSON_TYPE, 503)
-        await response(scope, receive, send)
-
-
-async def _health(_request: Request) -> Reply:
-    return reply({"status": "alive"}, JSON_TYPE, 200)
 
 
 async def _root(_request: Request) -> Response:

@@ -89,6 +89,19 @@ class Metrics:
             "What failed for an unexpected reason and is put aside.",
             registry=self.registry,
         )
+        self._turns = Histogram(
+            "relata_work_seconds",
+            "How long turns of this worker took, by what was done in them.",
+            ["duty"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._failed = Counter(
+            "relata_work_failures",
+            "Turns of this worker that ended with an unexpected error.",
+            ["duty"],
+            registry=self.registry,
+        )
         for level in ("WARNING", "ERROR"):
             self._said.labels(level.lower())
         self.handler = _Lines(self._said)
@@ -98,6 +111,13 @@ class Metrics:
         await self._look()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self.registry), headers={"Content-Type": content_type})
+
+    def worked(self, duty: str, seconds: float, found: bool | None) -> None:
+        """Note a turn of a worker in which something was done, or that failed (`found` None)."""
+        if found is None:
+            self._failed.labels(duty).inc()
+        if found is not False:
+            self._turns.labels(duty).observe(seconds)
 
     async def measured(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Let `app` answer, and note it. Streams are counted as long as they are open, not timed."""

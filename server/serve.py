@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
-import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvicorn
@@ -14,6 +12,7 @@ from server.app import create_app
 from server.clock import now
 from server.database import opened
 from server.frames import WebSockets
+from server.listening import Api, address, listening
 from server.metrics import Metrics
 from server.persisted import Documents
 from server.processes import children, told_to_end, unless_told
@@ -27,29 +26,6 @@ GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 150
 
 
-class CannotListen(Exception):
-    """The address cannot be listened on; the message says why and what to do."""
-
-
-class Api(uvicorn.Server):
-    """The HTTP server, which says when it is ready and leaves signals to the process."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self.ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
-        await super().startup(sockets)
-        if self.started:
-            self.ready()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Nothing: on a signal, workers and database end after us, in order."""
-        yield
-
-
 async def serve(
     settings: Settings,
     *,
@@ -60,8 +36,8 @@ async def serve(
 
     Raises CannotListen, and what opening the database raises; Ended when told to end before it was ready.
     """
-    with told_to_end() as told, listening(settings) as listener:
-        url = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}/graphql"
+    with told_to_end() as told, listening(settings.host, settings.port, "RELATA_PORT") as listener:
+        url = f"{address(settings.host, listener)}/graphql"
         async with contextlib.AsyncExitStack() as stack:
             db = await unless_told(told, stack.enter_async_context(opened(settings)))
             await unless_told(told, prepare(db))
@@ -115,40 +91,3 @@ def configuration(
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
-
-
-@contextlib.contextmanager
-def listening(settings: Settings) -> Iterator[socket.socket]:
-    """A bound socket: a port that is taken is told before anything else is started. Raises CannotListen."""
-    try:
-        found = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except OSError as error:
-        raise CannotListen(
-            f"RELATA_HOST is {settings.host}, which is no address: {error.strerror}."
-        ) from error
-    family, kind, protocol, _, place = found[0]
-    with socket.socket(family, kind, protocol) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(place)
-            listener.listen(2048)
-        except OSError as error:
-            raise CannotListen(_why(settings, error)) from error
-        yield listener
-
-
-def _why(settings: Settings, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {settings.port} is in use: perhaps Relata runs already. "
-            f"Stop what uses it, or choose another: RELATA_PORT={min(settings.port + 1, 65535)} make run"
-        )
-    if error.errno == errno.EACCES:
-        return f"Only root may listen on port {settings.port}. Choose one above 1023 with RELATA_PORT."
-    return f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}."
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

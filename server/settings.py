@@ -266,6 +266,12 @@ class Settings:
         _one_of("on", "off"),
         "Whether /metrics answers whoever asks, for Prometheus ([operations](operations.md#metrics)).",
     )
+    metrics_port: int | None = _setting(
+        None,
+        "RELATA_METRICS_PORT",
+        _whole(0, 65535),
+        "The port at which `relata work` answers /metrics and /healthz; none unless it is said.",
+    )
     log_level: str = _setting(
         "info",
         "RELATA_LOG_LEVEL",

@@ -28,6 +28,8 @@ from storage.faults import Fault, fault
 from storage.troubles import TroubleRow
 
 Clock: TypeAlias = Callable[[], datetime]
+# Told of each turn of a duty: its name, the seconds it took, and whether there was something to do (None: it failed).
+Worked: TypeAlias = Callable[[str, float, bool | None], None]
 
 # Wake-ups may be lost, and what waits for its time sends none.
 POLL_SECONDS = 1.0
@@ -44,6 +46,10 @@ SENDING = Options()
 NO_KEYS, ALONE = Vault(), Surroundings()
 
 log = structlog.get_logger("relata.worker")
+
+
+def unheard(duty: str, seconds: float, found: bool | None) -> None:
+    """Nobody wants to know."""
 
 
 class Duty:
@@ -88,10 +94,11 @@ async def run(
     vault: Vault = NO_KEYS,
     surroundings: Surroundings = ALONE,
     hands: int = 0,
+    worked: Worked = unheard,
 ) -> None:
     """Work until `stop` is set, and finish the batch at hand. Outlives restarts of the database.
 
-    `hands` processes at most share what is big, where there are as many cores.
+    `hands` processes at most share what is big, where there are as many cores. `worked` is told of each turn.
     """
     crew = Processes(db, clock, hands)
     keeper = Keeper(db, clock, vault, surroundings, crew)
@@ -159,7 +166,9 @@ async def run(
     trouble.on_trouble.append(_tell_trouble)
     try:
         async with sender:
-            await asyncio.gather(keeper.run(stop), *(_serve(db, duty, clock, stop) for duty in duties))
+            await asyncio.gather(
+                keeper.run(stop), *(_serve(db, duty, clock, stop, worked) for duty in duties)
+            )
     finally:
         unlisten()
         trouble.on_trouble.remove(_tell_trouble)
@@ -167,7 +176,7 @@ async def run(
         await crew.aclose()
 
 
-async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> None:
+async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event, worked: Worked) -> None:
     loop = asyncio.get_running_loop()
     pause, looked = FIRST_PAUSE, -POLL_SECONDS
     while not stop.is_set():
@@ -176,7 +185,7 @@ async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) ->
                 looked = loop.time()
                 duty.accounts |= dict.fromkeys(await duty.find(db, clock()))
             duty.news.clear()
-            if not await _round(db, duty, clock, stop) and duty.rest:
+            if not await _round(db, duty, clock, stop, worked) and duty.rest:
                 await _either(stop, None, duty.rest)
             pause = FIRST_PAUSE
         except Exception as error:
@@ -195,7 +204,7 @@ def _sleep(duty: Duty, now: datetime) -> float:
     return min(max((duty.next_at - now).total_seconds(), 0.0), POLL_SECONDS)
 
 
-async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) -> bool:
+async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event, worked: Worked) -> bool:
     """A little work in every account that may have some; who had none is forgotten. Whether there was any."""
     loop = asyncio.get_running_loop()
     found_any = False
@@ -207,9 +216,11 @@ async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) ->
         pause, until = duty.resting.get(account_id, (0.0, 0.0))
         if loop.time() < until:
             continue
+        began = loop.time()
         try:
             more = await duty.do(db, account_id, clock())
         except Exception as error:
+            worked(duty.name, loop.time() - began, None)
             if fault(error) is Fault.DISCONNECTED:
                 raise
             # One account's trouble does not hold up the others.
@@ -217,6 +228,7 @@ async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event) ->
             duty.resting[account_id] = pause, loop.time() + pause
             _tell(duty, error, pause)
             continue
+        worked(duty.name, loop.time() - began, more)
         duty.resting.pop(account_id, None)
         if more:
             duty.accounts[account_id] = None

@@ -23,9 +23,10 @@ def serve(
 
     Starts its own PostgreSQL in RELATA_DATA_DIR, unless DATABASE_URL names one. Ctrl-C stops everything.
     """
+    from server.listening import CannotListen
     from server.logs import set_up
     from server.processes import run
-    from server.serve import CannotListen, serve
+    from server.serve import serve
     from server.welcome import Welcome
 
     with plainly():
@@ -41,17 +42,29 @@ def serve(
 
 
 def work(
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="The port of /metrics, /healthz and /readyz (RELATA_METRICS_PORT; none).", min=0, max=65535
+        ),
+    ] = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Run a worker: it evaluates changes and moves workflow enrollments. Any number may run at once."""
+    from server.listening import CannotListen
     from server.logs import set_up
     from server.processes import run
     from server.work import work
 
     with plainly():
         chosen = settings()
+        port = chosen.metrics_port if metrics_port is None else metrics_port
+        chosen = replace(chosen, metrics_port=port)
         set_up(chosen)
-        run(work(chosen, with_parent=with_parent))
+        try:
+            run(work(chosen, with_parent=with_parent))
+        except CannotListen as error:
+            fail(str(error))
 
 
 def migrate() -> None:
