@@ -13,7 +13,9 @@ class SendEmailActionInput:
     subject: str = strawberry.field(
         description='The subject: a template, such as "Welcome, {{ firstname }}".'
     )
-    text: str = strawberry.field(description="The text: a template.")
+    text: str = strawberry.field(
+        description="The text: a template. `{{ unsubscribe_url }}` is the link by which the receiver leaves."
+    )
     html: str | None = strawberry.field(
         default=None, description="The same as HTML: a template whose values are escaped."
     )

@@ -19,7 +19,7 @@ from engine.signing import Signer
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from schema.root import SCHEMA
-from server import clock, exports, health, hints, imports, ingest
+from server import clock, exports, health, hints, imports, ingest, unsubscribing
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator
 from server.dashboard import ROUTES as DASHBOARD
@@ -90,6 +90,7 @@ def create_app(
             *ingest.routes(
                 db, operations, authenticator, now=now, body_bytes=limits.body, seconds=limits.seconds
             ),
+            *unsubscribing.routes(db, operations.signer, now=now, seconds=limits.seconds),
             *hints.routes(db, operations, now=now, body_bytes=limits.body, seconds=limits.seconds),
             *imports.routes(operations, authenticator, seconds=limits.seconds),
             *exports.routes(operations, authenticator, body_bytes=limits.body, seconds=limits.seconds),

@@ -22,7 +22,7 @@ LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 5.0
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # What is asked for, by the first part of its path. Anything else is one: what others make up costs no memory.
-DOORS: Final = ("graphql", "events", "hooks", "sync-hints", "imports", "exports", "dashboard")
+DOORS: Final = ("graphql", "events", "hooks", "sync-hints", "imports", "exports", "unsubscribe", "dashboard")
 WAITING: Final = ("changes", "steps", "outbox", "imports", "syncs")
 
 Clock = Callable[[], datetime]

@@ -122,7 +122,7 @@ class Settings:
         None,
         "RELATA_PUBLIC_URL",
         _public_url,
-        "Where others reach the API, such as https://crm.example.com: addresses of webhooks begin with it.",
+        "Where others reach the API, such as https://crm.example.com: addresses of webhooks, and in mails, begin so.",
     )
     data_dir: Path = _setting(
         Path(".data"), "RELATA_DATA_DIR", _path, "Where the built-in PostgreSQL keeps its data."
@@ -312,6 +312,7 @@ class Settings:
             allow_private=self.webhooks_allow_private == "on",
             mail_server=None if self.smtp_url is None else MailServer.read(self.smtp_url),
             mail_from=None if self.mail_from is None else sender(self.mail_from),
+            public_url=self.public_url,
         )
 
     def listed_documents(self) -> Listed:

@@ -1,6 +1,7 @@
 """`relata work`: a process that evaluates changes and moves enrollments, beside any number of others like it."""
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from server import worker
@@ -8,7 +9,7 @@ from server.clock import now
 from server.database import opened
 from server.processes import end_with_parent, told_to_end, unless_told
 from server.settings import Settings
-from server.vault import surroundings, vault
+from server.vault import signer, surroundings, vault
 from server.worker import unheard
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ async def work(settings: Settings, *, with_parent: bool) -> None:
                 db,
                 clock=now,
                 stop=told,
-                sending=settings.sending(),
+                sending=replace(settings.sending(), signer=signer(settings)),
                 vault=vault(settings),
                 surroundings=surroundings(settings),
                 hands=settings.hands,

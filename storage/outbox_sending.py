@@ -22,6 +22,7 @@ class Claimed:
     host: str
     request: dict[str, Any]
     enrollment_id: int | None
+    record_id: int | None
     attempts: int
     token: str
     recalled: bool
@@ -81,7 +82,7 @@ CLAIM = Statement(
     UPDATE outbox AS o
        SET status = 'SENDING', attempts = o.attempts + 1, next_attempt_at = $6, lease_token = $7
      WHERE o.account_id = $1 AND o.id = ANY(ARRAY(SELECT d.id FROM due AS d))
-    RETURNING o.id, o.key, o.kind, o.host, o.request, o.enrollment_id, o.attempts, o.recalled, o.created_at
+    RETURNING o.id, o.key, o.kind, o.host, o.request, o.enrollment_id, o.record_id, o.attempts, o.recalled, o.created_at
     """,
 )
 

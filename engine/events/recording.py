@@ -84,15 +84,21 @@ class _Draft:
 
 
 async def record(
-    tx: Transaction, inputs: Sequence[EventInput], mode: Mode, *, webhook_id: int | None = None
+    tx: Transaction,
+    inputs: Sequence[EventInput],
+    mode: Mode,
+    *,
+    webhook_id: int | None = None,
+    archived: bool = False,
 ) -> list[Outcome[RecordedEvent]]:
     """Record events, in the order asked; a few statements whatever their number.
 
     The same key, event type and content twice is recorded once and answered the same. `webhook_id` is the webhook that
-    records; types of webhooks are recorded by these alone. Raises `Refused` in atomic mode.
+    records; types of webhooks are recorded by these alone. `archived`: it may have occurred to archived records, too.
+    Raises `Refused` in atomic mode.
     """
     drafts = [_understood(tx, given, webhook_id) for given in inputs]
-    await _find_records(tx, drafts)
+    await _find_records(tx, drafts, archived=archived)
     known = await _known(tx, drafts)
     batches.settle([_refusal(draft) for draft in drafts], mode)
     rows = await _write(tx, drafts, known)
@@ -181,20 +187,20 @@ def _unknown(type_: EventTypeRow, name: str) -> Problem:
 # --- to whom it occurred ------------------------------------------------------------------------------------
 
 
-async def _find_records(tx: Transaction, drafts: Sequence[_Draft]) -> None:
+async def _find_records(tx: Transaction, drafts: Sequence[_Draft], *, archived: bool) -> None:
     """Lock the records that inputs name, in one order whatever the inputs; merged ones lead to their survivors."""
     good = [draft for draft in drafts if not draft.problems]
     numbers = await _numbers(tx, good)
     locked = await records.lock_survivors(tx, [number for number in numbers if number is not None])
     for draft, number in zip(good, numbers, strict=True):
         row = None if number is None else locked.get(number)
-        problem = _unfit(tx.catalogue, draft, row)
+        problem = _unfit(tx.catalogue, draft, row, archived=archived)
         if problem is not None:
             draft.problems = (*draft.problems, problem)
         draft.record = row
 
 
-def _unfit(catalogue: Catalogue, draft: _Draft, row: RecordRow | None) -> Problem | None:
+def _unfit(catalogue: Catalogue, draft: _Draft, row: RecordRow | None, *, archived: bool) -> Problem | None:
     whom, type_ = draft.given.record, draft.type
     if row is None:
         if draft.problems:
@@ -203,7 +209,7 @@ def _unfit(catalogue: Catalogue, draft: _Draft, row: RecordRow | None) -> Proble
             return of_records.missing(whom, "record", "id")
         told = {"object_type": values.tidy(whom.object_type), "property": values.tidy(whom.property)}
         return NoSuchRecord(**told, value=values.shown(whom.value), path=("record", "by", "value"))
-    if row.archived_at is not None:
+    if row.archived_at is not None and not archived:
         return of_records.archived(row, "record")
     if type_ is not None and type_.object_type_id not in (None, row.object_type_id):
         return EventOfAnotherType(

@@ -226,6 +226,9 @@ def message(content: Mail, *, sender: Address, key: str, created_at: datetime) -
     written["Auto-Submitted"] = "auto-generated"
     if content.unsubscribe_url is not None:
         written["List-Unsubscribe"] = f"<{content.unsubscribe_url}>"
+        # A click in the mail program is enough, where nobody on the way can read the link (RFC 8058).
+        if content.unsubscribe_url.startswith("https://"):
+            written["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     written.set_content(content.text)
     if content.html is not None:
         written.add_alternative(content.html, subtype="html")

@@ -18,9 +18,22 @@ from typing import Self, TypeAlias
 
 import structlog
 
-from engine.outbox import Attempt, Delivered, Mail, Retry, Unclear, Webhook, after, sent_key
+from engine.outbox import (
+    Attempt,
+    Delivered,
+    Mail,
+    Rejected,
+    Retry,
+    Unclear,
+    Webhook,
+    after,
+    sent_key,
+    unsubscribing,
+)
 from engine.outbox.hosts import Hosts
 from engine.outbox.outcomes import ATTEMPTS
+from engine.outbox.unsubscribing import Leaving
+from engine.signing import Signer, SigningKeyMissing
 from server.outbox.mails import DATA_SECONDS, Mails, MailServer
 from server.outbox.webhooks import Webhooks
 from storage import outbox_sending
@@ -31,6 +44,8 @@ from storage.outbox_sending import Claimed, Finished
 Clock: TypeAlias = Callable[[], datetime]
 
 SENDER = Actor("OUTBOX")
+# Signs nothing.
+NO_KEYS = Signer()
 # From one account at a time: then it is the next one's turn.
 AT_ONCE = 16
 # How long a lease outlasts the longest call: the database may be away when the outcome is to be written.
@@ -53,6 +68,9 @@ class Options:
     allow_private: bool = False
     mail_server: MailServer | None = None
     mail_from: Address | None = None
+    # Where others reach this installation, and what signs for it: by these, whoever gets a mail can leave.
+    public_url: str | None = None
+    signer: Signer = NO_KEYS
 
     @property
     def lease(self) -> timedelta:
@@ -202,8 +220,23 @@ class Sender:
     async def _made(self, one: Claimed) -> Attempt:
         key = sent_key(one.key, one.created_at)
         if one.kind == "EMAIL":
-            return await self._mails.send(Mail.read(one.request), key=key, created_at=one.created_at)
+            mail = self._leavable(Mail.read(one.request), one)
+            if mail.unsubscribe_url is None and unsubscribing.names(mail):
+                return _NO_LINK
+            return await self._mails.send(mail, key=key, created_at=one.created_at)
         return await self._webhooks.call(Webhook.read(one.request), key=key, now=self._clock())
+
+    def _leavable(self, mail: Mail, one: Claimed) -> Mail:
+        """The mail with the link by which the contact who gets it can leave, where that can be had."""
+        if self._options.public_url is None or one.record_id is None:
+            return mail
+        try:
+            leaving = Leaving(one.account_id, one.record_id, one.id)
+            url = unsubscribing.link(self._options.signer, self._options.public_url, leaving)
+        except SigningKeyMissing as problem:
+            log.warning("a mail has no link to unsubscribe", outbox=one.id, why=problem.message)
+            return mail
+        return unsubscribing.linked(mail, url)
 
     def _finished(self, one: Claimed, went: Attempt, now: datetime) -> Finished:
         then = after(went, one.attempts, now, key=one.key, attempts=self._options.attempts)
@@ -243,6 +276,11 @@ class Sender:
 # Those who took it never came to say how it went, time and again.
 _LOST = Unclear("SENDER_LOST", "Whoever was to send it ended in the middle of it, every time.")
 _RESTING = Retry("UNREACHABLE", "The host did not answer to others a moment ago.")
+_NO_LINK = Rejected(
+    "UNSUBSCRIBE_LINK_MISSING",
+    "The mail names the link by which to unsubscribe, and nobody has said where this installation is reached:"
+    " set RELATA_PUBLIC_URL, and retry.",
+)
 _BROKEN_OFF = Retry("BROKEN_OFF", "The sender was told to end, and broke off the call.")
 
 

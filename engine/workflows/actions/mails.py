@@ -1,14 +1,14 @@
 """Sending mails to the enrolled contact, or to contacts associated with the enrolled record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from engine import outbox, templates
 from engine.events.mail import mail_refused
-from engine.outbox import Mail
+from engine.outbox import Mail, unsubscribing
 from engine.problems import Problem, Refused
-from engine.templates import Template, Values
+from engine.templates import Reference, Template, Values
 from engine.workflows.actions import outside, targets
 from engine.workflows.actions.handler import Batch, Handler, at
 from engine.workflows.actions.outside import Letter, Sending, not_sent
@@ -25,6 +25,9 @@ RECIPIENTS_LIMIT = 500
 # So many are looked at: archived ones, and those that do not meet the filter, are among them.
 LOOKED_LIMIT = 2_000
 LONGEST_SUBJECT = 500
+# What the words of a mail can name besides values, unless the record has a property that is called so.
+UNSUBSCRIBE = Reference("unsubscribe_url")
+LEAVING = frozenset({UNSUBSCRIBE})
 # Enrollments whose contacts are looked up together.
 CHUNK = 20
 
@@ -58,6 +61,8 @@ class BoundMail:
     text: Template
     html: Template | None
     to: targets.BoundAssociated | None
+    # Whether `unsubscribe_url` is the link by which the receiver leaves, and no property.
+    leaving: bool
 
     @property
     def references(self) -> set[templates.Reference]:
@@ -85,18 +90,28 @@ def _bind(action: SendEmail, object_type: ObjectTypeRow, catalogue: Catalogue) -
     return BoundMail(
         action,
         _template(action.subject, "subject", object_type, catalogue),
-        _template(action.text, "text", object_type, catalogue),
-        None if action.html is None else _template(action.html, "html", object_type, catalogue, html=True),
+        _template(action.text, "text", object_type, catalogue, beside=LEAVING),
+        None
+        if action.html is None
+        else _template(action.html, "html", object_type, catalogue, html=True, beside=LEAVING),
         to,
+        object_type.live(UNSUBSCRIBE.property) is None,
     )
 
 
 def _template(
-    given: str, name: str, object_type: ObjectTypeRow, catalogue: Catalogue, *, html: bool = False
+    given: str,
+    name: str,
+    object_type: ObjectTypeRow,
+    catalogue: Catalogue,
+    *,
+    html: bool = False,
+    beside: Set[Reference] = frozenset(),
 ) -> Template:
+    """A template about the record; of what it names, `beside` need not be there."""
     with at(name):
         template = templates.parse(given, html=html)
-        missing = templates.check(template.references, object_type, catalogue)
+        missing = templates.check(template.references.keys() - beside, object_type, catalogue)
         if missing:
             raise Refused(missing)
     return template
@@ -165,6 +180,9 @@ async def _recipients(
 
 def _content(bound: BoundMail, values: Values) -> dict[str, Any]:
     """The words of the mail, which are the same for all who get it. Raises what rendering raises."""
+    if bound.leaving:
+        # Each who gets the mail has a link of his own: it is put in when the mail is sent.
+        values = {**values, UNSUBSCRIBE: unsubscribing.PLACE}
     # A subject is one line.
     subject = " ".join(bound.subject.render(values).split())[:LONGEST_SUBJECT] or "(no subject)"
     return {
