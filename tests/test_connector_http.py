@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 
 from engine.sync.categories import Category
+from engine.sync.connectors.answers import failure, unavailable
 from engine.sync.connectors.carddav import APP
-from engine.sync.connectors.http import Http, failure, unavailable
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import (
     ConnectorError,
     Create,

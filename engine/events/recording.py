@@ -4,25 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any
 
 from engine import batches, ids, values
 from engine.batches import Mode, Outcome
-from engine.events import types
+from engine.events import types, whom
 from engine.events.problems import (
     EventInFuture,
     EventKeyReused,
-    EventOfAnotherType,
     EventTypeOfWebhook,
-    NoSuchRecord,
     UnknownEventProperty,
 )
-from engine.object_types import get
+from engine.events.whom import Whom
 from engine.problems import Problem
 from engine.records import problems as of_records
 from engine.values import InvalidValue
-from storage import record_events, records, unique_values
-from storage.catalogue import Catalogue, EventTypeRow, PropertyRow
+from storage import record_events
+from storage.catalogue import Catalogue, EventTypeRow
 from storage.changes import AssociationChanges, ChangeKind, Event, EventKind
 from storage.database import Transaction
 from storage.record_events import RecordEventRow
@@ -30,19 +28,6 @@ from storage.records import RecordRow
 
 # The clocks of those who record may be a little ahead of ours. What they say is then taken for now.
 AHEAD = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class ByUnique:
-    """A record by a value of a unique property."""
-
-    object_type: str
-    property: str
-    value: Any
-
-
-# A record, by its id or by a unique property.
-Whom: TypeAlias = int | ByUnique
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,90 +169,18 @@ def _unknown(type_: EventTypeRow, name: str) -> Problem:
     )
 
 
-# --- to whom it occurred ------------------------------------------------------------------------------------
-
-
 async def _find_records(tx: Transaction, drafts: Sequence[_Draft], *, archived: bool) -> None:
-    """Lock the records that inputs name, in one order whatever the inputs; merged ones lead to their survivors."""
+    """Hold the records that inputs name."""
     good = [draft for draft in drafts if not draft.problems]
-    numbers = await _numbers(tx, good)
-    locked = await records.lock_survivors(tx, [number for number in numbers if number is not None])
-    for draft, number in zip(good, numbers, strict=True):
-        row = None if number is None else locked.get(number)
-        problem = _unfit(tx.catalogue, draft, row, archived=archived)
-        if problem is not None:
-            draft.problems = (*draft.problems, problem)
-        draft.record = row
-
-
-def _unfit(catalogue: Catalogue, draft: _Draft, row: RecordRow | None, *, archived: bool) -> Problem | None:
-    whom, type_ = draft.given.record, draft.type
-    if row is None:
-        if draft.problems:
-            return None
-        if isinstance(whom, int):
-            return of_records.missing(whom, "record", "id")
-        told = {"object_type": values.tidy(whom.object_type), "property": values.tidy(whom.property)}
-        return NoSuchRecord(**told, value=values.shown(whom.value), path=("record", "by", "value"))
-    if row.archived_at is not None and not archived:
-        return of_records.archived(row, "record")
-    if type_ is not None and type_.object_type_id not in (None, row.object_type_id):
-        return EventOfAnotherType(
-            event_type=type_.name,
-            of=catalogue.object_types[type_.object_type_id].name,
-            object_type=catalogue.object_types[row.object_type_id].name,
-            path=("record",),
-        )
-    return None
-
-
-async def _numbers(tx: Transaction, drafts: Sequence[_Draft]) -> list[int | None]:
-    """The record that each input names, as far as there is one; what is wrong with a name is noted."""
-    wanted: dict[int, set[str]] = {}
-    keys: list[int | tuple[int, str] | None] = []
-    for draft in drafts:
-        whom = draft.given.record
-        if isinstance(whom, int):
-            keys.append(whom)
+    found = await whom.find(tx, [draft.given.record for draft in good])
+    for draft, one in zip(good, found, strict=True):
+        if isinstance(one, Problem):
+            draft.problems = (one,)
             continue
-        try:
-            prop, text = unique_key(tx.catalogue, whom)
-        except Problem as problem:
-            draft.problems = (problem.at("record", "by"),)
-            keys.append(None)
-        else:
-            wanted.setdefault(prop.id, set()).add(text)
-            keys.append((prop.id, text))
-    holders = {
-        (prop_id, text): number
-        for prop_id, texts in wanted.items()
-        for text, number in (await unique_values.find(tx, prop_id, sorted(texts))).items()
-    }
-    return [holders.get(key) if isinstance(key, tuple) else key for key in keys]
-
-
-def unique_key(catalogue: Catalogue, whom: ByUnique) -> tuple[PropertyRow, str]:
-    """A unique property and the text under which a value of it is taken. Raises problems at paths of `ByUnique`."""
-    try:
-        object_type = get(catalogue, whom.object_type)
-    except Problem as problem:
-        raise problem.at("objectType") from None
-    prop = object_type.live(whom.property)
-    if prop is None:
-        told = values.tidy(whom.property)
-        raise of_records.UnknownProperty(path=("property",), property=told, object_type=object_type.name)
-    if not prop.is_unique:
-        raise of_records.PropertyNotUnique(
-            path=("property",), property=prop.name, object_type=object_type.name
-        )
-    try:
-        stored = values.normalize(prop, whom.value)
-    except InvalidValue as problem:
-        problem.path = ("value",)
-        raise
-    if stored is None:
-        raise of_records.UniqueKeyMissing(path=("value",), property=prop.name)
-    return prop, values.canonical(prop, stored)
+        assert draft.type is not None  # else there would be a problem
+        draft.record = one
+        if (problem := whom.unfit(tx.catalogue, one, draft.type, archived=archived)) is not None:
+            draft.problems = (problem,)
 
 
 # --- what is written ----------------------------------------------------------------------------------------

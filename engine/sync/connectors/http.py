@@ -4,34 +4,26 @@
         answer = await http.request("GET", "records", params={"limit": 100})
 
 A path is taken below the address that was given; none: that address itself. `request` answers with any status;
-`unavailable` and `failure` say what a bad one means.
+what a bad one means, `answers` says.
 """
 
 import asyncio
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
-from engine.outbox.responses import retry_after
 from engine.sync.categories import Category
+from engine.sync.connectors.answers import Answer, failure
 from engine.sync.connectors.looked_at import LookedAt
 from engine.sync.connectors.protocol import (
-    ConnectorError,
     Disconnected,
-    Gone,
     Rejected,
-    Retry,
-    Stale,
     Surroundings,
     Unclear,
 )
@@ -43,50 +35,6 @@ LARGEST = 64 * 1024 * 1024
 REDIRECTS = 5
 # Ask and change nothing: may be asked again.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"})
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the app said. `url` is where it was said in the end."""
-
-    status: int
-    headers: httpx.Headers
-    content: bytes
-    url: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was done."""
-        return 200 <= self.status < 300
-
-    @property
-    def text(self) -> str:
-        """The answer as text, whatever it is."""
-        return self.content.decode("utf-8", "replace")
-
-    def json(self) -> Any:
-        """The answer's JSON. Raises Disconnected: whoever answers something else is not the app."""
-        try:
-            return orjson.loads(self.content)
-        except orjson.JSONDecodeError:
-            raise Disconnected(
-                f"{urlsplit(self.url).netloc} answered with no JSON: is the address right?"
-            ) from None
-
-    def waits(self) -> timedelta | None:
-        """How long the app asks to wait. A date is read by the app's own clock."""
-        text = self.headers.get("Retry-After")
-        try:
-            now = parsedate_to_datetime(self.headers.get("Date", ""))
-        except (ValueError, TypeError, IndexError, OverflowError):
-            now = None
-        if now is None:
-            return (
-                retry_after(text, datetime.min.replace(tzinfo=UTC))
-                if (text or "").strip().isdigit()
-                else None
-            )
-        return retry_after(text, now if now.tzinfo else now.replace(tzinfo=UTC))
 
 
 class Http:
@@ -277,40 +225,6 @@ class Http:
         return url.scheme == "https" and any(
             url.host.endswith(name) if name.startswith(".") else url.host == name for name in self._trusted
         )
-
-
-def unavailable(answer: Answer) -> Disconnected | None:
-    """What an answer says of the whole connection, if anything."""
-    host = urlsplit(answer.url).netloc
-    match answer.status:
-        case 401:
-            return Disconnected(f"{host} does not accept the credentials.", Category.AUTHENTICATION_EXPIRED)
-        case 429:
-            return Disconnected(f"{host} asks for a pause.", Category.RATE_LIMITED, answer.waits())
-        case 502 | 503 | 504:
-            return Disconnected(f"{host} answered with status {answer.status}.", after=answer.waits())
-    return None
-
-
-def failure(answer: Answer, about: str = "") -> ConnectorError:
-    """What an answer that is not `ok` says of the item that was asked for; `about`: the app's own words."""
-    if (whole := unavailable(answer)) is not None:
-        return whole
-    message = about or f"{urlsplit(answer.url).netloc} answered with status {answer.status}."
-    match answer.status:
-        case 403:
-            return Rejected(message, Category.MISSING_PERMISSION)
-        case 404 | 410:
-            return Gone(message)
-        case 412:
-            return Stale(message)
-        case 413:
-            return Rejected(message, Category.VALUE_TOO_LONG)
-        case 408 | 423 | 425 | 507:
-            return Retry(message, Category.REMOTE_UNAVAILABLE, answer.waits())
-        case status if status >= 500:
-            return Retry(message, Category.REMOTE_UNAVAILABLE, answer.waits())
-    return Rejected(message, Category.VALIDATION_REJECTED)
 
 
 def _elsewhere(here: httpx.URL, there: httpx.URL) -> Disconnected:

@@ -8,13 +8,14 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from engine.sync.categories import Category
+from engine.sync.connectors.answers import failure
 from engine.sync.connectors.asked import OnlyAsked
 from engine.sync.connectors.carddav import dav, discovery, fields
 from engine.sync.connectors.carddav.cards import Card
 from engine.sync.connectors.carddav.discovery import Book
 from engine.sync.connectors.carddav.reading import Listings, Reader, listed, page_of
 from engine.sync.connectors.carddav.writing import Writer
-from engine.sync.connectors.http import Http, failure
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import (
     Disconnected,
     Item,

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from engine.sync.connectors.http import Answer
+from engine.sync.connectors.answers import Answer
 from engine.sync.connectors.protocol import Disconnected
 
 DAV = "DAV:"

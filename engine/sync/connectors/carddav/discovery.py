@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from engine.sync.categories import Category
+from engine.sync.connectors.answers import Answer, unavailable
 from engine.sync.connectors.carddav import dav
-from engine.sync.connectors.http import Answer, Http, unavailable
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import Disconnected, Rejected
 
 # Where a server may say where it is, after the address that was given.

@@ -15,9 +15,10 @@ from typing import Any
 
 import orjson
 
+from engine.sync.connectors.answers import Answer, failure, unavailable
 from engine.sync.connectors.carddav import dav
 from engine.sync.connectors.carddav.discovery import Book, missing
-from engine.sync.connectors.http import Answer, Http, failure, unavailable
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import CursorLost, Disconnected, Item, Page, Phase
 
 # A state is not to be larger than this, unpacked, whoever made it.

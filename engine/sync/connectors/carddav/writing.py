@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from engine.sync.categories import Category
+from engine.sync.connectors.answers import Answer, failure
 from engine.sync.connectors.carddav import dav, fields
 from engine.sync.connectors.carddav.cards import Card
 from engine.sync.connectors.carddav.discovery import Book
-from engine.sync.connectors.http import Answer, Http, failure
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import (
     ConnectorError,
     Create,

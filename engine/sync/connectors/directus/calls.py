@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 
 from engine.sync.categories import Category
-from engine.sync.connectors.http import Answer, Http, failure
+from engine.sync.connectors.answers import Answer, failure
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import ConnectorError, Disconnected, Exists, Rejected, Retry
 
 _SIGNED_OUT = frozenset(

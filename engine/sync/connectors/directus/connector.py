@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from engine.sync.categories import Category
+from engine.sync.connectors.answers import Answer
 from engine.sync.connectors.asked import OnlyAsked
 from engine.sync.connectors.directus import reading
 from engine.sync.connectors.directus.calls import Calls, forbidden, good
 from engine.sync.connectors.directus.shapes import INTEGER, Shape, shapes
 from engine.sync.connectors.directus.values import item, key
 from engine.sync.connectors.directus.writing import Writer
-from engine.sync.connectors.http import Answer
 from engine.sync.connectors.protocol import (
     Disconnected,
     Item,

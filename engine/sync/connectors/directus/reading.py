@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
+from engine.sync.connectors.answers import Answer
 from engine.sync.connectors.directus.shapes import INTEGER, Shape
-from engine.sync.connectors.http import Answer
 from engine.sync.connectors.protocol import CursorLost, Phase
 
 # A row is dated before it is committed, and the clock that we go by tells whole seconds.

@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
+from engine.sync.connectors.answers import Answer
 from engine.sync.connectors.directus.calls import Calls, not_unique, one
 from engine.sync.connectors.directus.shapes import Shape
 from engine.sync.connectors.directus.values import item, key, sent
-from engine.sync.connectors.http import Answer
 from engine.sync.connectors.protocol import (
     ConnectorError,
     Create,

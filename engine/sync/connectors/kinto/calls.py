@@ -11,7 +11,8 @@ import httpx
 import orjson
 
 from engine.sync.categories import Category
-from engine.sync.connectors.http import Answer, Http, failure
+from engine.sync.connectors.answers import Answer, failure
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import ConnectorError, Disconnected, Rejected
 
 # Until the server has said how many requests its batches take.

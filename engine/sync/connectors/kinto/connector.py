@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from engine.sync.categories import Category
+from engine.sync.connectors.answers import Answer
 from engine.sync.connectors.asked import OnlyAsked
-from engine.sync.connectors.http import Answer
 from engine.sync.connectors.kinto import reading
 from engine.sync.connectors.kinto.calls import Call, Calls, one, whole
 from engine.sync.connectors.kinto.shapes import Told, shape

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import orjson
 
-from engine.sync.connectors.http import Answer
+from engine.sync.connectors.answers import Answer
 from engine.sync.connectors.protocol import CursorLost, Phase
 
 # What was committed so much later than it was stamped is told all the same.

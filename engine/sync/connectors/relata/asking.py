@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from engine.sync.categories import Category
-from engine.sync.connectors.http import Http, failure, unavailable
+from engine.sync.connectors.answers import failure, unavailable
+from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import (
     ConnectorError,
     CursorLost,
