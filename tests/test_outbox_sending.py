@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -420,6 +421,21 @@ async def test_a_mail_has_both_texts_and_headers_that_say_who_and_which(crm: Out
     parts = {part.get_content_type(): part.get_content() for part in mail.iter_parts()}
     assert parts["text/plain"].split() == ["Liebe", "Ann,", ".", "bis", "bald", "—", "Bob"]
     assert parts["text/html"].strip() == "<p>Liebe Ann, 你好</p>"
+
+
+@pytest.mark.parametrize("to", ["ann@example.com", "änn@example.com"])
+def test_links_and_keys_stand_in_a_mail_s_head_as_they_are_however_long(to: str) -> None:
+    # Python's own folding encodes what is longer than a line, and no mail program follows such a link.
+    url = f"https://relata.example/unsubscribe/{'x' * 150}"
+    key = "k" * 95
+    content = Mail(to, "Hello", "How are you?", unsubscribe_url=url)
+    lines = message(content, sender=sender(FROM), key=key, created_at=T0).as_bytes().split(b"\r\n")
+    assert f"List-Unsubscribe: <{url}>".encode() in lines
+    assert b"List-Unsubscribe-Post: List-Unsubscribe=One-Click" in lines
+    assert f"Message-ID: <{key}@relata.example>".encode() in lines
+    assert f"Idempotency-Key: {key}".encode() in lines
+    other = replace(content, unsubscribe_url="http://relata.example/unsubscribe/x")
+    assert b"-Post" not in message(other, sender=sender(FROM), key=key, created_at=T0).as_bytes()
 
 
 async def test_a_mail_server_s_refusal_says_what_is_next(crm: Outside) -> None:

@@ -5,9 +5,10 @@ import contextlib
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from email.policy import Policy
 from email.utils import format_datetime, parseaddr
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -23,8 +24,21 @@ from engine.problems import Problem
 DATA_SECONDS = 120.0
 # Servers let go of connections that say nothing; ours are given up sooner.
 IDLE_SECONDS = 20.0
+
+
+class _Whole(UnstructuredHeader, BaseHeader):
+    """A value without spaces, such as a link: as it stands, in one line. Encoded words, mail programs do not follow."""
+
+    def fold(self, *, policy: Policy) -> str:
+        """The header as it is sent."""
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+HEADERS = HeaderRegistry()
+for _name in ("List-Unsubscribe", "Message-ID", KEY_HEADER):
+    HEADERS.map_to_type(_name, _Whole)
 # Bodies in seven bits and short lines: any server takes them.
-POLICY = SMTP_POLICY.clone(cte_type="7bit")
+POLICY = SMTP_POLICY.clone(cte_type="7bit", header_factory=HEADERS)
 
 _TLS = {"required": True, "never": False, "auto": None}
 
