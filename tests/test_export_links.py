@@ -25,7 +25,11 @@ FIELDS = "url filename format expiresAt userErrors { code message path }"
 async def stage(db: Database, **options: Any) -> AsyncIterator[tuple[Client, list[datetime]]]:
     """A client with people, on a clock that tests set."""
     at = [T0]
-    given: dict[str, Any] = {"now": lambda: at[0], "signer": SIGNER, "public_url": "https://crm.example"} | options
+    given: dict[str, Any] = {
+        "now": lambda: at[0],
+        "signer": SIGNER,
+        "public_url": "https://crm.example",
+    } | options
     async with opened(db, **given) as client:
         await people(client)
         yield client, at
