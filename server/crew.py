@@ -5,6 +5,7 @@ import contextlib
 import functools
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.context
 import os
 import signal
 import threading
@@ -31,6 +32,10 @@ MUCH = 8
 PAUSE, IDLE = 5.0, 60.0
 # A piece has one transaction at a time, and perhaps a look beside it.
 CONNECTIONS = 2
+# Beyond the cores: while one waits for PostgreSQL to write its log, another is at work.
+SPARE = 1
+# What pieces need is loaded once, in a process that the others are forked from: each alone takes 0.2 s of a core.
+LOADED = ("server.crew", "engine.imports.pieces", "engine.sync.carrying", "engine.sync.rounds")
 
 log = structlog.get_logger("relata.crew")
 
@@ -41,13 +46,14 @@ class Processes:
     def __init__(self, db: Database, clock: Callable[[], datetime], hands: int) -> None:
         self._db = db
         self._alone = Alone(db, clock)
-        self._hands = min(hands, os.cpu_count() or 1)
+        self._hands = min(hands, (os.cpu_count() or 1) + SPARE)
         self._pool: ProcessPoolExecutor | None = None
         # Whether one of the processes has answered.
         self._ready = False
         # Pieces since the last pause, and when the last one came, by the loop's clock.
         self._pieces, self._last = 0, 0.0
         self._ending: asyncio.TimerHandle | None = None
+        self._beginning: asyncio.Future[None] | None = None
 
     @property
     def size(self) -> int:
@@ -68,6 +74,8 @@ class Processes:
     async def aclose(self) -> None:
         """Let the processes finish what they are doing, and end."""
         pool = self._let_go()
+        if self._beginning is not None:
+            await asyncio.wait([self._beginning])
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
@@ -98,10 +106,11 @@ class Processes:
     def _start(self, kind: type) -> None:
         loop = asyncio.get_running_loop()
         if self._pool is None and self._hands:
-            self._pool = _started(self._db.url, self._hands)
+            self._pool = _pool(self._db.url, self._hands)
             answered = functools.partial(self._answered, loop, self._pool)
-            for _ in range(self._hands):
-                self._pool.submit(_carry_out, _Hello(kind)).add_done_callback(answered)
+            # Whoever starts processes waits for them, and everybody else here would wait with him.
+            begin = functools.partial(_begin_all, self._pool, self._hands, kind, answered)
+            self._beginning = loop.run_in_executor(None, begin)
             self._ending = loop.call_later(IDLE, self._end_if_idle)
 
     def _answered(
@@ -139,13 +148,35 @@ class Processes:
         return pool
 
 
+def _pool(url: str, hands: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(hands, _way(), initializer=_begin, initargs=(url,))
+
+
+@functools.cache
+def _way() -> multiprocessing.context.BaseContext:
+    """How processes begin: forked from one that has loaded all and done nothing, where the system can."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(LOADED))
+    return context
+
+
+def _begin_all(
+    pool: ProcessPoolExecutor, hands: int, kind: type, answered: Callable[["Future[Any]"], None]
+) -> None:
+    """Start the processes, and let each tell when it is there. Not for the loop's own thread."""
+    try:
+        for _ in range(hands):
+            pool.submit(_carry_out, _Hello(kind)).add_done_callback(answered)
+    except (RuntimeError, OSError) as error:
+        # The pool was shut down meanwhile, or there is no room for another process.
+        none: Future[Any] = Future()
+        none.set_exception(error)
+        answered(none)
+
+
 # --- in the processes --------------------------------------------------------------------------------------------
-
-
-def _started(url: str, hands: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        hands, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(url,)
-    )
 
 
 class _Here:

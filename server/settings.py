@@ -152,10 +152,10 @@ class Settings:
         "Worker processes that `relata serve` runs beside the API; 0 when they run elsewhere.",
     )
     hands: int = _setting(
-        4,
+        5,
         "RELATA_HANDS",
         _whole(0, 64),
-        "Processes, no more than cores, that a worker or `relata import` starts to share what is big; 0: none.",
+        "Processes, at most one more than cores, that a worker or `relata import` has share what is big; 0: none.",
     )
     pool_size: int = _setting(
         10, "RELATA_POOL_SIZE", _whole(2, 500), "Database connections of each process, at most."

@@ -143,6 +143,7 @@ async def test_hands_without_work_end(db: Database, monkeypatch: pytest.MonkeyPa
     async with aclosing(Processes(db, now, 2)) as crew:
         for _ in range(MUCH):
             await crew.do(Where())
+        await there(crew)
         assert multiprocessing.active_children() != []
         while multiprocessing.active_children():  # noqa: ASYNC110 (processes tell nobody)
             await asyncio.sleep(0.05)

@@ -51,14 +51,18 @@ async def worker(url: str, key: str) -> AsyncIterator[asyncio.subprocess.Process
         await asyncio.wait_for(process.wait(), PATIENCE)
 
 
-def hands(parent: int) -> list[int]:
-    """The processes that a worker has started to share its work."""
+def hands(worker: int) -> list[int]:
+    """The processes that a worker has had started to share its work: forked from one that it has started itself."""
+    return [hand for child in children(worker) for hand in children(child)]
+
+
+def children(parent: int) -> list[int]:
+    """Processes that another has started, and that have not ended."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             parts = stat.read_text().rsplit(")", 1)[1].split()
-            command = (stat.parent / "cmdline").read_bytes()
-            if int(parts[1]) == parent and parts[0] != "Z" and b"spawn_main" in command:
+            if int(parts[1]) == parent and parts[0] != "Z":
                 found.append(int(stat.parent.name))
     return sorted(found)
 
