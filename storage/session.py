@@ -112,7 +112,8 @@ class Transaction(_Session):
     """
 
     __slots__ = (
-        "_database", "_held", "_pending", "_redefined", "actor", "catalogue", "changes", "events", "news", "now",
+        "_database", "_held", "_ids", "_pending", "_redefined", "actor", "catalogue", "changes", "events", "news",
+        "now",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +130,8 @@ class Transaction(_Session):
         self.news = False
         self._pending: Pending | None = None
         self._held: tuple[frozenset[int], dict[int, Held]] | None = None
+        # Ids that were taken for this transaction, and not handed out yet.
+        self._ids: Sequence[int] = ()
         # Whether this transaction may have changed definitions since it read the catalogue.
         self._redefined = False
 
@@ -187,7 +190,14 @@ class Transaction(_Session):
 
     async def new_ids(self, n: int) -> Sequence[int]:
         """`n` ids that nobody else in this account has, rising."""
+        if n <= len(self._ids):
+            taken, self._ids = self._ids[:n], self._ids[n:]
+            return taken
         return await self._database.ids.take(self.account_id, n)
+
+    async def expect_ids(self, n: int) -> None:
+        """Take some `n` ids at once, for much that is going to be written; those that are left over are lost."""
+        self._ids = await self._database.ids.take(self.account_id, n)
 
     def changed(self, change: Change | AssociationChanges | RecordChanges) -> None:
         """Queue a change for the evaluators."""

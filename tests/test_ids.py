@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine import accounts
 from server.postgres import start
-from storage.database import Actor, connect
+from storage.database import Actor, Database, connect
 from storage.ids import BLOCK
 from storage.migrate import migrate
 from storage.notes import Event, EventKind
@@ -47,6 +47,24 @@ def test_ids_that_were_used_or_kept_are_not_given_again_after_a_crash(place: Pat
         for ids in found:
             assert not seen.intersection(ids)
             seen.update(ids)
+
+
+async def test_ids_that_were_expected_are_handed_out_first_and_none_twice(db: Database) -> None:
+    account = await accounts.create(db, "one", now=T0)
+    given: list[int] = []
+    for _ in range(2):
+        async with db.transaction(account, now=T0, actor=Actor("API")) as tx:
+            await tx.expect_ids(3 * BLOCK)
+            # Others take some meanwhile.
+            given += await db.ids.take(account, 1)
+            mine = [*await tx.new_ids(2 * BLOCK), *await tx.new_ids(1), *await tx.new_ids(BLOCK - 1)]
+            assert mine == list(range(mine[0], mine[0] + 3 * BLOCK))
+            # More than were expected: there are others.
+            beyond = [*await tx.new_ids(2), *await tx.new_ids(BLOCK)]
+            assert beyond == sorted(beyond)
+            assert beyond[0] > mine[-1]
+            given += [*mine, *beyond]
+    assert len(set(given)) == len(given)
 
 
 def test_who_takes_many_changes_nothing_for_who_comes_next(place: Path) -> None:

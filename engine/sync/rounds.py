@@ -32,6 +32,9 @@ LONG, MANY = timedelta(seconds=2), 64
 # So often another transaction may be in the way of a page, or a hand be lost with it. Then the page is left to the end
 # of the round, when none of the others is at work any more.
 TRIES = 3
+# What a page may need of ids for each item is taken at once: a new one has a record, a link and an attempt; of others
+# the evaluators are told one by one.
+IDS = 4
 # So many pages wait for a hand that is free, so that no hand waits for a page.
 SPARE = 1
 
@@ -89,6 +92,7 @@ class PageIn:
 
     async def _take_in(self, hand: Hand, rules: Rules, items: Sequence[Item]) -> None:
         async with self.share.hold(hand.db, rules, self.now) as tx:
+            await tx.expect_ids(IDS * len(items))
             await inbound.take_in(tx, rules, items, certain=False, full=True)
 
 
