@@ -65,4 +65,4 @@ async def rest(db: Database, account: int, sync_id: int | None = None) -> None:
         ):
             if time.monotonic() > until:
                 raise SystemExit(f"It does not end: {await reader.fetchrow(STANDS, sync_id)}")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.02)
