@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from engine import ids
 from engine.problems import NotFound
@@ -92,6 +93,15 @@ async def items(
             reader, plan, kind=wanted.kind, outcome=wanted.outcome, after=behind, first=limit + 1
         )
     return Page(rows[:limit], len(rows) > limit, after is not None)
+
+
+T = TypeVar("T")
+
+
+def slice_of(rows: Sequence[T], first: int | None, after: str | None) -> tuple[Page[T], int]:
+    """A page of a list that is there, and how many stand in front of it; cursors are places, from one on."""
+    limit, start = size(first), 0 if after is None else place("plan item", after)
+    return Page(rows[start : start + limit], start + limit < len(rows), start > 0), start
 
 
 async def _settled(context: Context, plan: PlanRow) -> PlanRow:

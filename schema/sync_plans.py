@@ -1,4 +1,4 @@
-"""Previews: what a sync would do, item by item and field by field; and then just that is applied."""
+"""Previews: what a sync would do, item by item, field by field and end by end; then just that is applied."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,6 +8,7 @@ import strawberry
 from engine import ids
 from engine.access import Scope
 from engine.sync.categories import TIPS, Category
+from engine.sync.effects import told_of
 from engine.sync.rules import Side
 from resolvers import sync_plans as reads
 from resolvers.sync_plans import Wanted
@@ -17,6 +18,7 @@ from schema.errors import UserError, told
 from schema.nodes import Node, PageInfo, page_info
 from schema.records import Record
 from schema.sync_attempts import ValueChange, known
+from schema.sync_plan_ends import SyncPlanAssociationConnection, SyncPlanAssociationCount
 from schema.sync_records import record_by_number
 from schema.sync_words import PlanKind, PlanOutcome, PlanState
 from schema.syncs import Sync
@@ -62,6 +64,13 @@ class SyncPlanItem:
     async def record(self, info: Info) -> Record | None:
         """The record, as it is now; null: there is none yet."""
         return await record_by_number(info, self.row.record_id)
+
+    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
+    async def associations(
+        self, info: Info, first: int | None = None, after: str | None = None
+    ) -> SyncPlanAssociationConnection:
+        """What would become of its associations, on both sides."""
+        return SyncPlanAssociationConnection.of(told_of(self.row.effect), info, first, after)
 
     @classmethod
     def of(cls, row: PlanItemRow) -> "SyncPlanItem":
@@ -143,6 +152,9 @@ class SyncPlan(Node):
     counts: list[SyncPlanCount] = strawberry.field(
         description="How many items there are of each kind, so far."
     )
+    association_counts: list[SyncPlanAssociationCount] = strawberry.field(
+        description="How many associations would become what, so far."
+    )
     outcomes: list[SyncPlanOutcomeCount] = strawberry.field(
         description="What became of them, once it was applied."
     )
@@ -186,6 +198,7 @@ class SyncPlan(Node):
                 for kind in PlanKind
                 if row.counts.get(kind.value)
             ],
+            association_counts=SyncPlanAssociationCount.all(row.counts),
             outcomes=[
                 SyncPlanOutcomeCount(outcome=outcome, count=row.counts[outcome.value])
                 for outcome in PlanOutcome

@@ -246,10 +246,12 @@ enum(
     {
         "CREATE_OURS": "A record would be created here.",
         "CREATE_THEIRS": "An item would be created over there.",
-        "UPDATE": "Values would be written on one side or both.",
+        "UPDATE": "Values or associations would be written on one side or both.",
         "MATCH": "They would be found to be the same; values may be written, too.",
-        "DELETE_OURS": "The record would be archived, since its other half was deleted.",
-        "DELETE_THEIRS": "The item would be deleted, since its other half was archived.",
+        "DELETE_OURS": "The record would be archived, since its other half was deleted; once the sync is on, and under "
+        "its brake.",
+        "DELETE_THEIRS": "The item would be deleted, since its other half was archived; once the sync is on, and under "
+        "its brake.",
         "CONFLICT": "Both sides have changed a field, and a person would be asked.",
         "FAIL": "It would fail.",
         "EXCLUDE": "It would be left out.",

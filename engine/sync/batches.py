@@ -20,13 +20,15 @@ from storage.sync import links
 MOST = 10
 
 
-async def send(turn: Turn, now: datetime, *, planned: bool = False) -> bool:
+async def send(turn: Turn, now: datetime, *, plan: int | None = None) -> bool:
     """Look at records that are due, and write what is to be written; whether there were any.
 
-    `planned`: what is met over there instead of what the link knows is left alone, since that was never shown.
+    Of a plan, what is met over there instead of what the link knows is left alone, and so are ends that are to wait:
+    that was never shown.
     Raises what the connector raises; what is decided by then is taken back.
     """
-    looked, batch = await outbound.decided(turn, now)
+    planned = plan is not None
+    looked, batch = await outbound.decided(turn, now, plan=plan)
     before: list[Send] = []
     for n in range(MOST):
         if not batch:
@@ -35,7 +37,7 @@ async def send(turn: Turn, now: datetime, *, planned: bool = False) -> bool:
         try:
             if before:
                 await outcomes.note(turn, before, now, planned=planned)
-            _, after = await outbound.decided(turn, now, batch) if n + 1 < MOST else (False, [])
+            _, after = await outbound.decided(turn, now, batch, plan=plan) if n + 1 < MOST else (False, [])
         except BaseException as error:
             await _end(writing, error)
             raise

@@ -13,11 +13,13 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from engine.crew import Hand
-from engine.sync import effects, inbound
+from engine.sync import effects, inbound, plan_ends
 from engine.sync.book import OURS, Book
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Kind
+from engine.sync.effects import told_of
 from engine.sync.inbound import Case
+from engine.sync.plan_ends import Told
 from engine.sync.rehearsing import cases_of, planned, refused
 from engine.sync.rules import Rules
 from engine.sync.travelling import Plain
@@ -144,19 +146,22 @@ class _Attempt:
         await inbound.gather(tx, rules, cases, self._promised)
         before = [case.record for case in cases]
         for item, case, record in zip(self.items, cases, before, strict=True):
-            # What our commands are to refuse is not known before they are asked.
-            if item.kind != Kind.FAIL or case.decision.kind is Kind.FAIL:
-                self._compare(item, case, record)
+            # What our commands are to refuse is not known before they are asked; nor what becomes of associations.
+            shown = told_of(item.effect)
+            alone = item.kind == Kind.UPDATE and case.decision.kind is Kind.NONE and shown
+            if not alone and (item.kind != Kind.FAIL or case.decision.kind is Kind.FAIL):
+                self._compare(item, case, record, None, shown)
         self._all_agree()
         book = Book(tx, rules)
         await inbound.carry_out(tx, rules, cases, book)
         await book.write()
         sent = {int(row[2]) for row in book.dirty if row[1] == OURS}
-        sent |= await inbound.associate(tx, rules, cases)
-        for item, case, record in zip(self.items, cases, before, strict=True):
+        more, told = await self._associate(cases)
+        sent |= more
+        for item, case, record, now in zip(self.items, cases, before, told, strict=True):
             problem = refused(case)
-            if problem is not None or item.kind == Kind.FAIL:
-                self._compare(item, case, record, problem)
+            if problem is not None or item.kind == Kind.FAIL or rules.roles:
+                self._compare(item, case, record, problem, now)
         self._all_agree()
         return {
             item.id
@@ -164,13 +169,31 @@ class _Attempt:
             if case.record is not None and case.record.id in sent
         }
 
+    async def _associate(self, cases: Sequence[Case]) -> tuple[set[int], list[Sequence[Told]]]:
+        """Merge associations as far as the plan shows them: records to be sent then, and what has become of each."""
+        planned = [told_of(item.effect) for item in self.items]
+        waiting = {
+            case.item.external_id: later
+            for case, some in zip(cases, planned, strict=True)
+            if (later := plan_ends.later(some)) is not None
+        }
+        sent, told = await plan_ends.associate(self.tx, self.rules, cases, waiting)
+        now = [told.get(case.item.external_id, []) for case in cases]
+        so = await plan_ends.reached(self.tx, list(zip(cases, planned, now, strict=True)))
+        return sent, [[*some, *more] for some, more in zip(now, so, strict=True)]
+
     async def _promised(self, record_ids: Sequence[int]) -> dict[int, int]:
         return await plan_work.promised(self.tx, self.plan_id, record_ids)
 
     def _compare(
-        self, item: PlanItemRow, case: Case, record: RecordRow | None, problem: dict[str, Any] | None = None
+        self,
+        item: PlanItemRow,
+        case: Case,
+        record: RecordRow | None,
+        problem: dict[str, Any] | None,
+        told: Sequence[Told],
     ) -> None:
-        why = overtaken(item, planned(self.rules, case, record, problem))
+        why = overtaken(item, planned(self.rules, case, record, problem, told))
         if why is not None:
             self.overtaken[item.id] = why
 

@@ -1,6 +1,6 @@
 """What a decision would do, in words that can be kept, shown, and compared with what would be done later. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.sync.connectors.protocol import Item
@@ -24,13 +24,26 @@ WORDS = {
     Kind.NONE: "left as it is",
 }
 
+# What becomes of an association that is written: it comes, or goes.
+ADDED, REMOVED = "ADDED", "REMOVED"
+DONE = (ADDED, REMOVED)
+
 # Ids of candidates that are told, where several match.
 TOLD = 20
 
 
-def kind_of(decision: Decision, problem: Mapping[str, Any] | None) -> Kind:
-    """What would come of it: what our own commands refuse fails, whatever was decided."""
-    return Kind.FAIL if problem is not None else decision.kind
+def kind_of(
+    decision: Decision, problem: Mapping[str, Any] | None, associations: Sequence[Mapping[str, Any]] = ()
+) -> Kind:
+    """What would come of it: what our own commands refuse fails, whatever was decided.
+
+    What has associations alone to be written is updated, too.
+    """
+    if problem is not None:
+        return Kind.FAIL
+    if decision.kind is Kind.NONE and any(one["did"] in DONE for one in associations):
+        return Kind.UPDATE
+    return decision.kind
 
 
 def effect(
@@ -40,10 +53,11 @@ def effect(
     record: RecordRow | None,
     item: Item | None,
     refused: Mapping[str, Any] | None = None,
+    associations: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """{"ours": {property: [before, after]}, "theirs": {field: [before, after]}, …}, as SyncPlanItem keeps it.
 
-    `refused`: {"category", "message", "side"} where our own commands would refuse it.
+    `refused`: {"category", "message", "side"} where our own commands would refuse it; `associations`: see `plan_ends`.
     """
     held_theirs = item.fields if item is not None else (link.base_theirs if link is not None else None) or {}
     told: dict[str, Any] = {
@@ -58,7 +72,24 @@ def effect(
     problem = dict(refused) if refused is not None else _problem(decision)
     if problem is not None:
         told["problem"] = problem
+    if associations:
+        told["associations"] = list(associations)
     return told
+
+
+def told_of(effect: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an effect says of associations."""
+    return list(effect.get("associations") or ())
+
+
+def done(associations: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Those that come or go, each by what it is."""
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for one in associations:
+        if one["did"] in DONE:
+            end = one["record"] if one["side"] == Side.OURS else (one["role"], one["item"])
+            found[one["did"], one["side"], one["type"], end, one.get("of")] = one
+    return found
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -97,6 +128,8 @@ def overtaken(kind: str, planned: Mapping[str, Any], kind_now: str, now: Mapping
             return f"What would be written to {where} has changed: {', '.join(changed)}."
     if sorted(planned.get("conflicts") or ()) != sorted(now.get("conflicts") or ()):
         return "Other fields are in conflict now."
+    if done(told_of(planned)).keys() != done(told_of(now)).keys():
+        return "What would become of its associations has changed."
     return None
 
 

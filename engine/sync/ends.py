@@ -5,7 +5,7 @@ nothing that either has changed, as long as it is gone.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from engine.sync.categories import Category
@@ -22,14 +22,33 @@ from storage.sync.links import LinkRow
 PATIENCE = timedelta(minutes=10)
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Ends that are taken for not linked, though they may be by now: of a preview, those that it shows as waiting.
+
+    By roles: (role, item), (role, record); or all of a role but those that both had.
+    """
+
+    items: frozenset[tuple[str, str]] = frozenset()
+    records: frozenset[tuple[str, int]] = frozenset()
+    roles: frozenset[str] = frozenset()
+
+    def holds(self, role: str, item: str, record_id: int, base: Collection[str]) -> bool:
+        """Whether nothing is to be done with this end now."""
+        if role in self.roles and item not in base:
+            return True
+        return (role, item) in self.items or (role, record_id) in self.records
+
+
 @dataclass(slots=True)
 class Ends:
-    """A link with both halves. `waits`: since when it waits for an end, where it does."""
+    """A link with both halves. `waits`: since when it waits for an end, where it does; `later`: for what it is to."""
 
     link: LinkRow
     record: RecordRow
     item: Item | None = None
     waits: datetime | None = None
+    later: Later | None = None
 
 
 def waits(link: LinkRow | None) -> datetime | None:
@@ -110,6 +129,8 @@ def sides(known: Known, rules: Rules, role: RoleMapping, case: Ends, now: dateti
     """The ends of one role of one link."""
     other = role.other_sync_id
     assert other is not None  # others are not looked at
+    if case.later is not None:
+        known = _without(known, other, role, case, case.later)
     base = case.link.base_roles.get(role.role.name, [])
     mine = known.ours.get((case.record.id, role.association_type.id), set())
     ours = known.theirs_of(other, mine)
@@ -132,6 +153,24 @@ def sides(known: Known, rules: Rules, role: RoleMapping, case: Ends, now: dateti
             loud = loud or any((other, one) not in known.apart_theirs for one in missing)
     patient = case.waits is None or case.waits > now - PATIENCE
     return Sides(base, _with(role, ours, lost), theirs, tuple(told_of), loud and patient)
+
+
+def _without(known: Known, other: int, role: RoleMapping, case: Ends, later: Later) -> Known:
+    """What is known of the ends of one role of one link, but for those that are to wait."""
+    name, base = role.role.name, case.link.base_roles.get(role.role.name, [])
+    mine = known.ours.get((case.record.id, role.association_type.id), set())
+    told = () if case.item is None else case.item.associations.get(name, ())
+    items = {
+        (other, one): item
+        for one in mine
+        if (item := known.items.get((other, one))) is not None and not later.holds(name, item, one, base)
+    }
+    records = {
+        (other, item): one
+        for item in {*told, *base, *items.values()}
+        if (one := known.records.get((other, item))) is not None and not later.holds(name, item, one, base)
+    }
+    return replace(known, items=items, records=records)
 
 
 def _with(role: RoleMapping, linked: set[str], lost: set[str]) -> set[str]:

@@ -65,11 +65,12 @@ async def take_in(
     certain: bool,
     anew: bool = False,
     full: bool = False,
+    later: Mapping[str, ends.Later] | None = None,
 ) -> Taken:
     """Merge items with our records. The sync is held by this transaction.
 
     `certain`: they are as they are now, not as a feed tells; `anew`: looked at although their versions are known;
-    `full`: of a pass over all of them, which tries again what has failed.
+    `full`: of a pass over all of them, which tries again what has failed; `later`: by items' ids, what is to wait.
     """
     given = sifting.last(rules, items)
     forced = certain or anew
@@ -103,16 +104,18 @@ async def take_in(
         await carry_out(tx, rules, cases, book)
     await book.write()
     pending = sum(1 for one in book.dirty if one[1] == OURS)
-    pending += len(await associate(tx, rules, cases))
+    pending += len(await associate(tx, rules, cases, later))
     return Taken(len(cases), pending)
 
 
-async def associate(tx: Transaction, rules: Rules, cases: Sequence[Case]) -> set[int]:
+async def associate(
+    tx: Transaction, rules: Rules, cases: Sequence[Case], later: Mapping[str, ends.Later] | None = None
+) -> set[int]:
     """Merge the associations of items whose links are written; our records that are to be sent then.
 
     Behind the links, since records of one page may be associated with each other.
     """
-    if not rules.roles or not (both := _ends(cases)):
+    if not rules.roles or not (both := whole(cases, later)):
         return set()
     book = Book(tx, rules)
     await roles.come_in(tx, book, both)
@@ -263,10 +266,11 @@ async def carry_out(tx: Transaction, rules: Rules, cases: Sequence[Case], book: 
             _stand(rules, case, case.link, book)
 
 
-def _ends(cases: Sequence[Case]) -> list[ends.Ends]:
-    """Those of which both halves are there."""
+def whole(cases: Sequence[Case], later: Mapping[str, ends.Later] | None = None) -> list[ends.Ends]:
+    """Those of which both halves are there, in their order."""
+    waiting = later or {}
     return [
-        ends.Ends(case.link, case.record, case.item, case.waits)
+        ends.Ends(case.link, case.record, case.item, case.waits, waiting.get(case.item.external_id))
         for case in cases
         if case.link is not None and case.record is not None and _both(case)
     ]

@@ -6,10 +6,10 @@ out afterwards. A crash may leave anything done twice: equal values on both side
 """
 
 from collections.abc import Sequence, Set
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from engine.sync import ends, finding, roles
+from engine.sync import ends, finding, plan_ends, roles
 from engine.sync.book import OURS, THEIRS, Book
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Item
@@ -23,15 +23,21 @@ from storage import records
 from storage.database import Transaction
 from storage.filters import facts
 from storage.records import RecordRow
-from storage.sync import conflicts, dirty, links
+from storage.sync import conflicts, dirty, links, plan_work
 from storage.sync.dirty import DirtyRow
 from storage.sync.links import CONFLICT, IN_SYNC, PENDING, LinkRow
 
+# What a plan does not show is sent so much later.
+BEHIND = timedelta(seconds=30)
 
-async def decided(turn: Turn, now: datetime, under_way: Sequence[Send] = ()) -> tuple[bool, list[Send]]:
+
+async def decided(
+    turn: Turn, now: datetime, under_way: Sequence[Send] = (), *, plan: int | None = None
+) -> tuple[bool, list[Send]]:
     """Look at some of the records that are due: whether there were any, and what is to be written, noted as planned.
 
-    `under_way` is being written at this moment: those records stay due, and wait for what becomes of them.
+    `under_way` is being written at this moment: those records stay due, and wait for what becomes of them. `plan`: the
+    one that is being applied, if it is for one.
     """
     most = max(turn.rules.capabilities.batch, 200)
     busy = {one.record.id for one in under_way}
@@ -40,8 +46,10 @@ async def decided(turn: Turn, now: datetime, under_way: Sequence[Send] = ()) -> 
         rows = [row for row in rows if int(row.item) not in busy][:most]
         if not rows:
             return False, []
+        if plan is not None:
+            rows = await _planned(tx, turn, plan, rows)
         book = Book(tx, turn.rules)
-        sending, done = await _decide(tx, turn, book, rows, busy)
+        sending, done = await _decide(tx, turn, book, rows, busy, plan)
         await dirty.done(tx, turn.sync_id, OURS, done)
         await book.write()
         for one in sending:
@@ -49,11 +57,19 @@ async def decided(turn: Turn, now: datetime, under_way: Sequence[Send] = ()) -> 
     return True, sending
 
 
+async def _planned(tx: Transaction, turn: Turn, plan: int, rows: Sequence[DirtyRow]) -> list[DirtyRow]:
+    """Those that go out for a plan; what else has changed is put off until that is done, since it was not shown."""
+    shown = await plan_work.sending(tx, plan, turn.sync_id, [int(row.item) for row in rows])
+    others = [row for row in rows if int(row.item) not in shown]
+    await dirty.put_off(tx, turn.sync_id, OURS, others, tx.now + BEHIND)
+    return [row for row in rows if int(row.item) in shown]
+
+
 # --- deciding ----------------------------------------------------------------------------------------------------
 
 
 async def _decide(
-    tx: Transaction, turn: Turn, book: Book, rows: Sequence[DirtyRow], busy: Set[int]
+    tx: Transaction, turn: Turn, book: Book, rows: Sequence[DirtyRow], busy: Set[int], plan: int | None
 ) -> tuple[list[Send], list[DirtyRow]]:
     """What is to be sent, at most a batch; and what has been looked at. What is neither is left for the next batch."""
     rules = turn.rules
@@ -120,7 +136,7 @@ async def _decide(
             done.append(row)
     await _tell_apart(book, apart)
     if rules.roles:
-        await _add_roles(tx, turn, book, rows, held, found, sending, done)
+        await _add_roles(tx, turn, book, held, found, sending, done, plan)
     return sending, done
 
 
@@ -280,11 +296,11 @@ async def _add_roles(
     tx: Transaction,
     turn: Turn,
     book: Book,
-    rows: Sequence[DirtyRow],
     held: dict[int, LinkRow],
     found: dict[int, RecordRow],
     sending: list[Send],
     done: list[DirtyRow],
+    plan: int | None,
 ) -> None:
     """Associations that are to be sent, with the fields or alone."""
     by_record = {one.record.id: one for one in sending}
@@ -298,6 +314,8 @@ async def _add_roles(
         and link.deleted is None
         and (record_id in by_record or _stands(link))
     ]
+    if plan is not None:
+        await plan_ends.leave(tx, plan, cases)
     for link_id, (told, bases) in (await roles.going_out(tx, book, cases)).items() if cases else ():
         case = next(one for one in cases if one.link.id == link_id)
         one = by_record.get(case.record.id)

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from engine.sync import batches, inbound, plan_state
+from engine.sync import batches, inbound, plan_ends, plan_state
 from engine.sync.book import OURS, THEIRS
 from engine.sync.carrying import Became, overtaken
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Kind
+from engine.sync.effects import told_of
 from engine.sync.rehearsing import complete, look
 from engine.sync.rules import Rules
 from engine.sync.sending import holds
@@ -32,7 +33,8 @@ async def send_out(turn: Turn, plan: PlanRow, batch: Sequence[Undone], now: date
     """Let records be sent as was planned, where that is what would be done now."""
     async with turn.db.snapshot(turn.account_id) as reader:
         items = await plan_work.page(reader, plan.id, [one.id for one in batch])
-        looked = await look(reader, turn.rules, [one.record_id for one in items if one.record_id], now)
+        later = {one.record_id: plan_ends.later(told_of(one.effect)) for one in items if one.record_id}
+        looked = await look(reader, turn.rules, list(later), now, later)
     rows = {row.record_id: row for row in await complete(turn, looked, now)}
     became: list[Became] = []
     for item in items:
@@ -51,7 +53,7 @@ async def send_out(turn: Turn, plan: PlanRow, batch: Sequence[Undone], now: date
 
 async def finish(turn: Turn, plan: PlanRow, now: datetime) -> None:
     """Send what goes out for what is carried out; once nothing is left of it, note what became of its items."""
-    if await batches.send(turn, now, planned=True):
+    if await batches.send(turn, now, plan=plan.id):
         return
     async with turn.hold(now) as (tx, _):
         held = await plan_state.held(tx, turn, plan)
@@ -107,7 +109,9 @@ async def _ask(
             if not item.deleted and row.item in known and _as_left(turn.rules, known[row.item], item)
         ]
         await dirty.done(tx, turn.sync_id, THEIRS, [row for row, _ in same])
-        await inbound.take_in(tx, turn.rules, [item for _, item in same], certain=True)
+        waiting = {row.item: plan_ends.later(told_of(planned[row.item].effect)) for row, _ in same}
+        later = {one: some for one, some in waiting.items() if some is not None}
+        await inbound.take_in(tx, turn.rules, [item for _, item in same], certain=True, later=later)
         others = {row.item for row in rows} - {row.item for row, _ in same}
         became: list[Became] = [(planned[one].id, OVERTAKEN, FASTER) for one in sorted(others)]
         await _note(tx, held, became, held.cursors["sent"])

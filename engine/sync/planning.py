@@ -3,6 +3,7 @@
 Each is rehearsed. Deletions are not looked for: a preview is about what is there.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,6 +15,7 @@ from engine.sync import matching
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import CursorLost, Item, Phase, Rejected
 from engine.sync.decide import Kind
+from engine.sync.effects import told_of
 from engine.sync.inbound import Case
 from engine.sync.rehearsing import cases_of, complete, look, rehearse
 from engine.sync.rules import Rules, Side
@@ -146,7 +148,7 @@ async def _theirs(
         cases = await cases_of(tx, turn.rules, [distinct[one] for one in distinct if one not in known])
         rows = await rehearse(tx, turn.rules, cases, plan.id)
         written = await _put(tx, held, await _once(tx, turn.rules, plan.id, cases, rows), cursors)
-    await statistics.planned(turn.db, sum(held.counts.values()), sum(written.counts.values()))
+    await statistics.planned(turn.db, _size(held), _size(written))
 
 
 async def _once(
@@ -195,7 +197,7 @@ async def _ours(turn: Turn, plan: PlanRow, after: int, now: datetime) -> None:
         if last is None:
             await plans.write(tx, replace(after_this, state=READY, ready_at=tx.now))
             _tell(tx, rules, after_this)
-    await statistics.planned(turn.db, sum(held.counts.values()), sum(after_this.counts.values()))
+    await statistics.planned(turn.db, _size(held), _size(after_this))
 
 
 async def _held(tx: Transaction, turn: Turn, plan: PlanRow) -> PlanRow | None:
@@ -219,12 +221,24 @@ async def _put(
     put = await plan_items.put(
         tx, plan.id, [replace(row, id=number) for row, number in zip(kept, numbers, strict=True)]
     )
+    here = Counter(row.kind for number, row in zip(numbers, kept, strict=True) if number in put)
+    here[Kind.NONE.value] = len(rows) - len(kept)
+    for number, row in zip(numbers, kept, strict=True):
+        if number in put:
+            for one in told_of(row.effect):
+                here[f"{one['did']} {one['side']}"] += one.get("count", 1)
     counts = dict(plan.counts)
-    for kind in [*put, *(Kind.NONE.value for row in rows if row.kind == Kind.NONE)]:
-        counts[kind] = counts.get(kind, 0) + 1
+    for name, n in here.items():
+        if n:
+            counts[name] = counts.get(name, 0) + n
     written = replace(plan, state=MAKING, cursors=cursors, counts=counts)
     await plans.write(tx, written)
     return written
+
+
+def _size(plan: PlanRow) -> int:
+    """How many records and items a plan has looked at."""
+    return sum(plan.counts.get(kind.value, 0) for kind in Kind)
 
 
 def _tell(tx: Transaction, rules: Rules, plan: PlanRow) -> None:

@@ -5,16 +5,18 @@ commands would refuse.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from engine.sync import effects, finding, inbound, refusals
+from engine.sync import effects, finding, inbound, plan_ends, refusals
 from engine.sync.book import Book
 from engine.sync.connectors.protocol import Item
-from engine.sync.decide import Decision, Known, best, decide
+from engine.sync.decide import Decision, Kind, Known, best, decide
+from engine.sync.ends import Ends, Later
 from engine.sync.inbound import Case
+from engine.sync.plan_ends import Told
 from engine.sync.rules import Rules, Side
 from engine.sync.turns import Turn
 from storage import records
@@ -54,11 +56,12 @@ async def rehearse(tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id
             before = [case.record for case in cases]
             book = Book(tx, rules)
             await inbound.carry_out(tx, rules, cases, book)
+            told: dict[str, list[Told]] = {}
             if rules.roles:
                 await book.write()
-                await inbound.associate(tx, rules, cases)
+                _, told = await plan_ends.associate(tx, rules, cases, plan_ends.within(rules, cases))
             rows = [
-                planned(rules, case, record, refused(case))
+                planned(rules, case, record, refused(case), told.get(case.item.external_id, ()))
                 for case, record in zip(cases, before, strict=True)
             ]
             raise _Undone
@@ -81,10 +84,14 @@ def refused(case: Case) -> dict[str, Any] | None:
 
 
 def planned(
-    rules: Rules, case: Case, record: RecordRow | None, problem: dict[str, Any] | None = None
+    rules: Rules,
+    case: Case,
+    record: RecordRow | None,
+    problem: dict[str, Any] | None = None,
+    associations: Sequence[Told] = (),
 ) -> PlanItemRow:
     """What a plan says of a case. `record`: as it is before anything is written; None: there is none."""
-    return _row(rules, case.decision, None, record, case.item, problem)
+    return _row(rules, case.decision, None, record, case.item, problem, associations)
 
 
 def _row(
@@ -94,15 +101,16 @@ def _row(
     record: RecordRow | None,
     item: Item | None,
     refused: dict[str, Any] | None = None,
+    associations: Sequence[Told] = (),
 ) -> PlanItemRow:
     return PlanItemRow(
         0,
-        effects.kind_of(decision, refused).value,
+        effects.kind_of(decision, refused, associations).value,
         None if record is None else record.id,
         None if item is None else item.external_id,
         None if record is None else record.version,
         None if item is None else item.version,
-        effects.effect(rules, decision, link, record, item, refused),
+        effects.effect(rules, decision, link, record, item, refused, associations),
     )
 
 
@@ -117,6 +125,8 @@ class Looked:
     link: links.LinkRow | None
     candidates: tuple[tuple[int | str, ...], ...]
     within: bool
+    # What would be said of its associations, were it created over there.
+    associations: Sequence[Told] = ()
 
     @property
     def match(self) -> str | None:
@@ -125,8 +135,17 @@ class Looked:
         return str(found[0]) if len(set(found)) == 1 else None
 
 
-async def look(reader: Queryable, rules: Rules, record_ids: Sequence[int], now: datetime) -> list[Looked]:
-    """What is known of records that no item is linked with; those that are gone are left out."""
+async def look(
+    reader: Queryable,
+    rules: Rules,
+    record_ids: Sequence[int],
+    now: datetime,
+    later: Mapping[int, Later | None] | None = None,
+) -> list[Looked]:
+    """What is known of records that no item is linked with; those that are gone are left out.
+
+    `later`: by record, what its associations are to wait for.
+    """
     rows = [row for row in await records.rows(reader, record_ids) if row is not None]
     known = await links.of_records(reader, rules.sync_id, [row.id for row in rows])
     candidates, _ = await finding.items_of(reader, rules, rows)
@@ -134,8 +153,11 @@ async def look(reader: Queryable, rules: Rules, record_ids: Sequence[int], now: 
     if rules.filter_ours is not None:
         numbers = [row.id for row in rows]
         within = await facts.met(reader, rules.filter_ours, rules.object_type.id, numbers, now=now)
+    waiting = later or {}
+    new = [Ends(links.LinkRow(0, rules.sync_id, row.id), row, later=waiting.get(row.id)) for row in rows]
+    told = await plan_ends.going_out(reader, rules, new, now)
     return [
-        Looked(row, known.get(row.id), tuple(some), within is None or row.id in within)
+        Looked(row, known.get(row.id), tuple(some), within is None or row.id in within, told[row.id])
         for row, some in zip(rows, candidates, strict=True)
     ]
 
@@ -159,6 +181,8 @@ async def complete(turn: Turn, looked: Sequence[Looked], now: datetime) -> list[
             match if len(fitting) == 1 else None,
             one.within,
         )
-        row = _row(rules, decide(rules, known, now), one.link, one.record, match)
+        decision = decide(rules, known, now)
+        told = one.associations if decision.kind is Kind.CREATE_THEIRS else ()
+        row = _row(rules, decision, one.link, one.record, match, None, told)
         rows.append(replace(row, effect=row.effect | {"out": True}))
     return rows

@@ -70,7 +70,7 @@ def agreed(base: Collection[str], ours: Collection[str], theirs: Collection[str]
 
 
 @dataclass(slots=True)
-class _Wish:
+class Wish:
     """A pair that comes or goes on our side, for a link's role."""
 
     case: Ends
@@ -80,11 +80,11 @@ class _Wish:
     comes: bool
 
 
-async def come_in(tx: Transaction, book: Book, cases: Sequence[Ends]) -> None:
-    """Let associations of items come in: those of links that were written, with both halves."""
+async def come_in(tx: Transaction, book: Book, cases: Sequence[Ends]) -> Sequence[Wish]:
+    """Let associations of items come in: those of links that were written, with both halves. What was asked for."""
     rules = book.rules
     known = await look(tx, rules, cases)
-    wishes: list[_Wish] = []
+    wishes: list[Wish] = []
     after: list[tuple[Ends, RoleMapping, Sides, Merged]] = []
     for role in rules.roles:
         if role.other_sync_id is None:
@@ -114,6 +114,7 @@ async def come_in(tx: Transaction, book: Book, cases: Sequence[Ends]) -> None:
             book.keep(case.link)
         if merged.add_theirs or merged.remove_theirs or implied or id(case) in brought:
             book.look(case.link, OURS, tx.now)
+    return wishes
 
 
 def _implied(after: Sequence[tuple[Ends, RoleMapping, Sides, Merged]]) -> set[tuple[int, int, str]]:
@@ -131,21 +132,21 @@ def _implied(after: Sequence[tuple[Ends, RoleMapping, Sides, Merged]]) -> set[tu
     }
 
 
-def _wishes(known: Known, case: Ends, role: RoleMapping, merged: Merged) -> list[_Wish]:
+def _wishes(known: Known, case: Ends, role: RoleMapping, merged: Merged) -> list[Wish]:
     name = role.association_type.name
     labels = () if name is None else (name,)
-    found: list[_Wish] = []
+    found: list[Wish] = []
     for some, comes in ((merged.remove_ours, False), (merged.add_ours, True)):
         for end in sorted(some):
             record_id = known.records.get((role.other_sync_id or 0, end))
             if record_id is not None and record_id != case.record.id:
-                found.append(_Wish(case, role, end, Pair(case.record.id, record_id, labels), comes))
+                found.append(Wish(case, role, end, Pair(case.record.id, record_id, labels), comes))
     return found
 
 
-async def _carry_out(tx: Transaction, book: Book, wishes: Sequence[_Wish]) -> list[_Wish]:
+async def _carry_out(tx: Transaction, book: Book, wishes: Sequence[Wish]) -> list[Wish]:
     """Do it by the commands, alike ones together, what goes first; those that were refused."""
-    refused: list[_Wish] = []
+    refused: list[Wish] = []
     rules = book.rules
     for comes in (False, True):
         for plain in (True, False):

@@ -85,6 +85,15 @@ LATER = Statement(
     """,
 )
 
+# What nobody has looked at: it is neither failed nor forgotten.
+PUT_OFF = Statement(
+    "sync_dirty.put_off",
+    """
+    UPDATE sync_dirty AS d SET due_at = greatest(d.due_at, $5)
+     WHERE d.account_id = $1 AND d.ctid = ANY($4::tid[]) AND d.sync_id = $2 AND d.side = $3
+    """,
+)
+
 # Most syncs have nobody who waits.
 WAITED = Statement(
     "sync_dirty.waited",
@@ -182,6 +191,14 @@ async def later(tx: Transaction, sync_id: int, side: str, rows: Sequence[tuple[D
     if rows:
         given = {row.item: [row.token, at] for row, at in rows}
         await tx.execute(LATER, sync_id, side, [row.place for row, _ in rows], given)
+
+
+async def put_off(
+    tx: Transaction, sync_id: int, side: str, rows: Sequence[DirtyRow], until: datetime
+) -> None:
+    """These are not looked at before then, unless somebody tells of them anew."""
+    if rows:
+        await tx.execute(PUT_OFF, sync_id, side, [row.place for row in rows], until)
 
 
 async def wait(tx: Transaction, sync_id: int, ends: Sequence[tuple[int, str, str, int]]) -> set[int]:

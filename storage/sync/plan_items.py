@@ -38,7 +38,7 @@ PUT = Statement(
                   $10::text[])
            AS g(id, kind, record_id, external_id, record_version, version, effect, match_key)
     ON CONFLICT DO NOTHING
-    RETURNING kind
+    RETURNING id
     """,
 )
 
@@ -126,10 +126,10 @@ UNPLANNED = Statement(
 )
 
 
-async def put(tx: Transaction, plan_id: int, items: Sequence[PlanItemRow]) -> list[str]:
-    """Add items; those whose record or item is in the plan already are left out. The kinds of those added."""
+async def put(tx: Transaction, plan_id: int, items: Sequence[PlanItemRow]) -> set[int]:
+    """Add items; those whose record or item is in the plan already are left out. The ids of those added."""
     if not items:
-        return []
+        return set()
     rows = await tx.fetch(
         PUT,
         plan_id,
@@ -142,7 +142,7 @@ async def put(tx: Transaction, plan_id: int, items: Sequence[PlanItemRow]) -> li
         [item.effect for item in items],
         [item.match_key for item in items],
     )
-    return [row["kind"] for row in rows]
+    return {row["id"] for row in rows}
 
 
 async def page(

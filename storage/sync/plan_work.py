@@ -5,6 +5,7 @@ What became of an item is written with its effect: whatever is begun anew passes
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
@@ -64,6 +65,44 @@ PROMISED = Statement(
     """,
 )
 
+# Records for which something is to go out, by themselves or by the items that they are linked with: two probes each.
+SENDING = Statement(
+    "sync_plan_work.sending",
+    """
+    SELECT g.record_id
+      FROM unnest($4::bigint[]) AS g(record_id)
+     WHERE EXISTS (SELECT FROM sync_plan_item AS i
+                    WHERE i.account_id = $1 AND i.plan_id = $2 AND i.record_id = g.record_id
+                      AND i.outcome = 'SENDING')
+        OR EXISTS (SELECT FROM sync_link AS l
+                     JOIN sync_plan_item AS i ON i.account_id = $1 AND i.plan_id = $2
+                                             AND i.external_id = l.external_id AND i.outcome = 'SENDING'
+                    WHERE l.account_id = $1 AND l.sync_id = $3 AND l.record_id = g.record_id)
+    """,
+)
+
+# What is said of the associations of records and items: a probe for each, see sync_plan_items.taken.
+ASSOCIATIONS = Statement(
+    "sync_plan_work.associations",
+    """
+    SELECT 'OURS' AS side, i.record_id::text AS item, i.associations
+      FROM unnest($3::bigint[]) AS g(record_id)
+     CROSS JOIN LATERAL (
+           SELECT k.record_id, k.effect -> 'associations' AS associations FROM sync_plan_item AS k
+            WHERE k.account_id = $1 AND k.plan_id = $2 AND k.record_id BETWEEN g.record_id AND g.record_id
+            ORDER BY k.record_id LIMIT 1
+           ) AS i
+    UNION ALL
+    SELECT 'THEIRS', i.external_id, i.associations
+      FROM unnest($4::text[]) AS g(external_id)
+     CROSS JOIN LATERAL (
+           SELECT k.external_id, k.effect -> 'associations' AS associations FROM sync_plan_item AS k
+            WHERE k.account_id = $1 AND k.plan_id = $2 AND k.external_id BETWEEN g.external_id AND g.external_id
+            ORDER BY k.external_id LIMIT 1
+           ) AS i
+    """,
+)
+
 # A range of the key, which ends with what is done so far.
 SENT = Statement(
     "sync_plan_work.sent",
@@ -108,6 +147,20 @@ async def promised(reader: Queryable, plan_id: int, record_ids: Sequence[int]) -
     """{record: the plan's item that it is planned for}, of those that are planned for items over there."""
     rows = await reader.fetch(PROMISED, plan_id, list(record_ids))
     return {row["record_id"]: row["id"] for row in rows}
+
+
+async def sending(reader: Queryable, plan_id: int, sync_id: int, record_ids: Sequence[int]) -> set[int]:
+    """Those of these records for which the plan lets something go out."""
+    rows = await reader.fetch(SENDING, plan_id, sync_id, list(record_ids))
+    return {row["record_id"] for row in rows}
+
+
+async def associations(
+    reader: Queryable, plan_id: int, record_ids: Sequence[int], external_ids: Sequence[str]
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """{(side, record or item): what the plan says of its associations}, of those of which it says anything."""
+    rows = await reader.fetch(ASSOCIATIONS, plan_id, list(record_ids), list(external_ids))
+    return {(row["side"], row["item"]): row["associations"] for row in rows if row["associations"]}
 
 
 async def sent(reader: Queryable, plan_id: int, after: int, upto: int, limit: int) -> list[PlanItemRow]:

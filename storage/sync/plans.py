@@ -19,7 +19,8 @@ class PlanRow:
     # WANTED, MAKING, READY, APPLYING, APPLIED or FAILED.
     state: str
     cursors: dict[str, Any]
-    # {kind: number of items}, and {outcome: number of items} once it is applied.
+    # {kind: number of items}, {"ADDED OURS" and the like: number of associations}; once it is applied, {outcome: number
+    # of items}.
     counts: dict[str, int]
     then_start: bool
     message: str | None

@@ -23,7 +23,7 @@ class SyncPlan(SQLModel, table=True):
     # WANTED, MAKING, READY, APPLYING, APPLIED or FAILED.
     state: str = text()
     cursors: dict[str, Any] = document()
-    # {kind: number of items}
+    # {kind: number of items}, and {"ADDED OURS" and the like: number of associations}
     counts: dict[str, Any] = document()
     # Whether the sync starts once it is applied.
     then_start: bool = Field(default=True)
@@ -76,7 +76,8 @@ class SyncPlanItem(SQLModel, table=True):
     # How both looked: what was decided by.
     record_version: int | None = big(nullable=True)
     version: str | None = text(nullable=True)
-    # {"ours": {property: [before, after]}, "theirs": {field: [before, after]}, "matchedBy"?, "conflicts"?, "problem"?}
+    # {"ours": {property: [before, after]}, "theirs": {field: [before, after]}, "matchedBy"?, "conflicts"?, "problem"?,
+    # "associations"?: see engine.sync.plan_ends}
     effect: dict[str, Any] = document()
     # Of a record that would be created: what no other can have, see engine.sync.matching.
     match_key: str | None = text(nullable=True)
