@@ -35,8 +35,11 @@ def test_every_root_field_says_what_it_requires() -> None:
 def test_writes_never_ask_for_less_than_a_scope_to_write() -> None:
     reading = {Scope.RECORDS_READ, Scope.DEFINITIONS_READ, Scope.AUTOMATION_READ}
     assert [
-        name for (kind, name), scope in required(SCHEMA).items() if kind == "Mutation" and scope in reading
-    ] == []
+        name
+        for (kind, name), scope in required(SCHEMA).items()
+        if kind == "Mutation" and scope in reading
+        # Makes an address of what its key may read, and writes nothing.
+    ] == ["createExport"]
 
 
 def test_what_is_required_can_be_read_in_the_sdl() -> None:
