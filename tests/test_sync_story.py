@@ -317,6 +317,11 @@ async def previewed(story: Story, sync: str) -> dict[str, Any]:
     (match,) = (await story.run("Preview", sync=sync, kind="MATCH"))["nodes"]
     assert (match["matchedBy"], match["record"]["displayName"]) == ("email", "Ann")
     assert {"name": "phone", "before": "+1 555 0100", "after": "+49 30 555 0000"} in match["ours"]
+    # Her company is not in sync yet.
+    waits = {"kind": "WAITING", "side": "OURS", "label": "Primary", "count": 1, "record": None}
+    (told,) = match["associations"]["nodes"]
+    assert told.items() >= waits.items(), told
+    assert found["plan"]["associationCounts"] == [{"kind": "WAITING", "side": "OURS", "count": 1}]
     assert (await story.emails(), story.shop.emails()) == (ours, theirs)
     assert await story.counts(sync) == dict.fromkeys(
         ("records", "inSync", "pending", "failed", "excluded", "conflicted", "openConflicts"), 0

@@ -65,19 +65,33 @@ PROMISED = Statement(
     """,
 )
 
-# Records for which something is to go out, by themselves or by the items that they are linked with: two probes each.
+# Records for which something is to go out, by themselves or by the items that they are linked with: probes for each,
+# see sync_plan_items.taken.
 SENDING = Statement(
     "sync_plan_work.sending",
     """
     SELECT g.record_id
       FROM unnest($4::bigint[]) AS g(record_id)
-     WHERE EXISTS (SELECT FROM sync_plan_item AS i
-                    WHERE i.account_id = $1 AND i.plan_id = $2 AND i.record_id = g.record_id
-                      AND i.outcome = 'SENDING')
-        OR EXISTS (SELECT FROM sync_link AS l
-                     JOIN sync_plan_item AS i ON i.account_id = $1 AND i.plan_id = $2
-                                             AND i.external_id = l.external_id AND i.outcome = 'SENDING'
-                    WHERE l.account_id = $1 AND l.sync_id = $3 AND l.record_id = g.record_id)
+     WHERE EXISTS (
+           SELECT FROM (
+                  SELECT k.outcome FROM sync_plan_item AS k
+                   WHERE k.account_id = $1 AND k.plan_id = $2 AND k.record_id BETWEEN g.record_id AND g.record_id
+                   ORDER BY k.record_id LIMIT 1
+                  ) AS i
+            WHERE i.outcome = 'SENDING')
+        OR EXISTS (
+           SELECT FROM (
+                  SELECT k.external_id FROM sync_link AS k
+                   WHERE k.account_id = $1 AND k.sync_id = $3 AND k.record_id BETWEEN g.record_id AND g.record_id
+                   ORDER BY k.record_id LIMIT 1
+                  ) AS l
+            CROSS JOIN LATERAL (
+                  SELECT k.outcome FROM sync_plan_item AS k
+                   WHERE k.account_id = $1 AND k.plan_id = $2
+                     AND k.external_id BETWEEN l.external_id AND l.external_id
+                   ORDER BY k.external_id LIMIT 1
+                  ) AS i
+            WHERE i.outcome = 'SENDING')
     """,
 )
 
