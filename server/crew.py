@@ -35,7 +35,13 @@ CONNECTIONS = 2
 # Beyond the cores: while one waits for PostgreSQL to write its log, another is at work.
 SPARE = 1
 # What pieces need is loaded once, in a process that the others are forked from: each alone takes 0.2 s of a core.
-LOADED = ("server.crew", "engine.imports.pieces", "engine.sync.carrying", "engine.sync.rounds")
+LOADED = (
+    "server.crew",
+    "engine.imports.pieces",
+    "engine.sync.carrying",
+    "engine.sync.rounds",
+    "server.loaded",
+)
 
 log = structlog.get_logger("relata.crew")
 

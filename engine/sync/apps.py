@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
@@ -38,6 +38,12 @@ def get(name: str) -> App:
     if found is None:
         raise UnknownApp(name=name[:100], known=[app.name for app in all_apps()])
     return found
+
+
+def load(names: Iterable[str]) -> None:
+    """Load these apps, as far as they are there, before somebody asks for them: it takes a while."""
+    for name in names:
+        _find(name)
 
 
 @contextlib.contextmanager

@@ -7,13 +7,14 @@ from datetime import datetime
 import structlog
 
 from engine.crew import Crew
+from engine.sync import apps
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from server.sync.calls import Clock
 from server.sync.runner import Runner
 from storage.database import Database
 from storage.faults import Fault, fault
-from storage.sync import leases
+from storage.sync import connections, leases
 from storage.sync.leases import Due
 
 # Syncs at a time, in each worker.
@@ -55,6 +56,7 @@ class Keeper:
         """Run syncs until `stop` is set; those that run then break off, and somebody else goes on."""
         loop = asyncio.get_running_loop()
         stopping = asyncio.ensure_future(stop.wait())
+        loading = asyncio.ensure_future(self._load())
         pause, looked = FIRST_PAUSE, -LOOK_SECONDS
         try:
             while not stop.is_set():
@@ -74,7 +76,15 @@ class Keeper:
                 waiting.cancel()
         finally:
             stopping.cancel()
+            loading.cancel()
             await self._end()
+
+    async def _load(self) -> None:
+        """Load what is connected beside other work: whoever needs it first would hold up all others for it."""
+        # What is not loaded now is when it is needed, and then it is told why it cannot be.
+        with contextlib.suppress(Exception):
+            names = await connections.apps(self._db)
+            await asyncio.to_thread(apps.load, names)
 
     async def _look(self, everyone: bool) -> None:
         """Start what is due: in all accounts, or in those that have news."""

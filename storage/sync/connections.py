@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storage.database import Queryable, Transaction
+from storage.database import Database, Queryable, Transaction
 from storage.statements import Statement
 
 READY, BROKEN = "READY", "BROKEN"
@@ -43,6 +43,13 @@ class Described:
 # The fields of ConnectionRow, in its order. What is sealed is read by `sealed` alone.
 COLUMNS = """c.id, c.app, c.name, c.settings, c.secret_names, c.status, c.category, c.message, c.paused_until,
            c.remote_account, c.objects, c.described_at, c.created_at, c.updated_at, c.created_by"""
+
+# Once for each worker; connections are few.
+APPS = Statement(
+    "connections.apps",
+    "SELECT DISTINCT c.app FROM connection AS c ORDER BY c.app",
+    spanning="finds the apps that a worker is going to need, whoever is connected with them",
+)
 
 # Whoever comes second with a name finds nothing returned.
 INSERT = Statement(
@@ -130,6 +137,11 @@ DELETE = tuple(
     )
     for table, column in (("sync_budget", "connection_id"), ("connection", "id"))
 )
+
+
+async def apps(db: Database) -> list[str]:
+    """The names of all apps that anybody is connected with."""
+    return [row["app"] for row in await db.spanning(APPS)]
 
 
 async def insert(
