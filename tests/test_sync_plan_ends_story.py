@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from engine import associations, labels
+from engine import associations, ids, labels
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.sync import plan_ends
+from engine.sync import applying, plan_ends, plan_rounds
 from engine.sync.connectors.protocol import RemoteRole
 from engine.sync.definition import RolePart
 from engine.sync.effects import told_of
 from engine.sync.rules import Deletes, Options
+from resolvers.listings import MalformedCursor
+from resolvers.sync_plans import slice_of
 from storage.database import Database
 from storage.sync import syncs
 from tests.sync_ends import EVERYTHING, PRIMARY, ends
@@ -229,7 +231,11 @@ async def knowing(db: Database, page: int) -> Shown:
 
 
 @pytest.mark.parametrize("page", [1, 50])
-async def test_ends_within_one_sync_wait_for_its_start_and_are_told_at_both(db: Database, page: int) -> None:
+async def test_ends_within_one_sync_wait_for_its_start_and_are_told_at_both(
+    db: Database, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plan_rounds, applying):
+        monkeypatch.setattr(module, "PAGE", page)
     shown = await knowing(db, page)
     world = shown.it.world
     ann, bob = world.add(mail="ann@example.com"), world.add(mail="bob@example.com")
@@ -303,3 +309,19 @@ async def test_every_kind_is_met_in_the_histories_of_the_law(db: Database) -> No
             )
     assert met >= {f"{did} {side}" for did in ("ADDED", "REMOVED") for side in ("OURS", "THEIRS")}
     assert met >= {"WAITING OURS", "LEFT OURS"}
+
+
+def test_pages_of_an_items_associations_are_all_of_them_in_their_order() -> None:
+    rows = list(range(7))
+    met: list[int] = []
+    after: str | None = None
+    while True:
+        page, start = slice_of(rows, 3, after)
+        assert (start, page.has_previous) == (len(met), after is not None)
+        met += page.rows
+        if not page.has_next:
+            break
+        after = ids.encode("plan item", start + len(page.rows))
+    assert met == rows
+    with pytest.raises(MalformedCursor):
+        slice_of(rows, 3, "elsewhere")
