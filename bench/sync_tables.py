@@ -87,7 +87,8 @@ class Tables:
             account = await accounts.create(db, f"in {n}", now=now())
             known = [dict(zip(COLUMNS, row, strict=True)) for row in self.rows[::KNOWN]]
             for one in known[::2]:
-                one["jobtitle"] = "Boss"
+                # Another one than theirs in every round: what goes out is kept in their table.
+                one["jobtitle"] = f"Boss {n}"
             for at in range(0, len(known), BATCH):
                 async with db.transaction(account, now=now(), actor=ACTOR) as tx:
                     await records.create(
