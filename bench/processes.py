@@ -46,6 +46,16 @@ def _await(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     raise SystemExit(f"{process.args!r} did not come up:\n{log.read_text()[-3000:]}")
 
 
+def listening_apart(*, listens: bool) -> None:
+    """Keep this process, and those it is going to start, to the last processor if it `listens`, else to the others.
+
+    Where there are fewer than three, or the system knows nothing of this, it changes nothing.
+    """
+    if not hasattr(os, "sched_setaffinity") or (count := os.cpu_count() or 1) < 3:
+        return
+    os.sched_setaffinity(0, {count - 1} if listens else set(range(count - 1)))
+
+
 def cpu_seconds(root: int) -> float:
     """CPU time that `root` and all its descendants, living or reaped, have used."""
     children: dict[int, list[int]] = {}

@@ -79,11 +79,8 @@ class Listener:
                 self.socket.sendall(data)
 
 
-def receive(listeners: Sequence[Listener], *, quiet: float, every: float, awake: float = 0.0) -> None:
+def receive(listeners: Sequence[Listener], *, quiet: float, every: float) -> None:
     """Note what comes to the listeners until, after anything came at all, nothing has come for `quiet` seconds.
-
-    For `awake` seconds after something came it is looked for more without falling asleep: to wake a sleeper costs the
-    one who sends a third of what sending does; with clients on other machines, nothing. It needs a free processor.
 
     What has come is read each `every` seconds, and at the end: nothing is noted meanwhile, but pings want an answer.
     """
@@ -94,8 +91,7 @@ def receive(listeners: Sequence[Listener], *, quiet: float, every: float, awake:
             poll.register(number, select.EPOLLIN)
         last, read = None, clock()
         while last is None or clock() - last < quiet:
-            looking = last is not None and clock() - last < awake
-            for number, _ in poll.poll(0 if looking else quiet / 5):
+            for number, _ in poll.poll(quiet / 5):
                 take, note = hands[number]
                 data = take(RECEIVED)
                 last = clock()

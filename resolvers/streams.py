@@ -80,13 +80,11 @@ class EventStream(Generic[T]):
                     break
         return Page(found, self.cursor(position), position < until)
 
-    def follow(
-        self, after: int, meanwhile: Callable[[], bool] | None = None
-    ) -> AsyncGenerator[Batch[T], None]:
-        """What comes behind `after`, without an end. `meanwhile` is called as `feed.follow` does."""
+    def follow(self, after: int, *, awake: bool = False) -> AsyncGenerator[Batch[T], None]:
+        """What comes behind `after`, without an end. `awake`: see `feed.follow`."""
         context, interest = self._context, self._interest
         return self._batches(
-            feed.follow(context.db, context.account_id, interest, after, now=context.now, meanwhile=meanwhile)
+            feed.follow(context.db, context.account_id, interest, after, now=context.now, awake=awake)
         )
 
     def replay(self, after: int, until: int) -> AsyncGenerator[Batch[T], None]:

@@ -331,4 +331,8 @@ def twice(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("broken", [inclusive, gap, twice])
 async def test_what_is_broken_is_caught(db: Database, monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
     broken(monkeypatch)
-    assert any(heard != expected for heard, expected in await within_one_process(db))
+    # Where the machine is busy, nobody may be in a group while there is anything to tell.
+    for _ in range(5):
+        if any(heard != expected for heard, expected in await within_one_process(db)):
+            return
+    pytest.fail("Nobody noticed.")

@@ -127,7 +127,7 @@ class Group:
         if not self.started.is_set():
             self.position = await stream.newest()
             self.started.set()
-        async with contextlib.aclosing(stream.follow(self.position, self._teller.rehearse)) as batches:
+        async with contextlib.aclosing(stream.follow(self.position, awake=True)) as batches:
             async for batch in batches:
                 for at in range(0, len(batch.events), CHUNK):
                     chunk = batch.events[at : at + CHUNK]
@@ -137,6 +137,8 @@ class Group:
                     self._tell(Lot(pieces), pieces[-1].seq)
                 if batch.position > self.position:
                     self._tell(Lot(()), batch.position)
+                elif not batch.events:
+                    self._teller.rehearse()
 
     def _tell(self, lot: Lot, position: int) -> None:
         # Nobody comes in between: nothing is awaited here.

@@ -47,18 +47,16 @@ class Teller:
         # An event that was answered at once, and well.
         self._last: Any = None
 
-    def rehearse(self) -> bool:
-        """Make the last answer once more, for nobody, if nothing had to be awaited for it; whether it was made.
+    def rehearse(self) -> None:
+        """Make the last answer once more, for nobody, if nothing had to be awaited for it.
 
-        Whoever waits for PostgreSQL has the time. What the next answer needs is then in the processor's caches, and it
-        takes half as long.
+        What the next answer needs is then in the processor's caches.
         """
         if self._last is None:
-            return False
+            return
         again = self._executor.execute_event(self._last)
         if isinstance(again, ExecutionResult) and not again.errors:
             self._body(again)
-        return True
 
     async def tell(
         self, events: Sequence[Any], version: int | None = None, records: Mapping[int, RecordRow] = NOBODY
