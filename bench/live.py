@@ -282,7 +282,7 @@ def _listen(key: str, n: int, ready: Any, results: Any) -> None:
     gc.freeze()
     gc.disable()
     ready.put(True)
-    receive(sockets, quiet=QUIET, every=5.0)
+    receive(sockets, quiet=QUIET, every=15.0)
     for one in sockets:
         one.close()
     results.put(

@@ -19,6 +19,8 @@ from websockets.uri import parse_uri
 
 # More than one message at light load, and few enough calls at heavy load.
 RECEIVED = 1 << 18
+# Nothing has come for so many seconds: there is time to read.
+IDLE = 0.03
 
 
 class Listener:
@@ -91,14 +93,17 @@ def receive(listeners: Sequence[Listener], *, quiet: float, every: float) -> Non
             poll.register(number, select.EPOLLIN)
         last, read = None, clock()
         while last is None or clock() - last < quiet:
-            for number, _ in poll.poll(quiet / 5):
+            # Reading takes its time, so it waits until nothing comes, if it can.
+            due = clock() - read
+            came = poll.poll(IDLE if due > every else quiet / 5)
+            for number, _ in came:
                 take, note = hands[number]
                 data = take(RECEIVED)
                 last = clock()
                 note((last, data))
                 if not data:
                     raise RuntimeError("The server has gone.")
-            if clock() - read > every:
+            if due > every and (not came or due > 3 * every):
                 for one in listeners:
                     one.read()
                 read = clock()

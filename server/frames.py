@@ -43,7 +43,6 @@ class WebSockets(WebSocketsSansIOProtocol):
             not self.writable.is_set()
             or self.disconnected
             or self.close_sent
-            or not self.handshake_complete
             or self.transport.is_closing()
         ):
             return False

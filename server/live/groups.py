@@ -7,7 +7,7 @@ A member that does not take what it is handed leaves the group; what waits for o
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,13 @@ PAUSE = 0.5
 class Member:
     """One subscription in its group. `position`: everything up to here was handed over.
 
-    `at_once` sends what is handed over in the group's own pass, where the client can take it; False: it has to wait.
-    It is asked only while the member is `idle`: it has sent everything, and does nothing but wait.
+    `write` sends a lot without waiting, or answers False, and has sent nothing. `sent`: up to here it was sent what
+    came while the member was in step with the group.
     """
 
-    at_once: Callable[[Lot, int], bool]
+    write: Callable[[Lot], bool] | None = None
     position: int = 0
-    idle: bool = False
+    sent: int = 0
     waiting: deque[Piece] = field(default_factory=deque)
     size: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,9 +42,6 @@ class Member:
 
     def take(self, lot: Lot, position: int) -> None:
         """Be handed what the group was told up to `position`."""
-        if self.idle and not self.waiting and self.at_once(lot, position):
-            self.position = position
-            return
         if self.waiting and (len(self.waiting) + len(lot.pieces) > HELD or self.size + lot.size > HELD_BYTES):
             # What waits is of no use without what follows; the log has both.
             self.left = True
@@ -58,8 +55,6 @@ class Member:
 
     def replace(self, state: Lot) -> None:
         """Be handed a state, instead of any that still waits."""
-        if self.idle and not self.waiting and self.at_once(state, 0):
-            return
         self.waiting.clear()
         self.waiting.extend(state.pieces)
         self.news.set()
@@ -79,6 +74,9 @@ class Group:
         self._stream = stream
         self._teller = teller
         self._members: set[Member] = set()
+        # Those who do nothing but wait, and have all that the group was told: what comes is sent in one pass. A dict
+        # has them in the order in which they came.
+        self._in_step: dict[Member, Callable[[Lot], bool]] = {}
         self.position = 0
         self.users = 0
         self.error: BaseException | None = None
@@ -98,6 +96,23 @@ class Group:
     def leave(self, member: Member) -> None:
         """Hand over nothing more."""
         self._members.discard(member)
+
+    @contextlib.contextmanager
+    def in_step(self, member: Member, reached: int | None) -> Iterator[None]:
+        """While the block lasts, the member does nothing but wait: what comes is sent to it in the group's own pass.
+
+        Not to one who cannot be sent anything so, or was told more than the group (`reached`); who does not take it is
+        handed it. Afterwards `sent` says up to where it was told.
+        """
+        if member.write is not None and (reached is None or reached <= self.position):
+            self._members.discard(member)
+            self._in_step[member] = member.write
+        try:
+            yield
+        finally:
+            if self._in_step.pop(member, None) is not None:
+                member.sent = member.position = self.position
+                self._members.add(member)
 
     async def close(self) -> None:
         """Stop following."""
@@ -120,7 +135,7 @@ class Group:
             self.error = error
         finally:
             self.started.set()
-            for member in self._members:
+            for member in (*self._members, *self._in_step):
                 member.news.set()
 
     async def _follow(self, stream: EventStream[Any]) -> None:
@@ -142,11 +157,23 @@ class Group:
 
     def _tell(self, lot: Lot, position: int) -> None:
         # Nobody comes in between: nothing is awaited here.
-        self.position = position
+        before, self.position = self.position, position
+        for member in self._send(lot):
+            member.sent = before
         for member in list(self._members):
             member.take(lot, position)
             if member.left:
                 self._members.discard(member)
+
+    def _send(self, lot: Lot) -> list[Member]:
+        """Send the lot to all who are in step; those who did not take it, and are in step no more."""
+        if not lot.pieces:
+            return []
+        late = [member for member, write in self._in_step.items() if not write(lot)]
+        for member in late:
+            del self._in_step[member]
+        self._members.update(late)
+        return late
 
     async def _watch(self, stream: StateStream[Any]) -> None:
         self.started.set()
@@ -154,6 +181,7 @@ class Group:
             async for state in states:
                 (body,) = await self._teller.tell([state])
                 self._state = Lot([Piece(body)])
+                self._send(self._state)
                 for member in self._members:
                     member.replace(self._state)
 

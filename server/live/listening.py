@@ -14,8 +14,8 @@ from server.live.telling import CHUNK, Teller
 class Listening:
     """A subscription that was found to be in order. `batches` tells it; `cursor` is where to go on behind.
 
-    Whoever can send without waiting sets `write`. What comes while nothing is waiting to be sent is passed to that,
-    and not to `batches`, unless it answers False: then it has sent nothing.
+    Whoever can send without waiting sets `write` before. What comes while nothing is waiting to be sent is passed to
+    that, and not to `batches`, unless it answers False: then it has sent nothing.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Listening:
             # Before the group: what happens while that begins is not lost.
             self._position = await stream.beginning()
         async with self._groups.member(self._key, stream, self._teller) as group:
-            member = Member(self._at_once)
+            member = Member(self.write)
             try:
                 async with contextlib.aclosing(self._told(stream, group, member)) as told:
                     async for pieces in told:
@@ -101,25 +101,11 @@ class Listening:
             else:
                 self._reached(member.position)
                 member.news.clear()
-                member.idle = True
                 try:
-                    await member.news.wait()
+                    with group.in_step(member, self._position):
+                        await member.news.wait()
                 finally:
-                    member.idle = False
-
-    def _at_once(self, lot: Lot, position: int) -> bool:
-        if self.write is None:
-            return False
-        before = self._position
-        if before is not None:
-            if lot.pieces and lot.seq <= before:
-                # Who began ahead of the group is told less than others.
-                lot = Lot(self._fresh(lot.pieces))
-            self._position = max(before, position)
-        if not lot.pieces or self.write(lot):
-            return True
-        self._position = before
-        return False
+                    self._reached(member.sent)
 
     def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
         return [piece for piece in pieces if self._position is None or piece.seq > self._position]

@@ -19,12 +19,10 @@ class Lot:
     need the same.
     """
 
-    __slots__ = ("made", "made_for", "pieces", "seq", "size")
+    __slots__ = ("made", "made_for", "pieces", "size")
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = pieces
-        # The number of the first; 0 of states, and of none.
-        self.seq = pieces[0].seq if pieces else 0
         self.size = sum([len(piece.body) for piece in pieces])
         self.made_for: object = None
         self.made = b""
