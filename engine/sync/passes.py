@@ -163,7 +163,7 @@ async def missing(turn: Turn, now: datetime) -> None:
         await leases.write(tx, held)
         waiting = await dirty.due(tx, turn.sync_id, OURS, now, MANY) if held.phase == INITIAL else []
     if len(waiting) == MANY:
-        # A fifth of a second, which few batches are not worth.
+        # A twentieth of a second, which few batches are not worth.
         await statistics.linked(turn.db, int(held.progress.get("done", 0)))
 
 
