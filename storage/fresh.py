@@ -4,9 +4,9 @@ The same rows as `records.insert`, `unique_values.claim`, `property_values` and 
 records at once that are known to be new. Values are put into words once, however many records hold them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import orjson
@@ -15,6 +15,7 @@ from storage import property_keys, property_values
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Transaction
 from storage.notes import ChangeKind, RecordChanges, RecordsCreated
+from storage.property_values import TEXT_KEPT
 from storage.unique_values import Key
 
 _NULL = "\\N"
@@ -50,13 +51,9 @@ def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
     values: tuple[str, ...] = ()
     if prop.writes_values and isinstance(value, str):
         # Most values are texts.
-        values = (f"{prop.id}\t0\t{_escaped(value[: property_values.TEXT_KEPT])}\t{_NULL}",)
+        values = (f"{prop.id}\t0\t{_escaped(value[:TEXT_KEPT])}\t{_NULL}",)
     elif prop.writes_values:
-        values = tuple(
-            f"{row[1]}\t{row[2]}\t{_NULL if row[3] is None else _escaped(row[3])}\t"
-            f"{_NULL if row[4] is None else row[4]}"
-            for row in property_values.rows_of(0, prop, value)
-        )
+        values = _tails(prop, value)
     keys = (
         tuple(f"{prop.id}\t{one}" for one in sorted(property_keys.hashes(value))) if prop.writes_keys else ()
     )
@@ -122,43 +119,43 @@ async def write(
     records, history = list[str](), list[str]()
     values, keys = list[str](), list[str]()
     for record_id, properties in rows:
-        held = _escaped(orjson.dumps(properties).decode())
-        records.append(f"{account}\t{record_id}\t{of}\t{held}\t{made}")
-        history.append(f"{account}\t{record_id}\t1\t{now}\t{held}\t{by}")
+        held = orjson.dumps(properties).decode()
+        # What COPY reads otherwise than it stands, JSON writes with a backslash.
+        if marked := "\\" in held:
+            held = held.replace("\\", "\\\\")
+        start = f"{account}\t{record_id}\t"
+        records.append(f"{start}{of}\t{held}\t{made}")
+        history.append(f"{start}1\t{now}\t{held}\t{by}")
         for name, value in properties.items():
-            as_values, as_keys = forms[name]
-            if as_values is not None:
-                for tail in as_values(value):
-                    values.append(f"{account}\t{record_id}\t{tail}")
-            if as_keys is not None:
-                for head in as_keys(value):
-                    keys.append(f"{account}\t{head}\t{record_id}")
+            head, prop, as_values, as_keys = forms[name]
+            if as_values:
+                kind = value.__class__
+                if kind is str:
+                    # Most values are texts.
+                    text = value[:TEXT_KEPT]
+                    values.append(f"{start}{head}0\t{_escaped(text) if marked else text}\t{_NULL}")
+                elif kind is int:
+                    values.append(f"{start}{head}0\t{_NULL}\t{value}")
+                else:
+                    values += [f"{start}{tail}" for tail in _tails(prop, value)]
+            if as_keys:
+                hashes = property_keys.hashes(value) if prop.multiple else (property_keys.value_hash(value),)
+                keys += [f"{account}\t{head}{one}\t{record_id}" for one in hashes]
     await _copy(tx, records, history, values, keys)
 
 
-_Words: TypeAlias = Callable[[Any], Sequence[str]]
+def _form(prop: PropertyRow) -> tuple[str, PropertyRow, bool, bool]:
+    """What rows of a property's values and of its keys say of it, and whether there are such rows."""
+    return f"{prop.id}\t", prop, prop.writes_values, prop.writes_keys
 
 
-def _form(prop: PropertyRow) -> tuple[_Words | None, _Words | None]:
-    """How a property's values become ends of rows of property_value, and beginnings of rows of property_key."""
-    head, several = f"{prop.id}\t", prop.multiple
-
-    def value(given: Any) -> Sequence[str]:
-        if isinstance(given, str):
-            # Most values are texts.
-            return (f"{head}0\t{_escaped(given[: property_values.TEXT_KEPT])}\t{_NULL}",)
-        return [
-            f"{row[1]}\t{row[2]}\t{_NULL if row[3] is None else _escaped(row[3])}\t"
-            f"{_NULL if row[4] is None else row[4]}"
-            for row in property_values.rows_of(0, prop, given)
-        ]
-
-    def key(given: Any) -> Sequence[str]:
-        if several:
-            return [f"{head}{one}" for one in property_keys.hashes(given)]
-        return (f"{head}{property_keys.value_hash(given)}",)
-
-    return value if prop.writes_values else None, key if prop.writes_keys else None
+def _tails(prop: PropertyRow, value: Any) -> tuple[str, ...]:
+    """A value as ends of rows of property_value."""
+    return tuple(
+        f"{row[1]}\t{row[2]}\t{_NULL if row[3] is None else _escaped(row[3])}\t"
+        f"{_NULL if row[4] is None else row[4]}"
+        for row in property_values.rows_of(0, prop, value)
+    )
 
 
 def _ends(tx: Transaction) -> tuple[str, str, str]:

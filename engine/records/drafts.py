@@ -24,7 +24,7 @@ SYSTEM = "SYSTEM"
 class Form:
     """What an object type accepts: its properties with their checks, made as they are met."""
 
-    __slots__ = ("_checks", "guarded", "object_type", "required", "unique")
+    __slots__ = ("_checks", "_good", "guarded", "object_type", "required", "unique")
 
     def __init__(self, object_type: ObjectTypeRow, *, guarded: bool = True) -> None:
         self.object_type = object_type
@@ -36,6 +36,8 @@ class Form:
             prop for prop in live if prop.required and not (guarded and (prop.read_only or prop.calculated))
         ]
         self._checks: dict[str, tuple[PropertyRow, Check]] = {}
+        # Of properties that come together: whether all of them may be written.
+        self._good: dict[tuple[str, ...], bool] = {}
 
     def check(self, name: str) -> tuple[PropertyRow, Check]:
         """The property `name` with its check. Raises the problem for which it cannot be written."""
@@ -63,6 +65,8 @@ class Form:
         What equals the present value is no change, so that an archived option may stay. Where several inputs
         are about one record, what each of them will find is not known yet (None): then all is a change.
         """
+        if checked and present == {} and self._all_written(given):
+            return dict(given), []
         changes: dict[str, Any] = {}
         problems: list[Problem] = []
         holds = {} if present is None else present
@@ -86,8 +90,25 @@ class Form:
                         problems.append(_required(prop))
         return changes, problems
 
+    def _all_written(self, given: Mapping[str, Any]) -> bool:
+        """Whether all of these values, in their stored form, may be written, and none of them clears."""
+        names = tuple(given)
+        good = self._good.get(names)
+        if good is None:
+            good = self._good[names] = all(map(self._writable, names))
+        return good and None not in given.values()
+
+    def _writable(self, name: str) -> bool:
+        try:
+            self.check(name)
+        except Problem:
+            return False
+        return True
+
     def lacking(self, changes: Mapping[str, Any], told: Sequence[Problem] = ()) -> list[Problem]:
         """What a new record with these values lacks, beyond the problems that were told already."""
+        if not self.required:
+            return []
         known = {problem.path for problem in told}
         return [
             _required(prop)
@@ -123,6 +144,9 @@ class Draft:
     def apply(self, changes: Mapping[str, Any]) -> None:
         """Take over changes that were found good."""
         self.exists = True
+        if not self.properties and None not in changes.values():
+            self.properties.update(changes)
+            return
         for name, value in changes.items():
             if value is None:
                 self.properties.pop(name, None)

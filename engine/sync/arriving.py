@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from engine.sync.merge import Half, Merged, merge
 from engine.sync.rules import Direction, Rules, Side
 from engine.sync.translate import Untranslated, translation
+from engine.values import TEXT_LIMIT
 
 
 def arrived(rules: Rules, fields: Map[str, Any]) -> Merged:
@@ -17,9 +18,13 @@ def arrived(rules: Rules, fields: Map[str, Any]) -> Merged:
     ours: dict[str, Any] = {}
     base: dict[str, Any] = {}
     try:
-        for prop, name, to_ours in plan:
+        for prop, name, texts, to_ours in plan:
             value = fields.get(name)
             if value is None or value == "":
+                continue
+            if texts and value.__class__ is str and value.isprintable() and len(value) <= TEXT_LIMIT:
+                # Most of all: no NUL is printable, and no half of a character.
+                ours[prop] = base[name] = value
                 continue
             kept = to_ours(value)
             if kept is None:
@@ -32,8 +37,9 @@ def arrived(rules: Rules, fields: Map[str, Any]) -> Merged:
 
 
 _NOTHING: Map[str, Any] = {}
-# By the rules' identity, as long as they live: (property, field, how a value comes in) of mappings that let come in.
-_Plan: TypeAlias = list[tuple[str, str, Callable[[Any], Any]]]
+# By the rules' identity, as long as they live: (property, field, whether texts come in as they are, how a value comes
+# in) of mappings that let come in.
+_Plan: TypeAlias = list[tuple[str, str, bool, Callable[[Any], Any]]]
 _plans: dict[int, tuple[Rules, _Plan | None]] = {}
 
 
@@ -48,7 +54,8 @@ def _arriving(rules: Rules) -> _Plan | None:
     plan: _Plan | None = [] if single else None
     for one in coming:
         if plan is not None:
-            plan.append((one.property.name, one.field.name, translation(one).to_ours))
+            how = translation(one)
+            plan.append((one.property.name, one.field.name, how.takes_texts, how.to_ours))
     if len(_plans) >= 1_000:
         _plans.clear()
     _plans[id(rules)] = rules, plan

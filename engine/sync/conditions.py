@@ -12,7 +12,7 @@ EMAIL = "email"
 
 def meets(conditions: Sequence[Condition], fields: Values) -> bool:
     """Whether an item's fields are like all of the conditions say."""
-    return all(_meets(condition, fields.get(condition.field)) for condition in conditions)
+    return not conditions or all(_meets(condition, fields.get(condition.field)) for condition in conditions)
 
 
 def lacks_email(rules: Rules, side: Side, values: Values) -> bool:
@@ -26,8 +26,21 @@ def lacks_email(rules: Rules, side: Side, values: Values) -> bool:
     return name is not None and not valid_email(values.get(name))
 
 
+# By the rules' identity, as long as they live: asked of every item.
+_fields: dict[int, tuple[Rules, str | None]] = {}
+MOST_KNOWN = 1_000
+
+
 def _email_field(rules: Rules) -> str | None:
-    # Asked of every item: no more is looked at than the first that says so.
+    known = _fields.get(id(rules))
+    if known is None or known[0] is not rules:
+        if len(_fields) >= MOST_KNOWN:
+            _fields.clear()
+        known = _fields[id(rules)] = rules, _found_field(rules)
+    return known[1]
+
+
+def _found_field(rules: Rules) -> str | None:
     mapped = next((one.field.name for one in rules.mappings if one.property.name == EMAIL), None)
     return mapped or next((one.field.name for one in rules.matchers if one.property.name == EMAIL), None)
 

@@ -43,13 +43,18 @@ async def _records(
 ) -> dict[str, frozenset[int]]:
     """{key: records that may have it}."""
     prop, check = matcher.property, values.checker(matcher.property)
+    found: dict[str, set[int]] = {}
+    if prop.is_unique and prop.field == "EMAIL" and all(map(_is_plain, asked)):
+        # Such a key is what the address is taken under.
+        begin = len(matching.key_begin(matcher))
+        held = await unique_values.find(reader, prop.id, [key[begin:] for key in asked])
+        return {key: frozenset((held[key[begin:]],)) for key in asked if key[begin:] in held}
     spelled = [
         (key, spelling)
         for key, written in asked.items()
         for spelling in dict.fromkeys(_stored(check, s) for one in written for s in _spellings(matcher, one))
         if spelling is not None
     ]
-    found: dict[str, set[int]] = {}
     if prop.is_unique:
         texts = {values.canonical(prop, spelling): key for key, spelling in spelled}
         for text, record_id in (await unique_values.find(reader, prop.id, list(texts))).items():
@@ -59,6 +64,11 @@ async def _records(
         for (key, _), ids in zip(spelled, answers, strict=True):
             found.setdefault(key, set()).update(ids)
     return {key: frozenset(ids) for key, ids in found.items()}
+
+
+def _is_plain(key: str) -> bool:
+    """Whether a key is all of what it was made of, and can be stored."""
+    return len(key) < matching.LONGEST and key.isascii() and key.isprintable()
 
 
 def _spellings(matcher: Matcher, value: Any) -> list[Any]:

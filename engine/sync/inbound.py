@@ -211,13 +211,18 @@ def _decide(
         found,
         match,
         within is None or case.record is None or case.record.id in within,
-        frozenset(one.mapping_id for one in case.conflicts),
+        frozenset(one.mapping_id for one in case.conflicts) if case.conflicts else _NONE,
+        _NOBODY,
     )
     case.decision = decide(rules, known, tx.now)
-    if chosen := resolved(case.conflicts, case.decision.merged):
+    if case.conflicts and (chosen := resolved(case.conflicts, case.decision.merged)):
         case.decision = decide(rules, replace(known, resolved=chosen), tx.now)
     if case.decision.kind is Kind.MATCH and match is not None:
         case.record = match
+
+
+_NONE: frozenset[int] = frozenset()
+_NOBODY: Mapping[int, str] = {}
 
 
 def _join(case: Case, half: LinkRow | None) -> None:

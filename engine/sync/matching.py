@@ -38,7 +38,12 @@ LONGEST = 500
 def key(matcher: Matcher, value: Any) -> str | None:
     """What a value, of either side, is compared by; None where it says nothing. Equal keys mean the same."""
     said = _FORMS.get(_form(matcher.property), _whole)(value)
-    return f"{matcher.property.name}:{said}"[:LONGEST] if said else None
+    return f"{key_begin(matcher)}{said}"[:LONGEST] if said else None
+
+
+def key_begin(matcher: Matcher) -> str:
+    """How a matcher's keys begin."""
+    return f"{matcher.property.name}:"
 
 
 def keys_of_record(matchers: Sequence[Matcher], record: RecordRow) -> list[str | None]:

@@ -90,7 +90,17 @@ def _ours(prop: PropertyRow) -> str:
 class Translation:
     """How values of one mapping go from side to side. None is empty, on both sides."""
 
-    __slots__ = ("_check", "_comes", "_in", "_options_in", "_options_out", "_out", "_same", "mapping")
+    __slots__ = (
+        "_check",
+        "_comes",
+        "_in",
+        "_options_in",
+        "_options_out",
+        "_out",
+        "_same",
+        "mapping",
+        "takes_texts",
+    )
 
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
@@ -100,6 +110,9 @@ class Translation:
         self._in = self._coming_in()
         self._same = compare(mapping.field, mapping.property.type)
         self._comes = fits(mapping.property, mapping.field, Direction.IN) is None
+        prop = mapping.property
+        # Whether any text that can be stored comes in as it is.
+        self.takes_texts = prop.type == "STRING" and not (prop.read_only or prop.calculated)
 
     def to_theirs(self, value: Any) -> Any:
         """A value of ours as theirs; None empties. Raises `Untranslated`."""
