@@ -14,7 +14,7 @@ from engine.feed import Batch
 from engine.interests import Interest
 from storage import changes
 from storage.changes import Event, EventKind, LoggedEvent
-from storage.database import Actor, Database
+from storage.database import Actor, Database, on_statement
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WRITER = Actor("API")
@@ -181,3 +181,51 @@ async def test_the_feed_outlives_a_cut_connection(db: Database, account: int) ->
                 if attempt == 19:
                     raise
         assert (await asyncio.wait_for(anext(events), 10)).record_id == 2
+
+
+async def test_one_feed_is_awake_for_a_moment_and_hands_over_nothing_to_who_wants_that(db: Database) -> None:
+    first, second = [await accounts.create(db, name, now=T0) for name in ("first", "second")]
+    told: dict[int, list[int | None]] = {first: [], second: []}
+    heard: dict[int, list[int | None]] = {first: [], second: []}
+    # How often nothing was handed over.
+    handed = {first: 0, second: 0}
+    looked: list[str] = []
+
+    async def hear(account: int) -> None:
+        async with aclosing(feed.follow(db, account, ENROLLED, 0, awake=True)) as batches:
+            async for batch in batches:
+                heard[account] += [event.record_id for event in batch.events]
+                handed[account] += not batch.events
+
+    async def awake(account: int) -> None:
+        """Until it was handed nothing three times; told of something as often as it takes."""
+        before, n = handed[account], 0
+        while handed[account] < before + 3:
+            if n % 100 == 0:
+                told[account].append(len(told[account]))
+                await tell(db, account, len(told[account]) - 1)
+            n += 1
+            await asyncio.sleep(feed.BEAT)
+
+    tasks = [asyncio.create_task(hear(account)) for account in (first, second)]
+    try:
+        await awake(first)
+        await awake(second)
+        # Whoever told something last is awake, and nobody else.
+        before = handed[first]
+        await awake(second)
+        assert handed[first] == before
+        # In the end nobody is: nothing is handed over, and the log is looked at as seldom as ever.
+        await asyncio.sleep(feed.AWAKE + 0.1)
+        asleep = dict(handed)
+        on_statement.append(looked.append)
+        await asyncio.sleep(feed.AWAKE)
+        assert handed == asleep
+        assert len(looked) <= 2
+        assert heard == told
+    finally:
+        if looked.append in on_statement:
+            on_statement.remove(looked.append)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
