@@ -1,6 +1,5 @@
 """What came of what was sent: noted with the link, and when it is looked at again."""
 
-import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
@@ -136,19 +135,17 @@ def make_room(book: Book, link: LinkRow, other: LinkRow | None) -> bool:
 def wrote(book: Book, link: LinkRow, one: Send, written: Written) -> None:
     """It is written: both hold what was decided, as far as the app has not changed it."""
     merged, decision = one.decision.merged, one.decision
-    before = dict(link.base_theirs or {})
+    before = link.base_theirs or {}
     created = one.key is not None
     waits = (link.category, link.message) if link.category == Category.WAITING_FOR_ASSOCIATED_RECORD else None
     full = link.category == Category.ASSOCIATION_LIMIT_REACHED
     link.external_id = written.external_id
     link.create_key = link.planned = None
-    settled = dataclasses.replace(
-        decision,
-        state=IN_SYNC if decision.state == PENDING else decision.state,
-        base_ours=merged.base_ours,
-        base_theirs=as_written(merged, written),
-    )
-    book.settle(link, settled)
+    # Nobody looks at what was decided once it is done: another one for each would cost more than all of this.
+    if decision.state == PENDING:
+        decision.state = IN_SYNC
+    decision.base_ours, decision.base_theirs = merged.base_ours, as_written(merged, written)
+    book.settle(link, decision)
     if waits is not None and link.state == IN_SYNC:
         link.state, (link.category, link.message) = PENDING, waits
     if full:
@@ -163,10 +160,12 @@ def wrote(book: Book, link: LinkRow, one: Send, written: Written) -> None:
         # Something else may have changed with it, which a known version would hide.
         link.version = None
         book.look(link, THEIRS, book.tx.now)
-    changed = {name: [before.get(name), value] for name, value in merged.theirs.items()}
-    book.synced(link, "CREATED" if created else "UPDATED", THEIRS, None if created else changed)
     if created:
+        book.synced(link, "CREATED", THEIRS)
         book.linked.append(link)
+    else:
+        changed = {name: [before.get(name), value] for name, value in merged.theirs.items()}
+        book.synced(link, "UPDATED", THEIRS, changed)
 
 
 def as_written(merged: Merged, written: Written) -> dict[str, Any]:

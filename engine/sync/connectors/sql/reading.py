@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from engine.sync.connectors.protocol import CursorLost, Item, Page, Phase
 from engine.sync.connectors.sql import many
-from engine.sync.connectors.sql.tables import Bound, Join, compared
+from engine.sync.connectors.sql.tables import Bound, Join, Joined, compared
 from engine.sync.connectors.sql.values import instant
 
 # How far a moment may be ahead of the database's own clock and still be believed: time zones, and a margin. What is
@@ -216,18 +216,29 @@ def _behind(bound: Bound, columns: Sequence[sa.Column[Any]], values: Sequence[An
 # --- some rows ---------------------------------------------------------------------------------------------------
 
 
-def some(
-    connection: sa.Connection, bound: Bound, external_ids: Sequence[str], *, held: bool = False
-) -> dict[str, Item]:
-    """The rows with these ids, those that were marked as deleted included. `held`: until the transaction's end."""
+def some(connection: sa.Connection, bound: Bound, external_ids: Sequence[str]) -> dict[str, Item]:
+    """The rows with these ids, those that were marked as deleted included."""
     keys = [key for key in map(bound.key_of, dict.fromkeys(external_ids)) if key is not None]
+    return having_keys(connection, bound, keys)
+
+
+def having_keys(connection: sa.Connection, bound: Bound, keys: Sequence[tuple[Any, ...]]) -> dict[str, Item]:
+    """The same by the values of their primary keys, each once."""
     found: dict[str, Item] = {}
     for start in range(0, len(keys), MANY):
         asked = sa.select(*bound.selected).where(among(connection, bound, keys[start : start + MANY]))
-        if held:
-            asked = asked.order_by(*bound.keys).with_for_update()
         for item in _items(connection, bound, connection.execute(asked).all()):
             found[item.external_id] = item
+    return found
+
+
+def held(connection: sa.Connection, bound: Bound, keys: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    """The rows with these keys, each once, are held until the transaction's end: {id: version} of those that stand."""
+    found: dict[str, str] = {}
+    for start in range(0, len(keys), MANY):
+        asked = sa.select(*bound.selected).where(among(connection, bound, keys[start : start + MANY]))
+        rows = connection.execute(asked.order_by(*bound.keys).with_for_update()).all()
+        found |= bound.versions(rows, _joined(connection, bound, rows))
     return found
 
 
@@ -262,11 +273,15 @@ def is_one_of(
 
 
 def _items(connection: sa.Connection, bound: Bound, rows: Sequence[Any]) -> list[Item]:
+    return bound.items(rows, _joined(connection, bound, rows))
+
+
+def _joined(connection: sa.Connection, bound: Bound, rows: Sequence[Any]) -> Joined | None:
+    """What join tables hold of these rows; None where there is nothing to ask."""
     if not bound.joins or not rows:
-        return bound.items(rows)
+        return None
     own = [row[0] for row in rows]
-    joined = {join.role: _others(connection, join, own) for join in bound.joins}
-    return bound.items(rows, joined)
+    return {join.role: _others(connection, join, own) for join in bound.joins}
 
 
 def _others(connection: sa.Connection, join: Join, own: Sequence[Any]) -> dict[str, tuple[str, ...]]:

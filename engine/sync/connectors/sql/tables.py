@@ -2,9 +2,9 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import sqlalchemy as sa
@@ -15,6 +15,10 @@ from engine.sync.connectors.sql.values import Kind, instant
 
 # The item that a creation makes, where the key of the table is ours to choose.
 _OURS = uuid.UUID("6f1b0f0e-6f7a-5b39-9a53-8c1f3fd6a8f1")
+
+
+# What join tables hold: {role: {own id: other ids}}.
+Joined: TypeAlias = dict[str, dict[str, tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +91,60 @@ class Bound:
             for place, column in enumerate(wanted)
         ]
 
-    def items(
-        self, rows: Iterable[Sequence[Any]], joined: dict[str, dict[str, tuple[str, ...]]] | None = None
-    ) -> list[Item]:
-        """Rows of `selected` as items; `joined`: {role: {own id: other ids}}."""
+    def items(self, rows: Iterable[Sequence[Any]], joined: Joined | None = None) -> list[Item]:
+        """Rows of `selected` as items."""
+        names = tuple(each.name for each in self.columns)
+        changed, deleted = self._moments
+        return [
+            Item(
+                external_id,
+                dict(zip(names, values, strict=True)),
+                _version(values, associations),
+                None if changed is None or row[changed] is None else instant(str(row[changed])),
+                associations,
+                deleted is not None and bool(row[deleted]),
+            )
+            for row, external_id, values, associations in self._read(rows, joined)
+        ]
+
+    def versions(self, rows: Iterable[Sequence[Any]], joined: Joined | None = None) -> dict[str, str]:
+        """{id: version} of rows of `selected`, but for those that are marked as deleted."""
+        _, deleted = self._moments
+        return {
+            external_id: _version(values, associations)
+            for row, external_id, values, associations in self._read(rows, joined)
+            if deleted is None or not row[deleted]
+        }
+
+    @property
+    def _moments(self) -> tuple[int | None, int | None]:
+        """Where updated at and deleted at stand in a row of `selected`."""
+        ends = len(self.keys) + len(self.columns) + len(self.references)
+        changed = ends if self.updated_at is not None else None
+        return changed, None if self.deleted_at is None else ends + (changed is not None)
+
+    def _read(
+        self, rows: Iterable[Sequence[Any]], joined: Joined | None
+    ) -> Iterator[tuple[Sequence[Any], str, list[Any], dict[str, tuple[str, ...]]]]:
+        """(row, id, its fields' values, the ends of its roles)."""
         keys, fields = len(self.keys), len(self.columns)
         ends = keys + fields + len(self.references)
-        names = tuple(each.name for each in self.columns)
         reads = tuple(
             (place, each.kind.read) for place, each in enumerate(self.columns) if each.kind.read is not None
         )
         roles = tuple(each.role for each in self.references)
-        changed = ends if self.updated_at is not None else None
-        deleted = None if self.deleted_at is None else ends + (changed is not None)
-        found = []
         for row in rows:
             external_id = str(row[0]) if keys == 1 else composite(row[:keys])
             values = list(row[keys : keys + fields])
             for place, read in reads:
                 if values[place] is not None:
                     values[place] = read(values[place])
-            ended = row[keys + fields : ends]
-            associations: dict[str, tuple[str, ...]] = {
-                role: () if end is None else (str(end),) for role, end in zip(roles, ended, strict=True)
-            }
+            associations: dict[str, tuple[str, ...]] = {}
+            for role, end in zip(roles, row[keys + fields : ends], strict=True):
+                associations[role] = () if end is None else (str(end),)
             for join in self.joins:
                 associations[join.role] = (joined or {}).get(join.role, {}).get(external_id, ())
-            found.append(
-                Item(
-                    external_id,
-                    dict(zip(names, values, strict=True)),
-                    _version(values, associations),
-                    None if changed is None or row[changed] is None else instant(str(row[changed])),
-                    associations,
-                    deleted is not None and bool(row[deleted]),
-                )
-            )
-        return found
+            yield row, external_id, values, associations
 
     def key_of(self, external_id: str) -> tuple[Any, ...] | None:
         """The values of the primary key behind an id; None where it can be nobody's."""

@@ -29,7 +29,7 @@ from engine.sync.connectors.protocol import (
 from engine.sync.connectors.sql import many
 from engine.sync.connectors.sql.entering import end, names_of, values_of
 from engine.sync.connectors.sql.faults import fault
-from engine.sync.connectors.sql.reading import having, is_one_of, some
+from engine.sync.connectors.sql.reading import having, having_keys, held, is_one_of, some
 from engine.sync.connectors.sql.tables import Bound, Join, compared, composite
 
 
@@ -41,6 +41,8 @@ class _Task:
     values: dict[str, Any] = field(default_factory=dict)
     id: str | None = None
     outcome: Outcome | None = None
+    # What stands in the columns of the primary key, where that was asked for.
+    key: tuple[Any, ...] | None = None
     # It stood there before: nothing is to be written.
     found: bool = False
 
@@ -54,7 +56,8 @@ def write(connection: sa.Connection, bound: Bound, ops: Sequence[Op]) -> list[Ou
     _in_groups(connection, bound, _of(tasks, Create), _create)
     for task in [task for task in tasks if task.outcome is None and bound.joins]:
         _alone(connection, bound, task, _associate)
-    now = some(connection, bound, [task.id for task in tasks if task.id is not None])
+    keys = [task.key or bound.key_of(task.id) for task in tasks if task.id is not None]
+    now = having_keys(connection, bound, list({key: None for key in keys if key is not None}))
     return [task.outcome or _written(task, now) for task in tasks]
 
 
@@ -75,18 +78,20 @@ def _written(task: _Task, now: dict[str, Item]) -> Outcome:
 
 def _prepare(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
     """Hold the rows, and see which ops cannot be done."""
-    asked = [task.op.external_id for task in tasks if not isinstance(task.op, Create)]
-    held = some(connection, bound, asked, held=True)
+    for task in tasks:
+        if not isinstance(task.op, Create):
+            task.key = bound.key_of(task.op.external_id)
+    versions = held(connection, bound, list({task.key: None for task in tasks if task.key is not None}))
     seen: set[str] = set()
     names = names_of(bound)
     for task in tasks:
         op = task.op
         if not isinstance(op, Create):
-            item = held.get(op.external_id)
-            if item is None or item.deleted:
+            version = versions.get(op.external_id)
+            if version is None:
                 task.outcome = Gone(f"There is no row {op.external_id} in {bound.object.name}.")
                 continue
-            if op.version is not None and op.version != item.version:
+            if op.version is not None and op.version != version:
                 task.outcome = Stale(f"Row {op.external_id} of {bound.object.name} has changed.")
                 continue
             if op.external_id in seen:
@@ -268,7 +273,7 @@ def _own(bound: Bound) -> list[sa.ColumnElement[bool]]:
 
 
 def _keys(bound: Bound, task: _Task) -> dict[str, Any]:
-    key = bound.key_of(task.id or "")
+    key = task.key or bound.key_of(task.id or "")
     assert key is not None
     return {f"k{place}": part for place, part in enumerate(key)}
 
