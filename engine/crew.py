@@ -69,6 +69,10 @@ class Crew(Protocol):
         """Let a hand carry the piece out; what it returns or raises. Raises `HandLost` where the hand has gone."""
         ...
 
+    def prepare(self) -> None:
+        """Sooner or later there is going to be much: what no hand can do without may be loaded now."""
+        ...
+
     def expect(self, pieces: int, kind: type) -> None:
         """About so many pieces of a kind are to come soon: what has to be started for them may be started now."""
         ...
@@ -89,6 +93,9 @@ class Alone:
     async def do(self, piece: Piece[T]) -> T:
         """Carry it out here."""
         return await piece(self._hand)
+
+    def prepare(self) -> None:
+        """See `Crew`: it is there already."""
 
     def expect(self, pieces: int, kind: type) -> None:
         """See `Crew`: it is there already."""

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
+from multiprocessing import forkserver
 from typing import Any, TypeVar
 
 import structlog
@@ -60,6 +61,7 @@ class Processes:
         self._pieces, self._last = 0, 0.0
         self._ending: asyncio.TimerHandle | None = None
         self._beginning: asyncio.Future[None] | None = None
+        self._preparing: asyncio.Future[None] | None = None
 
     @property
     def size(self) -> int:
@@ -80,8 +82,9 @@ class Processes:
     async def aclose(self) -> None:
         """Let the processes finish what they are doing, and end."""
         pool = self._let_go()
-        if self._beginning is not None:
-            await asyncio.wait([self._beginning])
+        under_way = [one for one in (self._preparing, self._beginning) if one is not None]
+        if under_way:
+            await asyncio.wait(under_way)
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
 
@@ -94,6 +97,11 @@ class Processes:
                 self._let_go()
                 log.warning("a process that shared the work was lost", error=str(error))
             raise HandLost from error
+
+    def prepare(self) -> None:
+        """See `Crew.prepare`."""
+        if self._hands and self._preparing is None:
+            self._preparing = asyncio.get_running_loop().run_in_executor(None, _prepare)
 
     def expect(self, pieces: int, kind: type) -> None:
         """See `Crew.expect`."""
@@ -166,6 +174,16 @@ def _way() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(LOADED))
     return context
+
+
+def _prepare() -> None:
+    """Let the process that all are forked from load what they need, before there are any. Not for the loop's thread.
+
+    What goes wrong is told when it is needed.
+    """
+    with contextlib.suppress(OSError, RuntimeError):
+        if _way().get_start_method() == "forkserver":
+            forkserver.ensure_running()
 
 
 def _begin_all(

@@ -148,3 +148,20 @@ async def test_hands_without_work_end(db: Database, monkeypatch: pytest.MonkeyPa
         while multiprocessing.active_children():  # noqa: ASYNC110 (processes tell nobody)
             await asyncio.sleep(0.05)
         assert await crew.do(Where()) == os.getpid()
+
+
+async def test_what_hands_need_may_be_loaded_before_there_are_any(db: Database) -> None:
+    """Prepared as often as anybody likes, whoever comes then is started; where there are no hands, nothing is."""
+    async with aclosing(Processes(db, now, 2)) as made, aclosing(Processes(db, now, 0)) as none:
+        for one in (made, none, made):
+            one.prepare()
+        assert (made.size, none.size) == (ALONE, ALONE)
+        await there(made)
+        assert await made.do(Where()) != os.getpid()
+
+
+async def test_who_is_still_loading_does_not_hold_up_the_end(db: Database) -> None:
+    """A crew that was only prepared ends like any other, and pieces are done here meanwhile."""
+    async with aclosing(Processes(db, now, 2)) as made:
+        made.prepare()
+        assert await made.do(Where()) == os.getpid()

@@ -77,6 +77,9 @@ class Hands:
         finally:
             self.working -= 1
 
+    def prepare(self) -> None:
+        """They are there."""
+
     def expect(self, pieces: int, kind: type) -> None:
         """See `Crew`."""
 

@@ -85,6 +85,9 @@ class Keeper:
         with contextlib.suppress(Exception):
             names = await connections.apps(self._db)
             await asyncio.to_thread(apps.load, names)
+            if names and self._crew is not None:
+                # A first sync comes with what it reads at once, when half a second would be an eighth of it.
+                self._crew.prepare()
 
     async def _look(self, everyone: bool) -> None:
         """Start what is due: in all accounts, or in those that have news."""

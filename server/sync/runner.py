@@ -11,7 +11,7 @@ import structlog
 
 from engine.crew import Crew
 from engine.problems import Problem, Refused
-from engine.sync import backoff, connections, loading, planning, redescribing, resting, run
+from engine.sync import backoff, connections, loading, passes, planning, redescribing, resting, run
 from engine.sync.categories import Category
 from engine.sync.connections import FOR_PEOPLE
 from engine.sync.connectors.protocol import (
@@ -133,6 +133,9 @@ class Runner:
             if sync is None:
                 return
             connection, made_of = await connections.read(reader, self.vault, sync.connection_id)
+        if sync.phase == passes.INITIAL and self.crew is not None:
+            # While the app is looked at, for who was not connected when this process began.
+            self.crew.prepare()
         opening = connections.opening(made_of, self.due.account_id, connection.id, self.surroundings)
         async with contextlib.AsyncExitStack() as stack:
             inner = await self._open(stack, opening)
