@@ -110,10 +110,10 @@ async def _decide(
             link,
             record,
             None,
-            tuple(tuple(one for one in some if one not in taken) for some in of_record.get(record_id, ())),
+            _free(of_record.get(record_id, ()), taken),
             None,
             record_id in within if within is not None else True,
-            frozenset(one.mapping_id for one in open_.get(link.id, ())) if link is not None else frozenset(),
+            frozenset(one.mapping_id for one in open_[link.id]) if link and link.id in open_ else frozenset(),
         )
         decision = decide(rules, known, tx.now)
         if decision.kind is Kind.MATCH and record_id in rivals:
@@ -138,6 +138,13 @@ async def _decide(
     if rules.roles:
         await _add_roles(tx, turn, book, held, found, sending, done, plan)
     return sending, done
+
+
+def _free(candidates: Sequence[Sequence[int | str]], taken: Set[str]) -> tuple[tuple[int | str, ...], ...]:
+    """Of a record's candidates, those that no other record was matched with just now."""
+    if not candidates:
+        return ()
+    return tuple(tuple(one for one in some if one not in taken) for some in candidates)
 
 
 async def _rivals(tx: Transaction, turn: Turn, rows: Sequence[RecordRow]) -> dict[int, tuple[int | str, ...]]:
@@ -279,12 +286,9 @@ async def _prepare(
 
 def planning(rules: Rules, merged: Merged) -> dict[str, Any]:
     """What both sides are to hold of what is sent: should the answer be lost, it is known again by that."""
-    sent = [one for one in rules.mappings if one.field.name in merged.theirs]
-    return {
-        "ours": {one.property.name: merged.base_ours.get(one.property.name) for one in sent},
-        "theirs": dict(merged.theirs),
-        "roles": {},
-    }
+    ours, theirs = merged.base_ours, merged.theirs
+    sent = [one.property.name for one in rules.mappings if one.field.name in theirs]
+    return {"ours": {name: ours.get(name) for name in sent}, "theirs": dict(theirs), "roles": {}}
 
 
 def _stands(link: LinkRow) -> bool:
