@@ -30,9 +30,9 @@ HELD = 2_000
 HELD_BYTES = 8_000_000
 # Wake-ups may be lost; this is how long that can cost, in seconds.
 POLL = 1.0
-# For so long after something was told, more is likely to come; meanwhile the log is looked at so often (both in seconds).
-# What is needed to tell it, here and in PostgreSQL, leaves the processors' caches within 20 ms, and then takes twice as
-# long.
+# For so long after something was told, more is likely to come; meanwhile the log is looked at so often, in seconds.
+# What is needed to tell it, here and in PostgreSQL, leaves the processors' caches within 20 ms, and then takes twice
+# as long.
 AWAKE = 0.25
 BEAT = 0.005
 

@@ -2,7 +2,8 @@
 
 Accounts share tables. Until they are analysed, the planner takes a new account for one without records, and joins its
 thousands row by row: a report over the demo, in an installation with 1.7 million other records, took 20 seconds in
-place of 9 milliseconds. PostgreSQL does it by itself, some time later (migration 0004 lets it come early).
+place of 9 milliseconds. PostgreSQL does it by itself, some time later (migration 0004 lets it come early). Of links and
+attempts of syncs it is told nothing of whose they are (migration 0005).
 """
 
 from storage.database import Database
@@ -24,8 +25,6 @@ FILLED = Statement(
     spanning="looks at how large tables are, at no account's rows",
 )
 
-# Of links it is whose they are that planners must know; to look at all columns takes four times as long.
-LINKED = "ANALYZE (SKIP_LOCKED) sync_link (account_id)"
 # A preview that is being made looks for what it says already. Taken for one without items, it would be read whole for
 # each: 100,000 took three times as long.
 PLANNED = "ANALYZE (SKIP_LOCKED) sync_plan_item"
@@ -39,16 +38,6 @@ async def refresh(db: Database, rows: int) -> None:
             if filled:
                 # One that is being analysed already is passed over.
                 await connection.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(filled)}")
-
-
-async def linked(db: Database, rows: int) -> None:
-    """Have links looked at, when a first reading has made `rows` of them, before what it leads to is sent.
-
-    Taken for an account with none, each batch that is noted by its places would read all of them.
-    """
-    if rows >= MUCH:
-        async with db.pool.acquire() as connection:
-            await connection.execute(LINKED)
 
 
 async def planned(db: Database, before: int, after: int) -> None:

@@ -33,8 +33,6 @@ LASTING = ("changes", "confirmed", "asked", "deleted")
 HOUR = timedelta(hours=1)
 # So many reads are gathered for one transaction.
 READS = 20
-# So many that are to be sent after a first reading are more than a batch or two.
-MANY = 1_000
 # Records are looked through in longer and longer strides, of so many pages, as long as most of them are linked.
 STRIDES = (1, 4, 16, 64)
 
@@ -161,10 +159,6 @@ async def missing(turn: Turn, now: datetime) -> None:
         else:
             held.cursors["stage"] = RECORDS
         await leases.write(tx, held)
-        waiting = await dirty.due(tx, turn.sync_id, OURS, now, MANY) if held.phase == INITIAL else []
-    if len(waiting) == MANY:
-        # A twentieth of a second, which few batches are not worth.
-        await statistics.linked(turn.db, int(held.progress.get("done", 0)))
 
 
 async def ours(turn: Turn, now: datetime) -> None:
