@@ -39,12 +39,7 @@ class WebSockets(WebSocketsSansIOProtocol):
 
     def write(self, frames: bytes) -> bool:
         """Send whole frames; False, and nothing is sent, while the other side takes no more, or is gone."""
-        if (
-            not self.writable.is_set()
-            or self.disconnected
-            or self.close_sent
-            or self.transport.is_closing()
-        ):
+        if not self.writable.is_set() or self.disconnected or self.close_sent or self.transport.is_closing():
             return False
         self.transport.write(frames)
         return True
