@@ -238,10 +238,10 @@ async def follow(
 ) -> AsyncGenerator[Batch, None]:
     """All events of `interest` behind number `after` (None: from now on), each once, in order, in batches.
 
-    Filters are asked as of `now`, or of the newest event where that is later. Who is `awake`
-    is handed batches of nothing, too, for a moment after something was told: who makes answers, and makes the last one
-    once more then, makes the next one in half the time. Raises `InvalidCursor`,
-    `CursorExpired`, what is wrong with the filter, and what the database raises when it cannot be read.
+    Filters are asked as of `now`, or of the newest event where that is later. Who is `awake` is handed batches of
+    nothing, too, for a moment after something was told: whoever then makes the last answer once more makes the next one
+    in half the time. Raises `InvalidCursor`, `CursorExpired`, what is wrong with the filter, and what the database
+    raises when it cannot be read.
     """
     position = await beginning(db, account_id, after)
     async with _shared(db, account_id) as feed:

@@ -156,10 +156,11 @@ class Group:
                     self._teller.rehearse()
 
     def _tell(self, lot: Lot, position: int) -> None:
-        # Nobody comes in between: nothing is awaited here.
-        before, self.position = self.position, position
+        # Nobody comes in between: nothing is awaited here. Who is in step is where the group is, so that moves on last:
+        # should sending fail, nobody is taken to have what he was not sent.
         for member in self._send(lot):
-            member.sent = before
+            member.sent = self.position
+        self.position = position
         for member in list(self._members):
             member.take(lot, position)
             if member.left:
