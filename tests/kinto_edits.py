@@ -4,13 +4,12 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from storage.sync.links import LinkRow
 from tests.kinto import Kinto
 from tests.sync_real import Real
 
 PEOPLE = {name: name for name in ("email", "firstname", "lastname")}
 FIRMS = {name: name for name in ("name", "domain", "city")}
-# What a person decides: one side deleted what the other changed meanwhile; an e-mail that an archived contact has.
-TOLD = frozenset({"RECORD_DELETED", "UNIQUE_VALUE_CONFLICT"})
 
 Seen: TypeAlias = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], set[tuple[Any, Any]]]
 
@@ -25,6 +24,10 @@ class Both:
     names: int = 0
     edits: int = 0
     mails: list[str] = field(default_factory=list)
+    # Ids of records and items that somebody changed or removed, and the e-mails that went with the removed.
+    changed: set[Any] = field(default_factory=set)
+    removed: set[Any] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
 
     async def edit(self) -> None:
         """Somebody does something somewhere."""
@@ -84,6 +87,7 @@ class Both:
     async def _change(self, here: bool, kind: str, values: dict[str, Any]) -> None:
         one = await self._one(here, kind)
         if one is not None:
+            self.changed.add(one)
             await self.it.crm.update((one, values)) if here else self.kinto.change(kind, one, values)
 
     async def _employ(self, here: bool) -> None:
@@ -97,23 +101,48 @@ class Both:
 
     async def _remove(self, here: bool, kind: str) -> None:
         one = await self._one(here, kind)
-        if one is not None:
-            if here:
-                await self.it.crm.archive(one)
-            else:
-                self.kinto.remove(kind, one)
+        if one is None:
+            return
+        self.removed.add(one)
+        if here:
+            (row,) = await self.it.crm.rows(one)
+            self.gone.add(str(row and row.properties.get("email")))
+            await self.it.crm.archive(one)
+        else:
+            self.gone.add(str(self.kinto.records(kind)[one].get("email")))
+            self.kinto.remove(kind, one)
 
     async def told(self) -> tuple[set[str], set[int]]:
         """Items and records that are not in sync, of which it is said why: what the sync leaves to a person."""
-        items: set[str] = set()
-        records: set[int] = set()
-        for sync_id in self.it.syncs:
-            for link in await self.it.links(sync_id):
-                if link.state == "FAILED":
-                    assert link.category in TOLD, link
-                    items |= {link.external_id} if link.external_id else set()
-                    records |= {link.record_id} if link.record_id else set()
-        return items, records
+        failed = await self._failed()
+        return {one.external_id for one in failed if one.external_id}, {
+            one.record_id for one in failed if one.record_id
+        }
+
+    async def unexplained(self) -> list[LinkRow]:
+        """What is not in sync though nobody did anything that would leave it to a person."""
+        return [one for one in await self._failed() if not await self._explained(one)]
+
+    async def _failed(self) -> list[LinkRow]:
+        return [
+            link
+            for sync_id in self.it.syncs
+            for link in await self.it.links(sync_id)
+            if link.state == "FAILED"
+        ]
+
+    async def _explained(self, link: LinkRow) -> bool:
+        """Whether one side removed what the other changed, or it has the e-mail of a contact that was removed."""
+        match link.category:
+            case "RECORD_DELETED":
+                one, other = link.record_id, link.external_id
+                return (one in self.removed and other in self.changed) or (
+                    other in self.removed and one in self.changed
+                )
+            case "UNIQUE_VALUE_CONFLICT":
+                return self.kinto.records("contacts")[str(link.external_id)].get("email") in self.gone
+            case _:
+                return False
 
     async def ours(self) -> Seen:
         """People, firms, and who works for whom, here, as far as it is in sync."""
