@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from engine.sync.credentials import check_key
+from server import setting_values as values
 from server.limits.values import Limits
 from server.outbox import Options
 from server.outbox.mails import MailServer, sender
@@ -16,88 +15,6 @@ from server.persisted import BadDocuments, Listed, read
 
 class BadSetting(Exception):
     """A setting cannot be understood; the message names it, its value and what is expected."""
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _path(value: str) -> Path:
-    return Path(value).expanduser()
-
-
-def _database_url(value: str) -> str:
-    scheme = urlsplit(value).scheme
-    if scheme not in ("postgresql", "postgres"):
-        raise ValueError("an address such as postgresql://user:password@host:5432/database")
-    return value
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            number = least - 1
-        if not least <= number <= most:
-            raise ValueError(f"a whole number from {least} to {most}")
-        return number
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value.lower() not in choices:
-            raise ValueError("one of " + ", ".join(choices))
-        return value.lower()
-
-    return parse
-
-
-def _public_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError("an address such as https://crm.example.com")
-    return value.rstrip("/")
-
-
-def _smtp_url(value: str) -> str:
-    try:
-        MailServer.read(value)
-    except (ValueError, KeyError):
-        raise ValueError(
-            "an address such as smtp://user:password@host:587?starttls=required or smtps://user:password@host"
-        ) from None
-    return value
-
-
-def _mail_from(value: str) -> str:
-    try:
-        sender(value)
-    except ValueError:
-        raise ValueError("a mail address such as Relata <crm@example.com>") from None
-    return value
-
-
-def _origins(value: str) -> str:
-    origins = [each.strip().rstrip("/") for each in value.split(",") if each.strip()]
-    for origin in origins:
-        parts = urlsplit(origin)
-        if origin != "*" and (
-            parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
-        ):
-            raise ValueError("origins such as https://crm.example, divided by commas, or *")
-    return ",".join(origins)
-
-
-def _secret_keys(value: str) -> str:
-    try:
-        return ",".join(check_key(key) for key in value.split(","))
-    except ValueError:
-        raise ValueError(
-            "one or several keys divided by commas, each 32 bytes in base64, such as `openssl rand -base64 32` makes"
-        ) from None
 
 
 def _setting(
@@ -114,174 +31,191 @@ SECRET = frozenset({"database_url", "smtp_url", "secret_key"})
 class Settings:
     """All settings of an installation. docs/settings.md is their table; a test holds the two together."""
 
-    host: str = _setting("127.0.0.1", "RELATA_HOST", _text, "The address that the API listens on.")
+    host: str = _setting("127.0.0.1", "RELATA_HOST", values.text, "The address that the API listens on.")
     port: int = _setting(
-        8000, "RELATA_PORT", _whole(0, 65535), "The port that it listens on; 0 takes any free one."
+        8000, "RELATA_PORT", values.whole(0, 65535), "The port that it listens on; 0 takes any free one."
     )
     public_url: str | None = _setting(
         None,
         "RELATA_PUBLIC_URL",
-        _public_url,
+        values.public_url,
         "Where others reach the API, such as https://crm.example.com: addresses of webhooks, and in mails, begin so.",
     )
     data_dir: Path = _setting(
-        Path(".data"), "RELATA_DATA_DIR", _path, "Where the built-in PostgreSQL keeps its data."
+        Path(".data"), "RELATA_DATA_DIR", values.path, "Where the built-in PostgreSQL keeps its data."
     )
     database_url: str | None = _setting(
         None,
         "DATABASE_URL",
-        _database_url,
+        values.database_url,
         "A PostgreSQL server of your own (16 or newer), instead of the built-in one.",
     )
     database_seconds: int = _setting(
         60,
         "RELATA_DATABASE_SECONDS",
-        _whole(0, 86_400),
+        values.whole(0, 86_400),
         "How long a process waits at its start for a database that cannot be reached ([operations](operations.md)).",
     )
     pg_bin: Path | None = _setting(
         None,
         "RELATA_PG_BIN",
-        _path,
+        values.path,
         "The directory of other PostgreSQL binaries (16 or newer) for the built-in server.",
     )
     workers: int = _setting(
         1,
         "RELATA_WORKERS",
-        _whole(0, 64),
+        values.whole(0, 64),
         "Worker processes that `relata serve` runs beside the API; 0 when they run elsewhere.",
     )
     hands: int = _setting(
         5,
         "RELATA_HANDS",
-        _whole(0, 64),
+        values.whole(0, 64),
         "Processes, at most one more than cores, that a worker or `relata import` has share what is big; 0: none.",
     )
     pool_size: int = _setting(
-        10, "RELATA_POOL_SIZE", _whole(2, 500), "Database connections of each process, at most."
+        10, "RELATA_POOL_SIZE", values.whole(2, 500), "Database connections of each process, at most."
     )
     request_bytes: int = _setting(
-        10_485_760, "RELATA_REQUEST_BYTES", _whole(1_000, 2**31), "The largest request body, in bytes."
+        10_485_760, "RELATA_REQUEST_BYTES", values.whole(1_000, 2**31), "The largest request body, in bytes."
     )
     import_bytes: int = _setting(
         2_147_483_648,
         "RELATA_IMPORT_BYTES",
-        _whole(1_000, 2**40),
+        values.whole(1_000, 2**40),
         "The largest file that is imported through the API, in bytes ([imports](imports.md)).",
     )
     request_seconds: int = _setting(
-        30, "RELATA_REQUEST_SECONDS", _whole(1, 3600), "How long a query or a mutation may take, in seconds."
+        30,
+        "RELATA_REQUEST_SECONDS",
+        values.whole(1, 3600),
+        "How long a query or a mutation may take, in seconds.",
     )
     max_cost: int = _setting(
-        250_000, "RELATA_MAX_COST", _whole(1, 10**9), "What one operation may cost ([limits](limits.md))."
+        250_000,
+        "RELATA_MAX_COST",
+        values.whole(1, 10**9),
+        "What one operation may cost ([limits](limits.md)).",
     )
     max_depth: int = _setting(
         50,
         "RELATA_MAX_DEPTH",
-        _whole(1, 100),
+        values.whole(1, 100),
         "Levels of fields within fields; a traversal takes three each.",
     )
     max_aliases: int = _setting(
-        100, "RELATA_MAX_ALIASES", _whole(0, 10_000), "Aliases in a document, and repetitions of a field."
+        100,
+        "RELATA_MAX_ALIASES",
+        values.whole(0, 10_000),
+        "Aliases in a document, and repetitions of a field.",
     )
     max_directives: int = _setting(
-        50, "RELATA_MAX_DIRECTIVES", _whole(0, 10_000), "Directives in a document."
+        50, "RELATA_MAX_DIRECTIVES", values.whole(0, 10_000), "Directives in a document."
     )
-    max_tokens: int = _setting(10_000, "RELATA_MAX_TOKENS", _whole(100, 1_000_000), "Tokens of a document.")
+    max_tokens: int = _setting(
+        10_000, "RELATA_MAX_TOKENS", values.whole(100, 1_000_000), "Tokens of a document."
+    )
     max_fields: int = _setting(
         5_000,
         "RELATA_MAX_FIELDS",
-        _whole(10, 100_000),
+        values.whole(10, 100_000),
         "Fields of an operation, with those of its fragments.",
     )
-    max_page: int = _setting(500, "RELATA_MAX_PAGE", _whole(50, 10_000), "The largest page of a list.")
-    max_batch: int = _setting(1_000, "RELATA_MAX_BATCH", _whole(1, 10_000), "Inputs of one batch.")
+    max_page: int = _setting(500, "RELATA_MAX_PAGE", values.whole(50, 10_000), "The largest page of a list.")
+    max_batch: int = _setting(1_000, "RELATA_MAX_BATCH", values.whole(1, 10_000), "Inputs of one batch.")
     introspection: str = _setting(
-        "on", "RELATA_INTROSPECTION", _one_of("on", "off"), "Whether keys may ask for the schema."
+        "on", "RELATA_INTROSPECTION", values.one_of("on", "off"), "Whether keys may ask for the schema."
     )
     cors_origins: str | None = _setting(
         None,
         "RELATA_CORS_ORIGINS",
-        _origins,
+        values.origins,
         "Origins whose pages may use the API from a browser, divided by commas; none unless named.",
     )
     documents: Path | None = _setting(
         None,
         "RELATA_DOCUMENTS",
-        _path,
+        values.path,
         "Listed documents: a directory of .graphql files, or a JSON manifest ([limits](limits.md)).",
     )
     documents_only: str = _setting(
-        "off", "RELATA_DOCUMENTS_ONLY", _one_of("on", "off"), "Whether only listed documents run."
+        "off", "RELATA_DOCUMENTS_ONLY", values.one_of("on", "off"), "Whether only listed documents run."
     )
     smtp_url: str | None = _setting(
         None,
         "RELATA_SMTP_URL",
-        _smtp_url,
+        values.smtp_url,
         "The mail server ([mail and webhooks](outside.md)); without it no mails are sent.",
     )
     mail_from: str | None = _setting(
-        None, "RELATA_MAIL_FROM", _mail_from, "Whom mails are from, such as Relata <crm@example.com>."
+        None, "RELATA_MAIL_FROM", values.mail_from, "Whom mails are from, such as Relata <crm@example.com>."
     )
     webhooks_allow_private: str = _setting(
         "off",
         "RELATA_WEBHOOKS_ALLOW_PRIVATE",
-        _one_of("on", "off"),
+        values.one_of("on", "off"),
         "Whether webhooks may be at private addresses, this machine's included.",
     )
     secret_key: str | None = _setting(
         None,
         "RELATA_SECRET_KEY",
-        _secret_keys,
+        values.secret_keys,
         "Seals the credentials of connections ([keys](#the-key-of-credentials)); else a file in RELATA_DATA_DIR.",
         shown=False,
     )
     sync_allow_private: str = _setting(
         "on",
         "RELATA_SYNC_ALLOW_PRIVATE",
-        _one_of("on", "off"),
+        values.one_of("on", "off"),
         "Whether connections may be to private addresses; off where not every account is trusted.",
     )
     outbox_attempts: int = _setting(
         16,
         "RELATA_OUTBOX_ATTEMPTS",
-        _whole(1, 100),
+        values.whole(1, 100),
         "How often a mail or a call is tried before it counts as failed; 16 take about a day.",
     )
     outbox_seconds: int = _setting(
-        20, "RELATA_OUTBOX_SECONDS", _whole(1, 300), "How long a receiver may take to answer, in seconds."
+        20,
+        "RELATA_OUTBOX_SECONDS",
+        values.whole(1, 300),
+        "How long a receiver may take to answer, in seconds.",
     )
     outbox_calls: int = _setting(
-        64, "RELATA_OUTBOX_CALLS", _whole(1, 1_000), "Mails and calls at a time, in each worker process."
+        64,
+        "RELATA_OUTBOX_CALLS",
+        values.whole(1, 1_000),
+        "Mails and calls at a time, in each worker process.",
     )
     outbox_calls_a_host: int = _setting(
         8,
         "RELATA_OUTBOX_CALLS_A_HOST",
-        _whole(1, 1_000),
+        values.whole(1, 1_000),
         "Of these, how many for one host; mails are all for one.",
     )
     metrics: str = _setting(
         "off",
         "RELATA_METRICS",
-        _one_of("on", "off"),
+        values.one_of("on", "off"),
         "Whether /metrics answers whoever asks, for Prometheus ([operations](operations.md#metrics)).",
     )
     metrics_port: int | None = _setting(
         None,
         "RELATA_METRICS_PORT",
-        _whole(0, 65535),
+        values.whole(0, 65535),
         "The port at which `relata work` answers /metrics and /healthz; none unless it is said.",
     )
     log_level: str = _setting(
         "info",
         "RELATA_LOG_LEVEL",
-        _one_of("debug", "info", "warning", "error"),
+        values.one_of("debug", "info", "warning", "error"),
         "The least that is logged; debug tells of every request.",
     )
     log_format: str = _setting(
         "text",
         "RELATA_LOG_FORMAT",
-        _one_of("text", "json"),
+        values.one_of("text", "json"),
         "Log lines for people or, one JSON object each, for machines.",
     )
 

@@ -1,0 +1,102 @@
+"""What the text of a setting means: each reader returns the value, or raises ValueError with what is expected."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from engine.sync.credentials import check_key
+from server.outbox.mails import MailServer, sender
+
+
+def text(value: str) -> str:
+    """Whatever it says."""
+    return value
+
+
+def path(value: str) -> Path:
+    """A path; `~` is the home directory."""
+    return Path(value).expanduser()
+
+
+def database_url(value: str) -> str:
+    """The address of a PostgreSQL server."""
+    scheme = urlsplit(value).scheme
+    if scheme not in ("postgresql", "postgres"):
+        raise ValueError("an address such as postgresql://user:password@host:5432/database")
+    return value
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A whole number within bounds, both included."""
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of some words, in lower case."""
+
+    def parse(value: str) -> str:
+        if value.lower() not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return value.lower()
+
+    return parse
+
+
+def public_url(value: str) -> str:
+    """The address of a web server, without the last slash."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("an address such as https://crm.example.com")
+    return value.rstrip("/")
+
+
+def smtp_url(value: str) -> str:
+    """The address of a mail server."""
+    try:
+        MailServer.read(value)
+    except (ValueError, KeyError):
+        raise ValueError(
+            "an address such as smtp://user:password@host:587?starttls=required or smtps://user:password@host"
+        ) from None
+    return value
+
+
+def mail_from(value: str) -> str:
+    """A mail address, with or without a name."""
+    try:
+        sender(value)
+    except ValueError:
+        raise ValueError("a mail address such as Relata <crm@example.com>") from None
+    return value
+
+
+def origins(value: str) -> str:
+    """Origins of pages, divided by commas; `*` is any."""
+    named = [each.strip().rstrip("/") for each in value.split(",") if each.strip()]
+    for origin in named:
+        parts = urlsplit(origin)
+        if origin != "*" and (
+            parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError("origins such as https://crm.example, divided by commas, or *")
+    return ",".join(named)
+
+
+def secret_keys(value: str) -> str:
+    """Keys that seal, divided by commas."""
+    try:
+        return ",".join(check_key(key) for key in value.split(","))
+    except ValueError:
+        raise ValueError(
+            "one or several keys divided by commas, each 32 bytes in base64, such as `openssl rand -base64 32` makes"
+        ) from None
