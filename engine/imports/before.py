@@ -12,9 +12,9 @@ from engine.imports.plan import Part, Plan
 from engine.imports.problems import ConflictInFile, DuplicateInFile
 from engine.imports.tally import Tally
 from engine.problems import Problem
-from storage import import_work, records
+from storage import import_marks, records
 from storage.database import Transaction
-from storage.import_work import Touched
+from storage.import_marks import Touched
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Before:
         """Remember the keys of this batch."""
         if self.met:
             self.failures = True
-            await import_work.add_keys(tx, self._number, self.met)
+            await import_marks.add_keys(tx, self._number, self.met)
 
     async def first(
         self,
@@ -139,7 +139,7 @@ class Before:
                 digests[digest] = entry.key
                 if self._checking:
                     self.met.setdefault(digest, entry.row.number)
-        met = await import_work.keys(tx, self._number, list(digests)) if digests else {}
+        met = await import_marks.keys(tx, self._number, list(digests)) if digests else {}
         return {digests[digest]: row for digest, row in met.items()}
 
 
@@ -157,7 +157,7 @@ class Awaited:
             prop = None if part.key is None else part.key.property
             if part.object_type.id == object_type_id and prop is not None and prop.id == property_id:
                 digests |= {digest_of(part.name, key): key for key in keys}
-        met = await import_work.keys(self.tx, self.before.number, list(digests)) if digests else {}
+        met = await import_marks.keys(self.tx, self.before.number, list(digests)) if digests else {}
         return {key for digest, key in digests.items() if digest in met or digest in self.before.met}
 
 

@@ -14,11 +14,11 @@ from engine.imports.plan import Column, Doing, Plan
 from engine.imports.tally import CREATED, UNCHANGED, Tally
 from engine.problems import Problem
 from engine.records.drafts import Form
-from storage import fresh, import_work, records, unique_values
+from storage import fresh, import_marks, records, unique_values
 from storage.catalogue import Catalogue
 from storage.database import Transaction
 from storage.fresh import Part
-from storage.import_work import Touched
+from storage.import_marks import Touched
 
 # Distinct cells of a column that are remembered.
 CELLS_KEPT = 50_000
@@ -163,7 +163,7 @@ class Loader:
                 found = holders
         if failures:
             digests = {digest_of(self._part.name, key): key for _, _, key in sound}
-            failed = {digests[one] for one in await import_work.keys(tx, self._number, list(digests))}
+            failed = {digests[one] for one in await import_marks.keys(tx, self._number, list(digests))}
             known |= failed
             found = {key: record for key, record in found.items() if key not in failed}
         return known, found
@@ -176,7 +176,7 @@ class Loader:
         if not asked:
             return set()
         ids = [record for _, record in asked]
-        touched = await import_work.touched(tx, self._number, ids)
+        touched = await import_marks.touched(tx, self._number, ids)
         done: dict[str, tuple[int, int]] = {}
         for ((row, parts, key), record), held in zip(asked, await records.rows(tx, ids), strict=True):
             if record in touched or held is None or held.archived_at or held.merged_into_id is not None:
@@ -187,7 +187,9 @@ class Loader:
             ):
                 done[key] = record, row.number
         if done:
-            await import_work.touch(tx, self._number, {one: Touched(row, None) for one, row in done.values()})
+            await import_marks.touch(
+                tx, self._number, {one: Touched(row, None) for one, row in done.values()}
+            )
             tally.rows |= dict.fromkeys((row for _, row in done.values()), UNCHANGED)
             counts = tally.figures.setdefault(self._part.name, {})
             counts[UNCHANGED] = counts.get(UNCHANGED, 0) + len(done)
@@ -201,7 +203,7 @@ class Loader:
             [(record_id, parts) for record_id, (_, parts, _) in zip(ids, new, strict=True)],
         )
         made = [(record_id, row.number) for record_id, (row, _, _) in zip(ids, new, strict=True)]
-        await import_work.touch_made(tx, self._number, made)
+        await import_marks.touch_made(tx, self._number, made)
         tally.rows |= dict.fromkeys((row.number for row, _, _ in new), CREATED)
         counts = tally.figures.setdefault(self._part.name, {})
         counts[CREATED] = counts.get(CREATED, 0) + len(new)

@@ -12,7 +12,7 @@ from engine.imports.files import Row
 from engine.imports.plan import Plan
 from engine.imports.tally import RowError, Tally
 from engine.imports.writing import Writer
-from storage import import_work, imports, passes, statistics
+from storage import import_marks, import_work, imports, passes, statistics
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database, Transaction
 from storage.faults import Fault, fault
@@ -127,7 +127,7 @@ async def check(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, li
                 if _reached(row, batch):
                     raise _Done(row)
                 if writer.before.met:
-                    await import_work.add_keys(tx, turn.number, writer.before.met)
+                    await import_marks.add_keys(tx, turn.number, writer.before.met)
                 await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
             return row, tally.errors
         except _Done as done:
@@ -242,7 +242,7 @@ async def clear(turn: Turn, row: ImportRow, pieces: int) -> None:
 async def _forget_keys(turn: Turn) -> None:
     while True:
         async with _transaction(turn) as tx:
-            if await import_work.clear_keys(tx, turn.number, FORGOTTEN) < FORGOTTEN:
+            if await import_marks.clear_keys(tx, turn.number, FORGOTTEN) < FORGOTTEN:
                 return
 
 

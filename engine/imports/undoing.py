@@ -8,7 +8,7 @@ from engine.associations import Pair
 from engine.batches import Mode
 from engine.imports.commands import told
 from engine.imports.running import Turn, release
-from storage import import_work, imports
+from storage import import_marks, imports
 from storage import records as stored
 from storage.changes import Event, EventKind
 from storage.database import Transaction
@@ -28,15 +28,15 @@ async def step(turn: Turn) -> bool:
     async with turn.db.transaction(turn.account_id, now=turn.clock(), actor=turn.actor) as tx:
         row = await turn.hold(tx, "UNDOING")
         undone = dict(row.undone or {})
-        pairs = await import_work.next_pairs(tx, turn.number, PAGE)
+        pairs = await import_marks.next_pairs(tx, turn.number, PAGE)
         if pairs:
             await _pairs(tx, turn.number, pairs, undone)
-            await import_work.drop_pairs(tx, turn.number, pairs[-1])
+            await import_marks.drop_pairs(tx, turn.number, pairs[-1])
         else:
-            ids = await import_work.next_records(tx, turn.number, PAGE)
+            ids = await import_marks.next_records(tx, turn.number, PAGE)
             if ids:
                 await _records(tx, turn.number, ids, undone)
-                await import_work.drop_records(tx, turn.number, ids[-1])
+                await import_marks.drop_records(tx, turn.number, ids[-1])
             else:
                 row.status, row.ended_at = "UNDONE", tx.now
         row.undone = undone
@@ -67,7 +67,7 @@ async def _pairs(
     places = [
         (low, known[high].object_type_id, high) for low, high in pairs if low in known and high in known
     ]
-    added = await import_work.added_types(tx, number, places) if places else {}
+    added = await import_marks.added_types(tx, number, places) if places else {}
     whole, labels = list[Pair](), list[Pair]()
     for (low, high), type_ids in added.items():
         types = [tx.catalogue.association_types[type_id] for type_id in type_ids]
@@ -90,7 +90,7 @@ async def _held_by_others(
 ) -> set[tuple[int, int]]:
     """Pairs to which somebody else has added a label since: their association stays, with that label."""
     places = [(one.from_id, known[one.to_id].object_type_id, one.to_id) for one in pairs]
-    theirs = await import_work.others_types(tx, number, places) if places else {}
+    theirs = await import_marks.others_types(tx, number, places) if places else {}
     held: set[tuple[int, int]] = set()
     for key, type_ids in theirs.items():
         if any(not tx.catalogue.association_types[type_id].unlabelled for type_id in type_ids):
@@ -101,7 +101,7 @@ async def _held_by_others(
 async def _records(tx: Transaction, number: int, ids: Sequence[int], undone: dict[str, Any]) -> None:
     """Archive what the import made, put back what it changed; what others have changed since stays."""
     locked = await stored.lock(tx, ids)
-    histories = await import_work.histories(tx, number, ids)
+    histories = await import_marks.histories(tx, number, ids)
     archive, back = list[int](), list[tuple[int, dict[str, Any]]]()
     kept: list[int] = []
     for record_id in ids:

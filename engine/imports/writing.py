@@ -21,10 +21,10 @@ from engine.imports.plan import Doing, Key, Part, Plan
 from engine.imports.problems import KeyMissing, UnknownKey
 from engine.imports.tally import CREATED, UNCHANGED, UPDATED, Tally
 from engine.problems import MalformedId, Problem
-from storage import import_work, records, unique_values
+from storage import import_marks, records, unique_values
 from storage.catalogue import Catalogue
 from storage.database import Transaction
-from storage.import_work import Touched
+from storage.import_marks import Touched
 
 
 class Standing:
@@ -89,7 +89,7 @@ class Writer:
                 tx, rest, ids, Awaited(tx, self.before) if self.checking else None, tally
             )
             if pairs and not self.checking:
-                await import_work.pair(tx, self.number, pairs)
+                await import_marks.pair(tx, self.number, pairs)
         if not self.checking:
             await self.before.keep(tx)
             self.failures = self.failures or self.before.failures
@@ -278,11 +278,11 @@ class Writer:
     async def _touched(self, tx: Transaction, ids: Collection[int]) -> dict[int, Touched]:
         if self.checking or not ids:
             return {}
-        return await import_work.touched(tx, self.number, ids)
+        return await import_marks.touched(tx, self.number, ids)
 
     async def _touch_new(self, tx: Transaction, ids: Mapping[int, int]) -> None:
         if ids and not self.checking:
-            await import_work.touch_new(tx, self.number, [(record, row) for row, record in ids.items()])
+            await import_marks.touch_new(tx, self.number, [(record, row) for row, record in ids.items()])
 
     async def _touch(
         self,
@@ -313,7 +313,7 @@ class Writer:
                 names = dict.fromkeys((*(known.given or ()), *entry.given))
                 rest[record] = Touched(known.row, tuple(names))
         if rest:
-            await import_work.touch(tx, self.number, rest)
+            await import_marks.touch(tx, self.number, rest)
 
     # --- what is told --------------------------------------------------------------------------------------------
 
