@@ -112,7 +112,7 @@ enum(
         "DELIVERED": "The receiver has taken it.",
         "FAILED": "It did not arrive, and is not tried again by itself.",
         "UNKNOWN": "It may have arrived or not.",
-        "CANCELLED": "It was called back before it was sent.",
+        "CANCELLED": "It was called back before it was sent, or its receiver must get no mails any more.",
     },
 )
 

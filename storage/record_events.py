@@ -118,7 +118,7 @@ OCCURRED = Statement(
 MAIL_REFUSED = Statement(
     "record_events.mail_refused",
     """
-    SELECT r.id,
+    SELECT a.id,
            CASE WHEN r.properties -> 'unsubscribed' = 'true'::jsonb THEN 'UNSUBSCRIBED'
                 WHEN (SELECT e.properties ->> 'status' FROM record_event AS e
                        WHERE e.account_id = $1 AND e.record_id = r.id AND e.event_type_id = $3
@@ -126,9 +126,11 @@ MAIL_REFUSED = Statement(
                 WHEN EXISTS (SELECT FROM record_event AS e
                               WHERE e.account_id = $1 AND e.record_id = r.id AND e.event_type_id = $4
                                 AND e.properties ->> 'kind' = 'HARD') THEN 'BOUNCED'
+                WHEN r.archived_at IS NOT NULL THEN 'ARCHIVED'
            END AS reason
-      FROM record AS r
-     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
+      FROM record AS a
+      JOIN record AS r ON r.account_id = $1 AND r.id = coalesce(a.merged_into_id, a.id)
+     WHERE a.account_id = $1 AND a.id = ANY($2::bigint[])
     """,
 )
 

@@ -3,22 +3,25 @@
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from engine import properties, records
+from engine import associations, properties, records
 from engine.batches import Mode
 from engine.events.recording import EventInput, record
+from engine.events.unsubscribing import unsubscribe
 from engine.problems import Refused
 from engine.signing import Signer
 from engine.sync.credentials import new_key
 from server.app import create_app
+from server.outbox.mails import MailServer, sender
 from storage.database import Database
 from tests.face import clients
 from tests.flows import Flows, equals, flows
-from tests.outside import MailBox, Outside, mailing
+from tests.outside import FROM, MailBox, Outside, mailing
 
 SECRET = new_key()
 SIGNER = Signer(lambda _making: [SECRET])
@@ -235,3 +238,79 @@ async def test_a_property_that_is_called_so_comes_first_and_subjects_hold_no_lin
     assert plain.get_content().count("https://other.example/") == 2
     assert PUBLIC not in plain.get_content()
     assert path_of(box)
+
+
+async def test_what_lies_in_the_outbox_is_not_sent_to_who_has_left_bounced_or_gone_meanwhile(
+    crm: Flows,
+) -> None:
+    flow = await crm.make("contacts", equals("city", "Boston"), mail())
+    names = ("stays", "opts", "leaves", "bounces")
+    people = dict(
+        zip(
+            names,
+            await crm.create(
+                "contacts", *({"city": "Boston", "email": f"{name}@example.com"} for name in names)
+            ),
+            strict=True,
+        )
+    )
+    away = Outside(crm.db, crm.account, at=crm.tick())
+    # Everything is written, and the mail server is not there.
+    await crm.work()
+    nowhere = MailServer("127.0.0.1", 9, tls=False, starttls=False)
+    await away.send(mail_server=nowhere, mail_from=sender(FROM), public_url=PUBLIC, signer=SIGNER)
+    assert {row.status for row in await crm.enrolled(flow)} == {"ACTIVE"}
+    await crm.set(people["opts"], unsubscribed=True)
+    async with crm.writing() as tx:
+        await unsubscribe(tx, people["leaves"])
+        await record(tx, [EventInput("email_bounced", people["bounces"], {"kind": "HARD"})], Mode.ATOMIC)
+    crm.now += timedelta(hours=1)
+    async with mailing() as box:
+        await sent(crm, box)
+    assert [one["To"] for one in box.mails] == ["stays@example.com"]
+    assert await told_of(crm, flow) == {
+        people["stays"]: [],
+        people["opts"]: ["UNSUBSCRIBED"],
+        people["leaves"]: ["UNSUBSCRIBED"],
+        people["bounces"]: ["BOUNCED"],
+    }
+
+
+async def test_who_was_merged_or_archived_meanwhile_gets_no_mail_that_the_survivor_does_not_want(
+    crm: Flows,
+) -> None:
+    associated = {"to": "contacts"}
+    flow = await crm.make(
+        "companies", equals("city", "Boston"), mail(toAssociated=associated, text="To {{ name }}", html=None)
+    )
+    (firm,) = await crm.create("companies", {"city": "Boston", "name": "Firm"})
+    stays, gone, merged = await crm.create(
+        "contacts", *({"email": f"{name}@example.com"} for name in ("stays", "gone", "merged"))
+    )
+    (survivor,) = await crm.create("contacts", {"email": "survivor@example.com", "unsubscribed": True})
+    await crm.do(associations.associate, *((firm, one) for one in (stays, gone, merged)))
+    await crm.work()
+    await crm.archive(gone)
+    async with crm.writing() as tx:
+        await records.merge(tx, survivor, merged)
+    async with mailing() as box:
+        await sent(crm, box)
+    assert [one["To"] for one in box.mails] == ["stays@example.com"]
+    (enrollment,) = await crm.enrolled(flow)
+    assert enrollment.status == "COMPLETED"
+    (line,) = await crm.history(enrollment.id)
+    assert {one["record"]: one.get("notSent") for one in line.changes} == {
+        stays: None, gone: "ARCHIVED", merged: "UNSUBSCRIBED",
+    }  # fmt: skip
+
+
+async def told_of(crm: Flows, flow: int) -> dict[int, list[str]]:
+    """Who was enrolled, all of them completed: why a mail was not sent."""
+    rows = await crm.enrolled(flow)
+    assert {row.status for row in rows} == {"COMPLETED"}
+    return {
+        row.record_id: [
+            one["notSent"] for line in await crm.history(row.id) for one in line.changes if "notSent" in one
+        ]
+        for row in rows
+    }

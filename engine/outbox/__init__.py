@@ -4,7 +4,7 @@ Pure: `server.outbox` is who speaks to the network, `storage.outbox` where it is
 """
 
 from engine.outbox.addresses import refused
-from engine.outbox.outcomes import Attempt, Delivered, Next, Rejected, Retry, Unclear, after
+from engine.outbox.outcomes import Attempt, Delivered, Next, Rejected, Retry, Unclear, Withheld, after
 from engine.outbox.requests import Mail, Webhook, check_address, check_url, key, mail, sent_key, webhook
 from engine.outbox.signing import sign
 
@@ -17,6 +17,7 @@ __all__ = [
     "Retry",
     "Unclear",
     "Webhook",
+    "Withheld",
     "after",
     "check_address",
     "check_url",

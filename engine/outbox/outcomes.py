@@ -57,12 +57,28 @@ class Unclear:
     message: str
 
 
-Attempt: TypeAlias = Delivered | Retry | Rejected | Unclear
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """It must not be sent any more: since it was written, its receiver has come to want none, or to get none.
+
+    `reason` is one of `engine.events.mail_refused`.
+    """
+
+    reason: str
+
+
+Attempt: TypeAlias = Delivered | Retry | Rejected | Unclear | Withheld
+
+_WITHHELD = {
+    "UNSUBSCRIBED": "The contact has unsubscribed before the mail was sent.",
+    "BOUNCED": "Another mail to the contact has bounced for good before this one was sent.",
+    "ARCHIVED": "The contact was archived before the mail was sent.",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What becomes of it: PENDING with the time of the next attempt, or DELIVERED, FAILED, UNKNOWN without one."""
+    """What becomes of it: PENDING with the time of the next attempt, or DELIVERED, FAILED, UNKNOWN, CANCELLED."""
 
     status: str
     next_attempt_at: datetime | None
@@ -84,6 +100,8 @@ def after(went: Attempt, attempt: int, now: datetime, *, key: str, attempts: int
             return Next("FAILED", None, _told(status_code, None, response) | _error(code, message))
         case Unclear(code, message):
             return Next("UNKNOWN", None, _error(code, message))
+        case Withheld(reason):
+            return Next("CANCELLED", None, {"notSent": reason} | _error(reason, _WITHHELD[reason]))
         case _:
             assert_never(went)
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.headerregistry import Address
@@ -18,6 +18,7 @@ from typing import Self, TypeAlias
 
 import structlog
 
+from engine.events import mail_refused
 from engine.outbox import (
     Attempt,
     Delivered,
@@ -26,12 +27,14 @@ from engine.outbox import (
     Retry,
     Unclear,
     Webhook,
+    Withheld,
     after,
     sent_key,
     unsubscribing,
 )
 from engine.outbox.hosts import Hosts
 from engine.outbox.outcomes import ATTEMPTS
+from engine.outbox.requests import EMAIL
 from engine.outbox.unsubscribing import Leaving
 from engine.signing import Signer, SigningKeyMissing
 from server.outbox.mails import DATA_SECONDS, Mails, MailServer
@@ -155,20 +158,29 @@ class Sender:
                 a_host=self._options.calls_a_host,
                 places=self._places(now, reserved),
             )
+            # They may have lain there for long. Asked with the claim: where the one fails, so does the other.
+            refused = await mail_refused(
+                tx,
+                sorted({one.record_id for one in claimed if one.kind == EMAIL and one.record_id is not None}),
+            )
         if claimed:
             self._starved.pop(account_id, None)
             self._served[account_id] = None
         else:
             self._starved.setdefault(account_id)
-        self._take_up(account_id, claimed, now)
+        self._take_up(account_id, claimed, refused, now)
         return len(claimed) >= limit
 
-    def _take_up(self, account_id: int, claimed: Sequence[Claimed], now: datetime) -> None:
-        """Begin the calls that are worth it; say of the others what became of them."""
+    def _take_up(
+        self, account_id: int, claimed: Sequence[Claimed], refused: Mapping[int, str], now: datetime
+    ) -> None:
+        """Begin the calls that are worth it; say of the others what became of them. `refused`: who must get no mail."""
         put_off = []
         for one in claimed:
             if one.recalled:
                 put_off.append(Finished(one, "CANCELLED", None, {}))
+            elif one.kind == EMAIL and one.record_id in refused:
+                put_off.append(self._finished(one, Withheld(refused[one.record_id]), now))
             elif one.attempts > self._options.attempts:
                 put_off.append(self._finished(one, _LOST, now))
             elif self._hosts.resting(one.host, now):
@@ -219,7 +231,7 @@ class Sender:
 
     async def _made(self, one: Claimed) -> Attempt:
         key = sent_key(one.key, one.created_at)
-        if one.kind == "EMAIL":
+        if one.kind == EMAIL:
             mail = self._leavable(Mail.read(one.request), one)
             if mail.unsubscribe_url is None and unsubscribing.names(mail):
                 return _NO_LINK
@@ -288,6 +300,8 @@ def _tell(one: Claimed, went: Attempt, status: str) -> None:
     told = {"outbox": one.id, "account": one.account_id, "kind": one.kind, "host": one.host}
     if isinstance(went, Delivered):
         log.debug("sent", **told, attempt=one.attempts)
+    elif isinstance(went, Withheld):
+        log.info("withheld", **told, why=went.reason)
     else:
         say = log.info if status == "PENDING" else log.warning
         say("not sent", **told, attempt=one.attempts, status=status, code=went.code, why=went.message)

@@ -113,7 +113,8 @@ def came(rows: Sequence[OutboxRow], arrived: Mapping[str, Any] | None) -> Result
         return Waits(None, OUTSIDE, dict(arrived) if arrived else None)
     kept: Sequence[dict[str, Any]] = (arrived or {}).get("kept", ())
     changes = (*(line(row) for row in rows), *kept)
-    failed = [row for row in rows if row.status != "DELIVERED"]
+    # Who has come to want no mail, or can get none, is passed over as if that had been known when it was written.
+    failed = [row for row in rows if row.status != "DELIVERED" and withheld(row) is None]
     if not failed:
         return Done(changes)
     first = failed[0]
@@ -124,8 +125,15 @@ def came(rows: Sequence[OutboxRow], arrived: Mapping[str, Any] | None) -> Result
     return Failed(error, changes)
 
 
+def withheld(row: OutboxRow) -> str | None:
+    """Why the sender must not send it any more; None: nothing is known against it."""
+    return (row.outcome or {}).get("notSent") if row.status == "CANCELLED" else None
+
+
 def line(row: OutboxRow) -> dict[str, Any]:
     """A row of the outbox as a line of a history."""
+    if reason := withheld(row):
+        return not_sent(row.record_id, reason)
     return {"outbox": row.id, "kind": row.kind, "record": row.record_id, "status": row.status}
 
 
