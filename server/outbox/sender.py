@@ -179,8 +179,8 @@ class Sender:
         for one in claimed:
             if one.recalled:
                 put_off.append(Finished(one, "CANCELLED", None, {}))
-            elif one.kind == EMAIL and one.record_id in refused:
-                put_off.append(self._finished(one, Withheld(refused[one.record_id]), now))
+            elif one.kind == EMAIL and (reason := refused.get(one.record_id or 0)):
+                put_off.append(self._finished(one, Withheld(reason), now))
             elif one.attempts > self._options.attempts:
                 put_off.append(self._finished(one, _LOST, now))
             elif self._hosts.resting(one.host, now):
