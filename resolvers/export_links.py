@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 import orjson
 
 from engine import ids, keys
-from engine.access import Principal
+from engine.access import Principal, Scope
 from engine.exports.run import Format
 from engine.problems import NotFound, Problem
 from engine.signing import Signer
-from resolvers import exports, report_exports, reports
+from resolvers import exports, imports, report_exports, reports, sync_exports
 from resolvers.context import Context
+from resolvers.sync_exports import InvalidParameter
 from storage.database import Database
 
 PURPOSE = "export"
@@ -40,7 +41,38 @@ class ExportMinutesUnfit(Problem):
 
 
 class ExportAmbiguous(Problem):
-    """A report says itself what is in it: leave out {given}."""
+    """A file is of one thing, which says itself what is in it: leave out {given}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What a file may be of in place of records: one of these."""
+
+    # A saved report's id.
+    report: str | None = None
+    # The id of an import, whose errors are meant.
+    errors: str | None = None
+    # The parameters of `sync_exports`, but for the format.
+    sync: Mapping[str, str] | None = None
+
+    @property
+    def named(self) -> list[str]:
+        """Which are there, as inputs call them."""
+        given = {"report": self.report, "importErrors": self.errors, "syncRecords": self.sync}
+        return [name for name, value in given.items() if value is not None]
+
+
+# Nothing else: records.
+RECORDS = Instead()
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A file that an address can be made for."""
+
+    path: str
+    parameters: list[tuple[str, str]]
+    filename: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +85,24 @@ class Link:
     expires_at: datetime
 
 
-async def create(context: Context, wanted: Mapping[str, Any], report: str | None, minutes: int) -> Link:
-    """An address for the file of what is wanted, or of a report (of `wanted` its format alone counts then).
+async def create(
+    context: Context, wanted: Mapping[str, Any], minutes: int, instead: Instead = RECORDS
+) -> Link:
+    """An address for the file of what is wanted, or of something else (of `wanted` its format alone counts then).
 
-    Raises what is wrong with what is asked for, and `SigningKeyMissing`.
+    Raises what is wrong with what is asked for, `MissingScope` and `SigningKeyMissing`.
     """
     if not 1 <= minutes <= MOST_MINUTES:
         raise ExportMinutesUnfit(limit=MOST_MINUTES, given=minutes, path=("minutes",))
     format_ = exports.format_of(wanted)
-    if report is not None:
-        path, name = report_exports.PATH, "report"
-        parameters = await _of_report(context, wanted, report)
-    else:
-        path, name = exports.PATH, exports.bound(context.catalogue, wanted).of.name
-        parameters = exports.parameters(wanted)
+    of = await _named(context, wanted, format_, instead)
     expires_at = context.now.replace(microsecond=0) + timedelta(minutes=minutes)
     words = [context.account_id, context.principal.key_id, int(expires_at.timestamp())]
-    token = context.signer.signed(PURPOSE, words, _about(path, parameters))
-    url = f"{context.public_url}{path}?{urlencode([*parameters, (TOKEN, token)])}"
+    token = context.signer.signed(PURPOSE, words, _about(of.path, of.parameters))
+    url = f"{context.public_url}{of.path}?{urlencode([*of.parameters, (TOKEN, token)])}"
     if len(url) > exports.LONGEST:
         raise ExportLinkTooLong(count=len(url), limit=exports.LONGEST)
-    return Link(url, f"{name}.{format_.value}", format_, expires_at)
+    return Link(url, of.filename, format_, expires_at)
 
 
 async def principal(
@@ -102,14 +131,52 @@ def without(given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, text) for name, text in given if name != TOKEN]
 
 
-async def _of_report(context: Context, wanted: Mapping[str, Any], report: str) -> list[tuple[str, str]]:
+async def _named(context: Context, wanted: Mapping[str, Any], format_: Format, instead: Instead) -> _Named:
+    """The file that is meant; whether it can be had is known then."""
+    if not instead.named:
+        of = exports.bound(context.catalogue, wanted).of
+        return _Named(exports.PATH, exports.parameters(wanted), f"{of.name}.{format_.value}")
     beside = [name for name, value in wanted.items() if value and name not in ("format", "headers")]
-    if beside:
+    if beside := [*instead.named[1:], *beside]:
         raise ExportAmbiguous(given=beside, path=(beside[0],))
+    if instead.report is not None:
+        return await _report(context, instead.report, format_)
+    if instead.sync is not None:
+        return await _sync(context, instead.sync, format_)
+    assert instead.errors is not None
+    if format_ is not Format.CSV:
+        raise InvalidParameter(name="format", expected="CSV: errors come as nothing else", path=("format",))
+    return await _errors(context, instead.errors)
+
+
+async def _report(context: Context, report: str, format_: Format) -> _Named:
     number = ids.decode_at("report", report, "report")
     if await reports.by_id(context, number) is None:
         raise NotFound(kind="report", name=report[:100], path=("report",))
-    return [("report", report), ("format", exports.format_of(wanted).value)]
+    parameters = [("report", report), ("format", format_.value)]
+    return _Named(report_exports.PATH, parameters, f"report.{format_.value}")
+
+
+async def _sync(context: Context, given: Mapping[str, str], format_: Format) -> _Named:
+    context.principal.require(Scope.AUTOMATION_READ)
+    if format_ is Format.JSONL:
+        raise InvalidParameter(name="format", expected="CSV or XLSX", path=("format",))
+    asked = {**given, "format": format_.value}
+    try:
+        # Looked at, and not read.
+        file = await sync_exports.file(context, asked)
+    except Problem as problem:
+        raise problem.at("syncRecords") from None
+    return _Named(sync_exports.PATH, list(asked.items()), file.name)
+
+
+async def _errors(context: Context, ident: str) -> _Named:
+    try:
+        file = await imports.errors_file(context, ident)
+    except Problem as problem:
+        problem.path = ("importErrors",)
+        raise
+    return _Named(f"/imports/{ident}/errors", [], file.name)
 
 
 def _about(path: str, parameters: Sequence[tuple[str, str]]) -> bytes:

@@ -14,6 +14,7 @@ from engine.tables import MEDIA, Format
 from resolvers.context import Context
 from storage.sync import health
 
+PATH = "/exports/sync-records"
 PARAMETERS = ("sync", "format", "objectType", "state", "category", "side", "record", "since", "until")
 
 

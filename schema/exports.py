@@ -7,14 +7,17 @@ from typing import Annotated
 import strawberry
 
 from engine.access import Scope
+from engine.sync.categories import Category
+from engine.sync.rules import Side
 from resolvers import export_links, exports
-from resolvers.export_links import Link
+from resolvers.export_links import Instead, Link
 from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.errors import UserError, told
 from schema.filters import FilterInput, OrderInput, asked, filter_definition, plain
 from schema.records import OrderBy, Where
+from schema.sync_words import SyncState
 
 
 class ExportFormat(Enum):
@@ -60,8 +63,51 @@ COLUMNS = (
 
 
 @strawberry.input
+class SyncRecordsExportInput:
+    """Which records of syncs a file holds, as `syncRecords` has them."""
+
+    sync: strawberry.ID | None = strawberry.field(
+        default=None, description="Only of this sync; null: of all."
+    )
+    object_type: str | None = strawberry.field(
+        default=None, description="Only of syncs of this object type; null: of any."
+    )
+    state: SyncState | None = strawberry.field(
+        default=None, description="Only those that stand so; null: all."
+    )
+    category: Category | None = strawberry.field(
+        default=None, description="Only those with this cause; null: any."
+    )
+    side: Side | None = strawberry.field(
+        default=None, description="Only those that were to be written here; null: any."
+    )
+    record: strawberry.ID | None = strawberry.field(default=None, description="Only this record; null: any.")
+    since: datetime | None = strawberry.field(
+        default=None, description="Only those whose standing changed then or later."
+    )
+    until: datetime | None = strawberry.field(
+        default=None, description="Only those whose standing changed before."
+    )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What of it is said, as an address has it."""
+        said = {
+            "sync": self.sync,
+            "objectType": self.object_type,
+            "state": None if self.state is None else self.state.value,
+            "category": None if self.category is None else self.category.value,
+            "side": None if self.side is None else self.side.value,
+            "record": self.record,
+            "since": None if self.since is None else self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@strawberry.input
 class CreateExportInput:
-    """Records, or what a report says, as a file."""
+    """Records, what a report says, errors of an import or records of syncs, as a file."""
 
     object_type: str | None = strawberry.field(
         default=None, description='The object type, such as "contacts"; null: that of the segment.'
@@ -80,6 +126,13 @@ class CreateExportInput:
     )
     report: strawberry.ID | None = strawberry.field(
         default=None, description="A saved report instead of records; of the rest, only the format counts."
+    )
+    import_errors: strawberry.ID | None = strawberry.field(
+        default=None, description="Instead of records, all errors of this import that are kept, as CSV."
+    )
+    sync_records: SyncRecordsExportInput | None = strawberry.field(
+        default=None,
+        description="Instead of records, how they stand in syncs, as CSV or XLSX; needs automation:read, too.",
     )
     format: ExportFormat = strawberry.field(default=ExportFormat.CSV, description="What is written.")
     minutes: int = strawberry.field(
@@ -124,7 +177,7 @@ class ExportMutation:
 
     @strawberry.mutation(extensions=[Requires(Scope.RECORDS_READ)])
     async def create_export(self, info: Info, input: CreateExportInput) -> CreateExportPayload:
-        """Make an address that opens these records, or a report, as a file, without a key and for a while.
+        """Make an address that opens these records, or what stands for them, as a file: without a key, for a while.
 
         Nothing is kept: the file is read when it is fetched, with what the key may do that asked for it.
         """
@@ -137,7 +190,12 @@ class ExportMutation:
             "headers": input.headers.value.lower(),
             "format": input.format.value.lower(),
         }
-        made = export_links.create(info.context, wanted, input.report, input.minutes)
+        instead = Instead(
+            input.report,
+            input.import_errors,
+            None if input.sync_records is None else input.sync_records.parameters,
+        )
+        made = export_links.create(info.context, wanted, input.minutes, instead)
         return CreateExportPayload.of(*await told(made))
 
 

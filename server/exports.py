@@ -1,6 +1,6 @@
 """What goes out as files: `GET /exports/records`, `/exports/reports` and `/exports/sync-records`, with a key.
 
-Records and reports also come to whoever opens an address that `createExport` has signed.
+They also come to whoever opens an address that `createExport` has signed.
 
 Refusals are JSON with the codes of GraphQL. What fails once the file has begun breaks the connection off: a client
 never takes half a file for a whole one.
@@ -41,7 +41,7 @@ def routes(
     of_records = _Records(operations, authenticator, body_bytes)
     of_reports = _Reports(operations, authenticator)
     return [
-        Route("/exports/sync-records", answering(of_syncs.answer, seconds), methods=["GET"]),
+        Route(sync_exports.PATH, answering(of_syncs.answer, seconds), methods=["GET"]),
         Route(exports.PATH, answering(of_records.answer, seconds), methods=["GET", "POST"]),
         Route(report_exports.PATH, answering(of_reports.answer, seconds), methods=["GET"]),
     ]
@@ -85,11 +85,12 @@ class _SyncRecords:
         self._authenticator = authenticator
 
     async def answer(self, request: Request) -> Response:
-        principal = await self._authenticator.principal(bearer(request.headers))
+        principal = await whose(request, self._operations, self._authenticator)
         principal.require(Scope.AUTOMATION_READ)
         principal.require(Scope.RECORDS_READ)
         context = await self._operations.context(principal)
-        return await begun(await sync_exports.file(context, dict(request.query_params)))
+        wanted = dict(export_links.without(request.query_params.multi_items()))
+        return await begun(await sync_exports.file(context, wanted))
 
 
 class _Records:
@@ -102,7 +103,7 @@ class _Records:
         self._places = asyncio.Semaphore(AT_A_TIME)
 
     async def answer(self, request: Request) -> Response:
-        principal = await _whose(request, self._operations, self._authenticator)
+        principal = await whose(request, self._operations, self._authenticator)
         principal.require(Scope.RECORDS_READ)
         if request.method == "POST":
             wanted = exports.from_document(await _document(request, self._body_bytes))
@@ -127,14 +128,14 @@ class _Reports:
         self._authenticator = authenticator
 
     async def answer(self, request: Request) -> Response:
-        principal = await _whose(request, self._operations, self._authenticator)
+        principal = await whose(request, self._operations, self._authenticator)
         principal.require(Scope.RECORDS_READ)
         context = await self._operations.context(principal)
         wanted = dict(export_links.without(request.query_params.multi_items()))
         return await begun(await report_exports.file(context, wanted))
 
 
-async def _whose(request: Request, operations: Operations, authenticator: Authenticator) -> Principal:
+async def whose(request: Request, operations: Operations, authenticator: Authenticator) -> Principal:
     """Who asks: the holder of a key, or whoever opens a signed address. Raises what is wrong with either."""
     if request.method == "POST" or export_links.TOKEN not in request.query_params:
         return await authenticator.principal(bearer(request.headers))

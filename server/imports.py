@@ -14,7 +14,7 @@ from engine.problems import MalformedId, NotFound
 from resolvers import imports
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator, bearer
-from server.exports import begun
+from server.exports import begun, whose
 from server.http import Reply, reply
 from server.ingest import answering
 from server.operations import FILES_SECONDS, Operations
@@ -58,7 +58,7 @@ class _Files:
         return reply(told, JSON_TYPE, 200)
 
     async def errors(self, request: Request) -> Response:
-        principal = await self._authenticator.principal(bearer(request.headers))
+        principal = await whose(request, self._operations, self._authenticator)
         principal.require(Scope.RECORDS_READ)
         _number(request)
         context = await self._operations.context(principal)

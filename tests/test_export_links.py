@@ -9,12 +9,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 
-from engine.access import Role
+from engine.access import Role, Scope
 from engine.signing import Signer
 from engine.sync.credentials import new_key as new_secret
+from server.app import create_app
 from storage.database import Database
-from tests.face import T0, Client, new_key, opened
+from tests.face import T0, Client, clients, new_key, opened
 from tests.test_exports import lines, people, problem
+from tests.test_sync_export import filled
 
 SECRET = new_secret()
 SIGNER = Signer(lambda _making: [SECRET])
@@ -141,6 +143,56 @@ async def test_a_report_is_opened_by_an_address_too(db: Database) -> None:
         answer = await got(client, payload["url"])
         assert answer.status_code == 200, answer.text
         assert b"4" in answer.content
+
+
+async def test_errors_of_an_import_are_opened_by_an_address_too(db: Database) -> None:
+    async with stage(db) as (client, at):
+        made = await client.do("createImport", "import { id } userErrors { message }", {"name": "people.csv"})
+        ident = made["import"]["id"]
+        payload = await linked(client, importErrors=ident)
+        assert (payload["userErrors"], payload["filename"]) == ([], f"{ident}-errors.csv")
+        answer = await got(client, payload["url"])
+        assert (answer.status_code, lines(answer)) == (200, [["row", "column", "value", "code", "message"]])
+        other = await client.do("createImport", "import { id } userErrors { message }", {"name": "b.csv"})
+        moved = payload["url"].replace(ident, other["import"]["id"])
+        assert problem(await got(client, moved))[:2] == (403, "EXPORT_LINK_INVALID")
+        # What is taken in needs a key, whatever is signed.
+        path = payload["url"].removeprefix("https://crm.example").replace("/errors", "/file")
+        assert (await client.http.put(path, content=b"x")).status_code == 401
+        at[0] = T0 + timedelta(minutes=61)
+        assert problem(await got(client, payload["url"]))[:2] == (410, "EXPORT_LINK_EXPIRED")
+        for wrong, code, where in (
+            ({"importErrors": "imp_999999"}, "NOT_FOUND", "importErrors"),
+            ({"importErrors": "../x"}, "MALFORMED_ID", "importErrors"),
+            ({"importErrors": ident, "format": "XLSX"}, "INVALID_PARAMETER", "format"),
+            ({"importErrors": ident, "columns": ["email"]}, "EXPORT_AMBIGUOUS", "columns"),
+            ({"importErrors": ident, "report": "rep_1"}, "EXPORT_AMBIGUOUS", "importErrors"),
+        ):
+            told = (await linked(client, **wrong))["userErrors"]
+            assert [(one["code"], one["path"]) for one in told] == [(code, ["input", where])], wrong
+
+
+async def test_records_of_syncs_are_opened_by_an_address_too(db: Database) -> None:
+    it = await filled(db)
+    app = create_app(it.db, now=lambda: T0, signer=SIGNER, public_url="https://crm.example")
+    async with clients(app) as http:
+        client = Client(http, await new_key(it.db, it.account), it.account)
+        narrowed = {"state": "FAILED", "category": "INVALID_VALUE", "since": "2026-01-01T00:00:00+01:00"}
+        payload = await linked(client, syncRecords=narrowed, format="XLSX")
+        assert (payload["userErrors"], payload["filename"]) == ([], "sync-records.xlsx")
+        assert (await got(client, payload["url"])).content.startswith(b"PK")
+        url = (await linked(client, syncRecords={"state": "FAILED"}))["url"]
+        assert [row[-1] for row in lines(await got(client, url))][1:] != []
+        assert len(lines(await got(client, url))) == 2
+        widened = url.replace("state=FAILED", "state=IN_SYNC")
+        assert problem(await got(client, widened))[:2] == (403, "EXPORT_LINK_INVALID")
+        told = (await linked(client, syncRecords={"sync": "syn_999999"}))["userErrors"]
+        assert [(one["code"], one["path"]) for one in told] == [
+            ("NOT_FOUND", ["input", "syncRecords", "sync"])
+        ]
+        reads = await new_key(it.db, it.account, Role.SUPER_ADMIN, [Scope.RECORDS_READ])
+        told = (await linked(Client(http, reads, it.account), syncRecords={}))["userErrors"]
+        assert [one["code"] for one in told] == ["MISSING_SCOPE"]
 
 
 async def test_without_a_key_nothing_is_signed(db: Database) -> None:
