@@ -1,4 +1,4 @@
-"""WebSocket frames written straight to a socket: one pass over many sockets, without a task for each.
+"""WebSocket frames written straight to a socket: one pass over many sockets, without a task for each; and how they end.
 
 uvicorn's own way to send is a coroutine through the application's layers, for one message on one socket. Whoever has
 the same answer for a hundred sockets finds the short way in the scope, under `FRAMES`.
@@ -10,6 +10,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 # In the scope's extensions: `write(frames: bytes) -> bool`.
 FRAMES = "relata.frames"
+
+# How long the other side may take to answer that the socket is closed, when the server ends.
+ANSWER_SECONDS = 1.0
 
 # A final frame of text.
 _TEXT = 0x81
@@ -43,3 +46,14 @@ class WebSockets(WebSocketsSansIOProtocol):
             return False
         self.transport.write(frames)
         return True
+
+    def shutdown(self) -> None:
+        """The server ends, and so will the application's talk: it tells where to go on, and closes by itself.
+
+        uvicorn would close the socket before that is said, however little is missing.
+        """
+        if self.handshake_complete and not self.close_sent:
+            self.stop_keepalive()
+            self.close_timeout = ANSWER_SECONDS
+        else:
+            super().shutdown()

@@ -141,17 +141,16 @@ class Connection:
 
     async def guard(self) -> None:
         """Raise `Closed` when nobody says who he is, when the key is revoked, and when the server stops."""
-        try:
-            async with asyncio.timeout(INIT_SECONDS):
-                await self._initialised.wait()
-        except TimeoutError:
-            raise Closed(INIT_TIMEOUT, "Connection initialisation timeout") from None
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KEY_SECONDS):
+                async with asyncio.timeout(min(KEY_SECONDS, INIT_SECONDS)):
                     await self._sockets.stop.wait()
                 raise Closed(GOING_AWAY, "The server is stopping", GoingAway())
-            if self._since is not None and asyncio.get_running_loop().time() - self._since > STALLED_SECONDS:
+            if not self._initialised.is_set() and clock() - began >= INIT_SECONDS:
+                raise Closed(INIT_TIMEOUT, "Connection initialisation timeout")
+            if self._since is not None and clock() - self._since > STALLED_SECONDS:
                 raise Closed(TRY_AGAIN_LATER, "Too slow", SlowConsumer())
             if self.tasks:
                 await self._look()

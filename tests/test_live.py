@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
 from typing import Any
 
@@ -271,6 +271,27 @@ async def test_a_stopping_server_tells_the_last_cursor(db: Database) -> None:
         assert cut["payload"][0]["extensions"]["code"] == "GOING_AWAY"
         assert cut["payload"][0]["extensions"]["cursor"] == told["cursor"]
         assert (await socket.end())[0] == 1001
+
+
+async def test_sockets_say_where_to_go_on_however_early_the_server_ends(db: Database) -> None:
+    account_id, key = await account_of(db)
+    stop, serving = asyncio.Event(), AsyncExitStack()
+    path = await serving.enter_async_context(served(create_app(db, stop=stop)))
+    async with talk(path, key=key) as listener, talk(path) as stranger:
+        await listener.subscribe("w", PLAIN, after=cursors.encode(account_id, 0))
+        await tell(db, account_id, 1)
+        told = (await listener.hear())["payload"]["data"]["changes"]
+        # Among thousands of sockets, most are told long after the server has begun to end.
+        ending = asyncio.create_task(serving.aclose())
+        await asyncio.sleep(0.1)
+        stop.set()
+        cut = await listener.hear()
+        assert cut["payload"][0]["extensions"]["code"] == "GOING_AWAY"
+        assert cut["payload"][0]["extensions"]["cursor"] == told["cursor"]
+        assert (await listener.end())[0] == 1001
+        # Nor does one wait for who has not said who he is.
+        assert (await stranger.end())[0] == 1001
+        await asyncio.wait_for(ending, 10)
 
 
 async def test_a_key_that_may_do_less_ends_its_streams(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
