@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from server.postgres import start
 from server.processes import prepared
@@ -26,6 +27,17 @@ from storage.migrate import migrate
 from storage.statements import Statement
 from tests.processes import fastest_place
 from tests.statements import violations
+
+# The same examples in every run, whoever runs it, and nothing that depends on how fast the machine is. Who looks for
+# more asks for other ones: `--hypothesis-profile=wandering`.
+AT_ANY_PACE: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+settings.register_profile("relata", derandomize=True, **AT_ANY_PACE)
+settings.register_profile("wandering", **AT_ANY_PACE)
+settings.load_profile("relata")
 
 # Laws that test files inherit from: their failures show values, too.
 pytest.register_assert_rewrite("tests.connector_laws")

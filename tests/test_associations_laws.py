@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import associations, records
@@ -156,7 +156,7 @@ def fitting(types: dict[int, str], a: int, b: int, names: list[str]) -> tuple[st
     return tuple(name for name in names if name in known)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(batches=BATCHES)
 def test_the_commands_do_what_the_model_does(database_url: str, batches: list[Any]) -> None:
     asyncio.run(against_the_model(database_url, batches))
@@ -213,7 +213,7 @@ LIVES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(lives=LIVES)
 def test_the_laws_hold_through_archiving_restoring_and_merging(database_url: str, lives: list[Any]) -> None:
     asyncio.run(lived(database_url, lives))

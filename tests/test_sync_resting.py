@@ -1,6 +1,5 @@
 """Trouble that is no record's: the sync rests, people see why, and it goes on by itself."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,32 +8,32 @@ import pytest
 from engine.sync import loading, redescribing, resting, retrying
 from engine.sync.categories import TIPS, Category
 from engine.sync.connectors.protocol import Disconnected, FieldType, Rejected, RemoteField
+from server.sync import keeper, runner
 from storage.changes import EventKind
 from storage.database import Database
 from tests.sync_rig import Rig, rig
 from tests.sync_world import FIRMS, PEOPLE, World
-from tests.test_sync_leases import Slowly, synced, two_workers
+from tests.test_sync_leases import Slowly, synced, two_workers, until
 
 
-async def test_a_sync_that_rests_says_why_and_goes_on(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resting, "FIRST_PAUSE", timedelta(seconds=0.4))
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that look for work all the time, and pauses that are over soon."""
+    monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.02)
+    for module in (resting, runner):
+        monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(seconds=0.05))
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_sync_that_rests_says_why_and_goes_on(db: Database) -> None:
     world = World()
     refused = Rejected("There is no such table.", Category.PROPERTY_NOT_FOUND)
     world.next = [("read", refused), ("read", refused)]
     async with two_workers(db, Slowly(world)) as it:
-        held = None
-        async with asyncio.timeout(30):
-            while held is None:
-                (held,) = (
-                    row[0]
-                    for row in await it.crm.table("SELECT s.held FROM sync AS s WHERE s.account_id = $1")
-                )
-                await asyncio.sleep(0.02)
+        await until(lambda: rested(it))
         await synced(it)
-        async with asyncio.timeout(30):
-            while held is not None:
-                ((held,),) = await it.crm.table("SELECT s.held FROM sync AS s WHERE s.account_id = $1")
-                await asyncio.sleep(0.02)
+        await until(lambda: resumed(it))
+        assert await it.crm.table("SELECT s.held FROM sync AS s WHERE s.account_id = $1") == [(None,)]
     told = [one for one in await it.crm.events() if one.kind in (EventKind.SYNC_HELD, EventKind.SYNC_RESUMED)]
     # Told once, however often it was tried.
     assert [one.kind for one in told] == [EventKind.SYNC_HELD, EventKind.SYNC_RESUMED]
@@ -43,6 +42,7 @@ async def test_a_sync_that_rests_says_why_and_goes_on(db: Database, monkeypatch:
     assert told[0].payload["tip"] == TIPS[Category.PROPERTY_NOT_FOUND]
 
 
+@pytest.mark.usefixtures("soon")
 async def test_an_app_that_stays_away_is_told_of_once_and_again_when_something_else_is_the_matter(
     db: Database,
 ) -> None:
@@ -52,9 +52,7 @@ async def test_an_app_that_stays_away_is_told_of_once_and_again_when_something_e
     world.next = [("read", error) for error in (*away, *full)]
     async with two_workers(db, Slowly(world)) as it:
         await synced(it)
-        async with asyncio.timeout(30):
-            while (await held(it))[-1:] != [EventKind.SYNC_RESUMED.name]:  # noqa: ASYNC110 (nobody tells)
-                await asyncio.sleep(0.02)
+        await until(lambda: resumed(it))
         assert await held(it) == ["REMOTE_UNAVAILABLE", "RATE_LIMITED", EventKind.SYNC_RESUMED.name]
         assert world.next == []
 
@@ -68,6 +66,16 @@ async def held(it: Rig) -> list[str]:
     ]
 
 
+async def rested(it: Rig) -> bool:
+    """Whether it was told to rest, be that over or not."""
+    return await held(it) != []
+
+
+async def resumed(it: Rig) -> bool:
+    """Whether it was told last that it goes on."""
+    return (await held(it))[-1:] == [EventKind.SYNC_RESUMED.name]
+
+
 async def test_a_field_that_went_away_is_told_and_the_others_go_on(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,9 +87,11 @@ async def test_a_field_that_went_away_is_told_and_the_others_go_on(
         app.world.objects = (replace(PEOPLE, fields=fields), FIRMS)
         here = (await it.records())[0].id
         await it.crm.update((here, {"city": "Rome", "firstname": "Ann"}))
-        async with asyncio.timeout(30):
-            while it.theirs("mail", "first") != [("ann@example.com", "Ann")]:  # noqa: ASYNC110 (nobody tells)
-                await asyncio.sleep(0.02)
+
+        async def there() -> bool:
+            return it.theirs("mail", "first") == [("ann@example.com", "Ann")]
+
+        await until(there)
         await synced(it)
     async with db.read(it.crm.account) as reader:
         found = await loading.load(reader, await db.catalogue(it.crm.account), it.sync, app.capabilities)

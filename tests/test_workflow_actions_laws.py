@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 from uuid import uuid4
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine import accounts, associations
@@ -223,12 +223,7 @@ async def both_ways(url: str, world: dict[str, Any]) -> None:
 
 
 # Not shrunk: an example takes its time, and what fails is read from its actions.
-@settings(
-    max_examples=25,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(world=WORLDS)
 def test_a_batch_is_its_enrollments_one_after_the_other(database_url: str, world: dict[str, Any]) -> None:
     asyncio.run(both_ways(database_url, world))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine import accounts
@@ -166,12 +166,7 @@ async def beside_the_model(url: str, world: dict[str, Any], chosen: list[int]) -
         await laws(story.crm)
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(world=WORLDS, chosen=st.lists(st.sampled_from(range(len(KNOWN))), min_size=3, max_size=6))
 def test_the_actions_do_what_the_model_does(
     database_url: str, world: dict[str, Any], chosen: list[int]
