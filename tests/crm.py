@@ -16,6 +16,7 @@ from storage.catalogue import PropertyRow
 from storage.changes import LoggedEvent, QueuedChange
 from storage.database import Actor, Database
 from storage.records import HistoryRow, RecordRow
+from tests.processes import PATIENCE
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 API = Actor("API", "key_1", 7)
@@ -127,10 +128,22 @@ class Crm:
 
 async def waiting(db: Database, n: int = 1) -> None:
     """Until `n` statements of this database wait for other transactions."""
+    async with asyncio.timeout(PATIENCE):
+        while await _waiting(db) < n:  # noqa: ASYNC110 (PostgreSQL tells nobody that a lock is waited for)
+            await asyncio.sleep(0.005)
+
+
+async def done_or_waiting(db: Database, task: asyncio.Future[Any]) -> None:
+    """Until a task is through, or has come to where it waits for another transaction."""
+    async with asyncio.timeout(PATIENCE):
+        while not task.done() and not await _waiting(db):  # noqa: ASYNC110 (as above)
+            await asyncio.sleep(0.005)
+
+
+async def _waiting(db: Database) -> int:
     sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with db.pool.acquire() as connection:
-        while await connection.fetchval(sql) < n:  # noqa: ASYNC110 (PostgreSQL tells nobody that a lock is waited for)
-            await asyncio.sleep(0.005)
+        return int(await connection.fetchval(sql))
 
 
 async def crm(db: Database) -> Crm:

@@ -24,6 +24,7 @@ from engine.segments import fill, follow
 from storage import changes, match_states, memberships, walks
 from storage.database import Database, Transaction
 from storage.faults import Fault, fault
+from tests.crm import done_or_waiting
 from tests.flows import associated, equals
 from tests.segments import Segments, segments
 from tests.test_workflows_laws import WRITER, Crash, crashing, until
@@ -267,9 +268,8 @@ async def overtaken(crm: Segments, monkeypatch: pytest.MonkeyPatch) -> None:
     async def slow(*args: Any) -> None:
         monkeypatch.setattr(follow, "settle", honest)
         await crm.set(ann, city="Paris")
-        other = evaluate.run_once(crm.db, crm.account, now=crm.tick())
-        others.append(asyncio.create_task(other))
-        await asyncio.wait(others, timeout=0.5)
+        others.append(asyncio.create_task(evaluate.run_once(crm.db, crm.account, now=crm.tick())))
+        await done_or_waiting(crm.db, others[0])
         await honest(*args)
 
     monkeypatch.setattr(follow, "settle", slow)

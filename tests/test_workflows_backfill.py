@@ -10,6 +10,7 @@ from storage import backfills, enrollments, walks
 from storage.backfills import BackfillRow
 from storage.changes import EventKind
 from storage.database import Database
+from tests.crm import done_or_waiting
 from tests.flows import Flows, equals, flows
 from tests.test_workflows_laws import Crash, crashing
 
@@ -111,8 +112,8 @@ async def test_who_turns_it_off_waits_for_the_part_that_is_under_way(crm: Flows)
         held = await backfills.claim(tx)
         assert held is not None
         off = asyncio.create_task(crm.switch(flow, False))
-        done, _ = await asyncio.wait([off], timeout=0.3)
-        assert not done
+        await done_or_waiting(crm.db, off)
+        assert not off.done()
         await backfill._part(crm.db, tx, held)
     await off
     before = await crm.who(flow)

@@ -17,6 +17,7 @@ from storage import trigger_states
 from storage import workflows as stored
 from storage.changes import EventKind
 from storage.database import Database, Transaction, on_statement
+from tests.crm import done_or_waiting
 from tests.flows import Flows, associated, equals, flows, met, set_property, waits
 
 # Whoever moves from the one to the other meets it all along, and is looked at nevertheless.
@@ -324,7 +325,7 @@ async def overtaken(crm: Flows, monkeypatch: pytest.MonkeyPatch, definition: dic
         monkeypatch.setattr(enrolling, "settle", honest)
         await crm.set(ann, lastname="Lee")
         other.append(asyncio.create_task(evaluate.run_once(crm.db, crm.account, now=crm.tick())))
-        await asyncio.wait(other, timeout=0.5)
+        await done_or_waiting(crm.db, other[0])
         return await honest(tx, decided)
 
     monkeypatch.setattr(enrolling, "settle", late)
