@@ -14,6 +14,7 @@ import pytest
 
 from engine import accounts, keys
 from engine.access import Role, Scope
+from server.doubts import doubts
 from server.settings import BadSetting, Settings, unknown
 from storage.database import connect
 
@@ -136,6 +137,23 @@ def test_a_bad_setting_is_told_and_no_password_shown(
 
 def test_a_misspelt_setting_is_pointed_out() -> None:
     assert unknown({"RELATA_PROT": "80", "RELATA_PORT": "80", "HOME": "/"}) == ["RELATA_PROT"]
+
+
+def test_settings_that_do_not_go_together_are_pointed_out() -> None:
+    mails = {"RELATA_SMTP_URL": "smtp://mx.example", "RELATA_MAIL_FROM": "crm@example.com"}
+    public = {"RELATA_PUBLIC_URL": "https://crm.example.com"}
+
+    def told(listens: bool, **environment: str) -> list[str]:
+        found = doubts(Settings.from_environment(environment), listens=listens)
+        return [word for doubt in found for word in doubt.rstrip(".").split() if "_" in word]
+
+    assert told(True) == told(True, **mails, **public) == told(True, RELATA_HOST="::1") == []
+    assert told(False, **mails) == told(True, **mails) == ["RELATA_PUBLIC_URL"]
+    for host in ("0.0.0.0", "::", "crm.internal"):
+        assert told(True, RELATA_HOST=host) == ["RELATA_PUBLIC_URL"]
+        assert told(False, RELATA_HOST=host) == told(True, RELATA_HOST=host, **public) == []
+    for given, missing in (("RELATA_SMTP_URL", "RELATA_MAIL_FROM"), ("RELATA_MAIL_FROM", "RELATA_SMTP_URL")):
+        assert told(False, **{given: mails[given]}) == [missing]
 
 
 def test_settings_come_from_the_environment_and_reach_a_child_unchanged() -> None:

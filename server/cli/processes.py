@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from server.cli.words import err, fail, out, plainly, settings
+from server.cli.words import err, fail, out, plainly, settings, warn
 
 
 def serve(
@@ -23,6 +23,7 @@ def serve(
 
     Starts its own PostgreSQL in RELATA_DATA_DIR, unless DATABASE_URL names one. Ctrl-C stops everything.
     """
+    from server.doubts import doubts
     from server.listening import CannotListen
     from server.logs import set_up
     from server.processes import run
@@ -33,6 +34,7 @@ def serve(
         chosen = settings()
         chosen = replace(chosen, host=host or chosen.host, port=chosen.port if port is None else port)
         set_up(chosen)
+        warn(doubts(chosen, listens=True))
         welcome = Welcome(chosen, out, demo=demo)
         try:
             run(serve(chosen, prepare=welcome.prepare, ready=welcome.ready))
@@ -51,6 +53,7 @@ def work(
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
     """Run a worker: it evaluates changes and moves workflow enrollments. Any number may run at once."""
+    from server.doubts import doubts
     from server.listening import CannotListen
     from server.logs import set_up
     from server.processes import run
@@ -61,6 +64,8 @@ def work(
         port = chosen.metrics_port if metrics_port is None else metrics_port
         chosen = replace(chosen, metrics_port=port)
         set_up(chosen)
+        if not with_parent:
+            warn(doubts(chosen, listens=False))
         try:
             run(work(chosen, with_parent=with_parent))
         except CannotListen as error:

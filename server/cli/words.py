@@ -1,7 +1,7 @@
 """What all commands share: how they read settings, open the database, and say what went wrong."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
@@ -51,6 +51,12 @@ def settings() -> Settings:
     for name in unknown():
         err.print(f"[yellow]There is no setting {escape(name)}; docs/settings.md lists them.[/]")
     return Settings.from_environment()
+
+
+def warn(doubts: Iterable[str]) -> None:
+    """Point out what may not be meant."""
+    for doubt in doubts:
+        err.print(f"[yellow]{escape(doubt)}[/]")
 
 
 def with_database(work: "Callable[[Database], Awaitable[T]]") -> T:
