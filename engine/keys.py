@@ -26,6 +26,10 @@ class ScopeBeyondRole(Problem):
     """A key of the role {role} cannot have the scope "{scope}"; it may have: {allowed}."""
 
 
+class ScopeBeyondMaker(Problem):
+    """This key lacks the scope "{scope}" itself, so it cannot give it to another; it may give: {allowed}."""
+
+
 class RoleBeyondUser(Problem):
     """ "{user}" is {user_role}; a key of theirs cannot be {role}."""
 
@@ -37,14 +41,20 @@ async def create(
     role: Role,
     scopes: Iterable[Scope] | None = None,
     user_id: int | None = None,
+    maker: frozenset[Scope] | None = None,
 ) -> tuple[int, str]:
     """A new key: its id and its secret, which nobody can read again. `scopes=None`: all of the role.
 
-    Raises `ScopeBeyondRole`, `RoleBeyondUser`, `NotFound` (the user) and `MalformedText`.
+    `maker`: what the key may do that asks for it; None: an operator asks. A key that manages keys and nothing else
+    would otherwise make itself one for all the rest.
+
+    Raises `ScopeBeyondRole`, `ScopeBeyondMaker`, `RoleBeyondUser`, `NotFound` (the user) and `MalformedText`.
     """
     chosen = SCOPES[role] if scopes is None else frozenset(scopes)
     for scope in sorted(chosen - SCOPES[role]):
         raise ScopeBeyondRole(role=role.value, scope=scope.value, allowed=sorted(SCOPES[role]))
+    for scope in sorted(chosen - (SCOPES[Role.SUPER_ADMIN] if maker is None else maker)):
+        raise ScopeBeyondMaker(scope=scope.value, allowed=sorted(maker or ()), path=("scopes",))
     if user_id is not None:
         await _within_user(tx, user_id, role)
     (number,) = await tx.new_ids(1)

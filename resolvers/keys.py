@@ -32,7 +32,10 @@ async def create(
     user_id = None if user is None else ids.decode_at("user", user, "userId")
 
     async def work(tx: Transaction) -> Created:
-        number, secret = await keys.create(tx, name=name, role=role, scopes=scopes, user_id=user_id)
+        maker = context.principal.scopes
+        number, secret = await keys.create(
+            tx, name=name, role=role, scopes=scopes, user_id=user_id, maker=maker
+        )
         row = next(row for row in await keys.listing(tx) if row.id == number)
         return Created(row, secret)
 

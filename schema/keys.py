@@ -50,7 +50,8 @@ class CreateKeyInput:
     name: str = strawberry.field(description="What the key is for.")
     role: Role = strawberry.field(description="What the key is to be.")
     scopes: list[Scope] | None = strawberry.field(
-        default=None, description="What the key may do, within its role; null: all that the role may."
+        default=None,
+        description="What it may do, as far as its role and the key that asks for it may; null: all that the role may.",
     )
     user_id: strawberry.ID | None = strawberry.field(
         default=None, description="The user whose key it is; it never may more than they."

@@ -117,6 +117,23 @@ def _value(kind: Any) -> Any:
             return "x"
 
 
+async def test_a_key_gives_no_other_what_it_may_not_itself(db: Database) -> None:
+    async with opened(db) as admin:
+        manages = [Scope.ACCOUNT_MANAGE, Scope.RECORDS_READ]
+        secret = await new_key(db, admin.account_id, Role.SUPER_ADMIN, manages)
+        limited = Client(admin.http, secret, admin.account_id)
+        fields = "secret key { scopes } userErrors { code path }"
+        for asked in ({}, {"scopes": ["RECORDS_READ", "RECORDS_WRITE"]}, {"role": "VIEWER"}):
+            told = await limited.do("createKey", fields, {"name": "k", "role": "SUPER_ADMIN"} | asked)
+            assert (told["secret"], told["userErrors"]) == (
+                None,
+                [{"code": "SCOPE_BEYOND_MAKER", "path": ["input", "scopes"]}],
+            ), asked
+        within = {"name": "k", "role": "SUPER_ADMIN", "scopes": ["RECORDS_READ"]}
+        assert (await limited.do("createKey", fields, within))["key"] == {"scopes": ["RECORDS_READ"]}
+        assert (await admin.do("createKey", fields, {"name": "k", "role": "SUPER_ADMIN"}))["userErrors"] == []
+
+
 async def test_what_is_anothers_looks_as_if_it_were_not_there(db: Database) -> None:
     async with opened(db) as client:
         other = await accounts.create(db, "other", now=T0)
