@@ -4,11 +4,8 @@ Any number of workers share the work: what one holds, the others pass over.
 """
 
 import asyncio
-import contextlib
 import uuid
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 import structlog
 
@@ -21,27 +18,20 @@ from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
 from engine.workflows import backfill, passing, steps
 from server.crew import Processes
+from server.duties import POLL_SECONDS, Clock, Duty, Worked, serve
 from server.outbox import Options, Sender
 from server.sync import Keeper
 from storage.database import Database
-from storage.faults import Fault, fault
 from storage.troubles import TroubleRow
 
-Clock: TypeAlias = Callable[[], datetime]
-# Told of each turn of a duty: its name, the seconds it took, and whether there was something to do (None: it failed).
-Worked: TypeAlias = Callable[[str, float, bool | None], None]
-
-# Wake-ups may be lost, and what waits for its time sends none.
-POLL_SECONDS = 1.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # An import's turn, while other accounts' imports wait: at its end hands have less and less to do.
 IMPORT_SECONDS = 3.0
 # What few commits bring work for is looked for so often, in seconds, while others bring none.
 RARE = 0.1
 # How often it is looked for what is no longer kept.
 KEEPING = timedelta(hours=1)
-# Webhooks, but no mail: that takes a server.
-SENDING = Options()
+# Calls, but no mails: these take a server.
+NO_MAILS = Options()
 # No credentials, and nobody's own network: enough for syncs that need neither.
 NO_KEYS, ALONE = Vault(), Surroundings()
 
@@ -52,37 +42,59 @@ def unheard(duty: str, seconds: float, found: bool | None) -> None:
     """Nobody wants to know."""
 
 
-class Duty:
-    """One kind of work: finds the accounts that have some, and does a little of it in one."""
+class Steps(Duty):
+    """Moves enrollments whose time has come, and knows when the next one's comes."""
 
-    def __init__(
-        self,
-        name: str,
-        find: Callable[[Database, datetime], Awaitable[list[int]]],
-        do: Callable[[Database, int, datetime], Awaitable[bool]],
-        *,
-        heeds_news: bool = True,
-        rest: float = 0.0,
-    ) -> None:
-        self.name = name
-        # Whether commits can bring work; what waits for its time alone is looked for by the clock.
-        self.heeds_news = heeds_news
-        # For so many seconds after a look that found nothing, news are let gather: most commits bring it nothing.
-        self.rest = rest
-        self.find = find
-        self.do = do
-        # When the next of what waits for its time comes due, if `find` has told.
-        self.next_at: datetime | None = None
-        # Accounts to look into, in the order in which they came up.
-        self.accounts: dict[int, None] = {}
-        self.news = asyncio.Event()
-        # Accounts whose work failed unexpectedly: how long they rest, and until when.
-        self.resting: dict[int, tuple[float, float]] = {}
+    def __init__(self, clock: Clock, stop: asyncio.Event) -> None:
+        super().__init__("step", self._due, self._step)
+        self._clock = clock
+        self._stop = stop
 
-    def woken(self, account_id: int) -> None:
-        """Note an account that has news."""
-        self.accounts[account_id] = None
-        self.news.set()
+    async def _due(self, db: Database, now: datetime) -> list[int]:
+        times = await steps.due_times(db)
+        self.next_at = min((at for at in times.values() if at > now), default=None)
+        return [account_id for account_id, at in times.items() if at <= now]
+
+    async def _step(self, db: Database, account_id: int, /, *, now: datetime) -> bool:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + POLL_SECONDS
+
+        def again() -> datetime | None:
+            # Other accounts have their turn; whose time has come is found between the rounds.
+            others = any(one != account_id for one in self.accounts)
+            over = self._stop.is_set() or others or loop.time() >= ends
+            return None if over else self._clock()
+
+        return await steps.run_once(db, account_id, now=now, again=again) > 0
+
+
+class Retention(Duty):
+    """Takes away what is no longer kept, now and then; no commit brings it work."""
+
+    def __init__(self) -> None:
+        super().__init__("keep", self._aged, retention.Looking().run_once, heeds_news=False)
+        self._looked_at: datetime | None = None
+
+    async def _aged(self, db: Database, now: datetime) -> list[int]:
+        if self._looked_at is not None and now - self._looked_at < KEEPING:
+            return []
+        self._looked_at = now
+        await retention.keep_log(db, now=now)
+        return await retention.account_ids(db)
+
+
+class Sending(Duty):
+    """Sends mails and calls; who sends is told at once of accounts whose calls have ended."""
+
+    def __init__(self, db: Database, clock: Clock, options: Options) -> None:
+        self.sender = Sender(db, clock, options, self.woken)
+        super().__init__("send", self._due, self._take)
+
+    async def _due(self, db: Database, now: datetime) -> list[int]:
+        return await self.sender.due_accounts(now)
+
+    async def _take(self, db: Database, account_id: int, /, *, now: datetime) -> bool:
+        return await self.sender.take(account_id, now)
 
 
 async def run(
@@ -90,7 +102,7 @@ async def run(
     *,
     clock: Clock,
     stop: asyncio.Event,
-    sending: Options = SENDING,
+    sending: Options = NO_MAILS,
     vault: Vault = NO_KEYS,
     surroundings: Surroundings = ALONE,
     hands: int = 0,
@@ -103,55 +115,16 @@ async def run(
     crew = Processes(db, clock, hands)
     keeper = Keeper(db, clock, vault, surroundings, crew)
     importer = Runner(uuid.uuid4().hex, clock, seconds=IMPORT_SECONDS, crew=crew)
-    sender = Sender(db, clock, sending, lambda account_id: send.woken(account_id))
-    send = Duty(
-        "send",
-        lambda db, now: sender.due_accounts(now),
-        lambda db, account_id, now: sender.take(account_id, now),
-    )
-
-    kept_at: datetime | None = None
-    looking = retention.Looking()
-
-    async def aged(db: Database, now: datetime) -> list[int]:
-        nonlocal kept_at
-        if kept_at is not None and now - kept_at < KEEPING:
-            return []
-        kept_at = now
-        await retention.keep_log(db, now=now)
-        return await retention.account_ids(db)
-
-    async def due(db: Database, now: datetime) -> list[int]:
-        times = await steps.due_times(db)
-        stepping.next_at = min((at for at in times.values() if at > now), default=None)
-        return [account_id for account_id, at in times.items() if at <= now]
-
-    async def step(db: Database, account_id: int, now: datetime) -> bool:
-        ends = asyncio.get_running_loop().time() + POLL_SECONDS
-
-        def again() -> datetime | None:
-            # Other accounts have their turn; whose time has come is found between the rounds.
-            others = any(one != account_id for one in stepping.accounts)
-            over = stop.is_set() or others or asyncio.get_running_loop().time() >= ends
-            return None if over else clock()
-
-        return await steps.run_once(db, account_id, now=now, again=again) > 0
-
-    stepping = Duty("step", due, step)
+    send = Sending(db, clock, sending)
     duties = [
-        Duty("evaluate", lambda db, now: evaluate.waiting(db, now), _evaluate),
-        Duty("retry", lambda db, now: evaluate.waiting(db, now), _retry, heeds_news=False),
-        Duty("backfill", lambda db, now: evaluate.waiting(db, now), _backfill, rest=RARE),
-        Duty("pass", lambda db, now: passing.due_accounts(db, now), _pass, rest=RARE),
-        Duty("fill", lambda db, now: evaluate.waiting(db, now), _fill, rest=RARE),
-        stepping,
-        Duty(
-            "keep",
-            aged,
-            lambda db, account_id, now: looking.run_once(db, account_id, now=now),
-            heeds_news=False,
-        ),
-        Duty("index", lambda db, now: indexing.due_accounts(db), _index, rest=RARE),
+        Duty("evaluate", evaluate.waiting, evaluate.run_once),
+        Duty("retry", evaluate.waiting, evaluate.retry_once, heeds_news=False),
+        Duty("backfill", evaluate.waiting, backfill.run_once, rest=RARE),
+        Duty("pass", passing.due_accounts, passing.run_once, rest=RARE),
+        Duty("fill", evaluate.waiting, fill.run_once, rest=RARE),
+        Steps(clock, stop),
+        Retention(),
+        Duty("index", lambda db, now: indexing.due_accounts(db), indexing.run_once, rest=RARE),
         Duty("import", importer.due, importer.run_once, heeds_news=False),
         send,
     ]
@@ -165,109 +138,13 @@ async def run(
     unlisten = db.wake.listen(woken)
     trouble.on_trouble.append(_tell_trouble)
     try:
-        async with sender:
-            await asyncio.gather(
-                keeper.run(stop), *(_serve(db, duty, clock, stop, worked) for duty in duties)
-            )
+        async with send.sender:
+            await asyncio.gather(keeper.run(stop), *(serve(db, duty, clock, stop, worked) for duty in duties))
     finally:
         unlisten()
         trouble.on_trouble.remove(_tell_trouble)
         await importer.close()
         await crew.aclose()
-
-
-async def _serve(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event, worked: Worked) -> None:
-    loop = asyncio.get_running_loop()
-    pause, looked = FIRST_PAUSE, -POLL_SECONDS
-    while not stop.is_set():
-        try:
-            if loop.time() - looked >= POLL_SECONDS or _sleep(duty, clock()) == 0:
-                looked = loop.time()
-                duty.accounts |= dict.fromkeys(await duty.find(db, clock()))
-            duty.news.clear()
-            if not await _round(db, duty, clock, stop, worked) and duty.rest:
-                await _either(stop, None, duty.rest)
-            pause = FIRST_PAUSE
-        except Exception as error:
-            _tell(duty, error, pause)
-            await _either(stop, None, pause)
-            # What was being done may be half forgotten; the tables know.
-            pause, looked = min(pause * 2, LONGEST_PAUSE), -POLL_SECONDS
-        if not duty.accounts:
-            await _either(stop, duty.news, _sleep(duty, clock()))
-
-
-def _sleep(duty: Duty, now: datetime) -> float:
-    """Seconds to wait for news: until the next thing comes due, and no longer than until the next look."""
-    if duty.next_at is None:
-        return POLL_SECONDS
-    return min(max((duty.next_at - now).total_seconds(), 0.0), POLL_SECONDS)
-
-
-async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event, worked: Worked) -> bool:
-    """A little work in every account that may have some; who had none is forgotten. Whether there was any."""
-    loop = asyncio.get_running_loop()
-    found_any = False
-    for account_id in list(duty.accounts):
-        if stop.is_set():
-            break
-        # Forgotten first: news that arrive meanwhile are noted again.
-        del duty.accounts[account_id]
-        pause, until = duty.resting.get(account_id, (0.0, 0.0))
-        if loop.time() < until:
-            continue
-        began = loop.time()
-        try:
-            more = await duty.do(db, account_id, clock())
-        except Exception as error:
-            worked(duty.name, loop.time() - began, None)
-            if fault(error) is Fault.DISCONNECTED:
-                raise
-            # One account's trouble does not hold up the others.
-            pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
-            duty.resting[account_id] = pause, loop.time() + pause
-            _tell(duty, error, pause)
-            continue
-        worked(duty.name, loop.time() - began, more)
-        duty.resting.pop(account_id, None)
-        if more:
-            duty.accounts[account_id] = None
-            found_any = True
-    return found_any
-
-
-async def _evaluate(db: Database, account_id: int, now: datetime) -> bool:
-    return await evaluate.run_once(db, account_id, now=now)
-
-
-async def _retry(db: Database, account_id: int, now: datetime) -> bool:
-    return await evaluate.retry_once(db, account_id, now=now)
-
-
-async def _backfill(db: Database, account_id: int, now: datetime) -> bool:
-    return await backfill.run_once(db, account_id, now=now)
-
-
-async def _pass(db: Database, account_id: int, now: datetime) -> bool:
-    return await passing.run_once(db, account_id, now=now)
-
-
-async def _fill(db: Database, account_id: int, now: datetime) -> bool:
-    return await fill.run_once(db, account_id, now=now)
-
-
-async def _index(db: Database, account_id: int, now: datetime) -> bool:
-    return await indexing.run_once(db, account_id, now=now)
-
-
-def _tell(duty: Duty, error: Exception, pause: float) -> None:
-    match fault(error):
-        case Fault.DISCONNECTED:
-            log.warning("the database cannot be reached", duty=duty.name, error=repr(error), pause=pause)
-        case Fault.COLLIDED | Fault.TIMED_OUT:
-            log.info("another transaction was in the way", duty=duty.name, error=repr(error), pause=pause)
-        case None:
-            log.error("unexpected error", duty=duty.name, pause=pause, exc_info=error)
 
 
 def _tell_trouble(account_id: int, row: TroubleRow) -> None:
@@ -280,15 +157,3 @@ def _tell_trouble(account_id: int, row: TroubleRow) -> None:
         error=row.error,
         retry_at=row.retry_at.isoformat(),
     )
-
-
-async def _either(stop: asyncio.Event, news: asyncio.Event | None, seconds: float) -> None:
-    """Wait for the end, for news, or for `seconds`, whichever comes first."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in (stop, news) if event is not None]
-    try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*waiting, return_exceptions=True)

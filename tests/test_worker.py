@@ -87,8 +87,8 @@ async def test_a_worker_serves_every_account_and_one_account_s_trouble_is_its_ow
             await until_done(other, flow, 1)
     assert [line["exc_info"].__class__ for line in told][:1] == [ZeroDivisionError]
     assert await crm.enrolled(mine) == []
+    monkeypatch.setattr(evaluate, "run_once", honest)
     async with working(crm.db):
-        monkeypatch.setattr(evaluate, "run_once", honest)
         await until_done(crm, mine, 1)
 
 

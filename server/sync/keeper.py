@@ -10,10 +10,10 @@ from engine.crew import Crew
 from engine.sync import apps
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
+from server.logs import tell_failure
 from server.sync.calls import Clock
 from server.sync.runner import Runner
 from storage.database import Database
-from storage.faults import Fault, fault
 from storage.sync import connections, leases
 from storage.sync.leases import Due
 
@@ -66,7 +66,7 @@ class Keeper:
                     await self._look(everyone)
                     pause = FIRST_PAUSE
                 except Exception as error:
-                    _tell(error, pause)
+                    tell_failure(log, "sync", error, pause)
                     await asyncio.wait({stopping}, timeout=pause)
                     pause, looked = min(pause * 2, LONGEST_PAUSE), -LOOK_SECONDS
                     continue
@@ -127,7 +127,7 @@ class Keeper:
         try:
             await runner.run(self._failures.get(sync_id, 0))
         except Exception as error:
-            _tell(error, FIRST_PAUSE)
+            tell_failure(log, "sync", error, FIRST_PAUSE)
             await asyncio.sleep(FIRST_PAUSE)
         finally:
             del self._running[sync_id]
@@ -148,13 +148,3 @@ class Keeper:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2.0):
                     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _tell(error: Exception, pause: float) -> None:
-    match fault(error):
-        case Fault.DISCONNECTED:
-            log.warning("the database cannot be reached", duty="sync", error=repr(error), pause=pause)
-        case Fault.COLLIDED | Fault.TIMED_OUT:
-            log.info("another transaction was in the way", duty="sync", error=repr(error), pause=pause)
-        case None:
-            log.error("unexpected error", duty="sync", pause=pause, exc_info=error)
