@@ -5,7 +5,7 @@ Commands import what they need when they run, so that `relata --help` answers at
 
 import typer
 
-from server.cli import accounts, data, exporting, keys, processes, troubles
+from server.cli import accounts, data, exporting, importing, keys, processes, troubles
 
 app = typer.Typer(
     name="relata",
@@ -23,7 +23,7 @@ app.command()(processes.serve)
 app.command()(processes.work)
 app.command()(processes.migrate)
 app.command()(data.demo)
-app.command("import")(data.import_file)
+app.command("import")(importing.import_file)
 app.command("export")(exporting.export_file)
 app.command()(data.schema)
 app.command()(troubles.troubles)
