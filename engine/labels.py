@@ -1,12 +1,9 @@
 """Labels: association types with a name, made in both directions at once, with texts and limits that can change."""
 
-import re
-import unicodedata
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine import accounts, naming
+from engine import accounts, label_names, naming
 from engine.object_types import KEEP, Keep
 from engine.problems import InvalidInput, NotFound, Problem, UnknownObjectType
 from storage import association_types, labels
@@ -14,13 +11,7 @@ from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
 from storage.database import Queryable, Transaction
 from storage.labels import LabelChange
 
-# Words that mean something else wherever labels are named.
-RESERVED = frozenset({"primary", "unlabelled", "unlabeled", "any", "all", "none"})
 LARGEST_LIMIT = 2**31 - 1
-
-
-class NameReserved(Problem):
-    """The internal name "{name}" has a meaning of its own; take another one."""
 
 
 class TooManyLabels(Problem):
@@ -77,11 +68,11 @@ async def create(
             )
         inverse_max_count = _shared(max_count, inverse_max_count)
         max_count = inverse_max_count
-    names = _names(
+    names = label_names.of_halves(
         (there_text, name),
         (back_text, inverse_name),
         single=back_text == there_text,
-        taken=_names_between(tx.catalogue, near, far),
+        taken=label_names.between(tx.catalogue, near, far),
     )
     await _check_number(tx, near, far)
     _check_limit(tx.catalogue, near.id, far.id, max_count, "maxCount")
@@ -186,21 +177,6 @@ async def history(reader: Queryable, row: AssociationTypeRow) -> list[LabelChang
     return (await labels.histories(reader, [row.pair_id]))[0]
 
 
-def derived(text: str, taken: Collection[str]) -> str:
-    """An internal name made from a text, one that is not `taken`. Pure."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[: naming.LONGEST_NAME - 4].rstrip("_")
-    if not name or not name[0].isalpha():
-        name = f"label_{name}".rstrip("_")[: naming.LONGEST_NAME - 4]
-    if name in RESERVED:
-        name = f"{name}_label"
-    candidate, n = name, 1
-    while candidate in taken:
-        n += 1
-        candidate = f"{name}_{n}"
-    return candidate
-
-
 WORDS = {"label": "label", "inverseLabel": "inverse label", "exclusivityGroup": "exclusivity group"}
 
 
@@ -217,37 +193,6 @@ def _object_type(catalogue: Catalogue, name: str, end: str) -> ObjectTypeRow:
     if found is None:
         raise UnknownObjectType(name=name[:100], path=(end,))
     return found
-
-
-def _names_between(catalogue: Catalogue, near: ObjectTypeRow, far: ObjectTypeRow) -> set[str]:
-    rows = (*catalogue.between(near.id, far.id), *catalogue.between(far.id, near.id))
-    return {row.name for row in rows if row.name is not None}
-
-
-def _names(
-    there: tuple[str, str | None], back: tuple[str, str | None], *, single: bool, taken: Collection[str]
-) -> tuple[str, str]:
-    """The internal names of both halves, each given as (text, chosen name); one name for a single label."""
-    for (_, chosen), field in ((there, "name"), (back, "inverseName")):
-        if chosen is None:
-            continue
-        try:
-            naming.internal_name(chosen)
-        except Problem as problem:
-            raise problem.at(field) from None
-        if chosen in RESERVED:
-            raise NameReserved(name=chosen, path=(field,))
-        if chosen in taken:
-            raise naming.NameTaken(kind="label", name=chosen, path=(field,))
-    # A chosen name goes first: what is derived makes way for it.
-    others = {*taken, *((back[1],) if back[1] is not None and not single else ())}
-    first = there[1] or (back[1] if single and back[1] else derived(there[0], others))
-    if single:
-        return first, back[1] or first
-    second = back[1] or derived(back[0], {*taken, first})
-    if first == second:
-        raise naming.NameTaken(kind="label", name=second, path=("inverseName",))
-    return first, second
 
 
 async def _check_number(tx: Transaction, near: ObjectTypeRow, far: ObjectTypeRow) -> None:
