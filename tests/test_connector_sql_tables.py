@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -364,3 +365,16 @@ async def test_a_password_is_in_no_message(theirs: Theirs) -> None:
             await connector.check()
     assert "s3cret-pw" not in str(told.value)
     assert told.value.__cause__ is None
+
+
+async def test_a_row_with_bytes_that_are_no_text_keeps_nobody_from_the_others(tmp_path: Path) -> None:
+    (tmp_path / "crm.sqlite").touch()
+    theirs = Theirs(f"sqlite:///{tmp_path / 'crm.sqlite'}")
+    theirs.run(
+        "CREATE TABLE people (id INTEGER PRIMARY KEY, name varchar(40))",
+        "INSERT INTO people VALUES (1, CAST(x'ff41' AS TEXT)), (2, x'416e6e'), (3, 'Bob')",
+    )
+    async with theirs.open() as (connector, kinds):
+        found = (await full(connector, kinds["people"], 10))[0]
+        assert [item.fields["name"] for item in found] == ["\ufffdA", "Ann", "Bob"]
+    theirs.engine.dispose()

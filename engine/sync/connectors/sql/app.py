@@ -23,6 +23,7 @@ from engine.sync.categories import Category
 from engine.sync.connectors.protocol import Capabilities, Disconnected, Rejected, Setting, Surroundings
 from engine.sync.connectors.sql.connector import SqlConnector
 from engine.sync.connectors.sql.tables import Choices
+from engine.sync.connectors.sql.values import readable
 
 # In seconds.
 CONNECT, STATEMENT = 10, 120
@@ -277,6 +278,7 @@ def _sqlite(url: URL, _: str | None) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None
+        connection.text_factory = readable
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")

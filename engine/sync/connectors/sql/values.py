@@ -109,7 +109,15 @@ def _truth(value: Any) -> Any:
 
 def _text(value: Any) -> Any:
     """A text; an empty one is no value."""
+    if isinstance(value, bytes):
+        # Of a database that holds anything in any column.
+        value = readable(value)
     return (value if isinstance(value, str) else str(value)) or None
+
+
+def readable(raw: bytes) -> str:
+    """A text of these bytes: what is none is marked, so that one row of thousands keeps nobody from the others."""
+    return raw.decode("utf-8", "replace")
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
