@@ -1,5 +1,6 @@
 """The conflict inbox: both sides changed a field, a person decides, and the decision is about what they saw."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +12,16 @@ from engine.sync.rules import Policy, Side
 from storage.database import Database
 from tests.crm import codes
 from tests.sync_rig import Rig, rig
-from tests.sync_world import World
+from tests.sync_world import FIRMS, PEOPLE, World
+
+SHORT = replace(
+    PEOPLE, fields=tuple(replace(one, max_length=8) if one.name == "first" else one for one in PEOPLE.fields)
+)
 
 
 async def torn(db: Database, n: int = 1) -> tuple[Rig, World, list[OpenConflict]]:
     """People whose city both sides have changed."""
-    world = World()
+    world = World(objects=(SHORT, FIRMS))
     it = await rig(db, world, policy=Policy.ASK)
     for number in range(n):
         world.add(mail=f"{number}@example.com", first="Ann", city="Bonn")
@@ -128,3 +133,50 @@ async def test_a_conflict_that_both_sides_have_settled_themselves_goes_by_itself
     await it.later()
     assert await inbox(it) == []
     assert (await it.link()).state == "IN_SYNC"
+
+
+async def test_a_conflict_stands_beside_a_failure_and_is_decided_all_the_same(db: Database) -> None:
+    it, _, (one,) = await torn(db)
+    number = (await it.link()).record_id or 0
+    await it.crm.update((number, {"firstname": "Maximiliana"}))
+    await it.later()
+    assert ((await it.link()).state, (await it.link()).category) == ("FAILED", "VALUE_TOO_LONG")
+    await it.crm.update((number, {"lastname": "Roe"}))
+    await it.later()
+    # Nobody has decided yet.
+    assert await cities(it) == (["Rome"], ["Oslo"])
+    assert [open_.id for open_ in await inbox(it)] == [one.id]
+    await resolve(it, Resolution(one.id, Side.THEIRS))
+    await it.later()
+    assert await cities(it) == (["Oslo"], ["Oslo"])
+    assert await inbox(it) == []
+    await it.crm.update((number, {"firstname": "Max"}))
+    await it.later()
+    assert (await it.link()).state == "IN_SYNC"
+    assert it.theirs("first", "last") == [("Max", "Roe")]
+
+
+async def test_what_is_archived_is_asked_about_once_it_is_back(db: Database) -> None:
+    it, _, (one,) = await torn(db)
+    number = (await it.link()).record_id or 0
+    await it.crm.archive(number)
+    await it.later()
+    assert (await it.link()).category == "RECORD_DELETED"
+    assert codes(await resolve(it, Resolution(one.id, Side.OURS))) == ["RECORD_ARCHIVED"]
+    await it.crm.restore(number)
+    await it.later()
+    assert await cities(it) == (["Rome"], ["Oslo"])
+    assert (await it.link()).state == "CONFLICT"
+    await resolve(it, Resolution(one.id, Side.THEIRS))
+    await it.later()
+    assert await cities(it) == (["Oslo"], ["Oslo"])
+    assert await inbox(it) == []
+
+
+async def test_nobody_is_asked_about_what_was_deleted_over_there(db: Database) -> None:
+    it, world, (one,) = await torn(db)
+    world.remove((await it.link()).external_id or "")
+    await it.later()
+    assert (await it.link()).category == "RECORD_DELETED"
+    assert await inbox(it) == []
+    assert codes(await resolve(it, Resolution(one.id, Side.OURS))) == ["CONFLICT_SETTLED"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.sync import backoff
 from engine.sync.categories import Category
-from engine.sync.decide import Decision
+from engine.sync.decide import Decision, Kind
 from engine.sync.rules import Rules
 from storage.changes import Event, EventKind
 from storage.database import Transaction
@@ -147,6 +147,9 @@ class Book:
     def conflicts(self, link: LinkRow, decision: Decision, known: Sequence[ConflictRow]) -> None:
         """Ask about what is in conflict, and no longer about what is not."""
         if not known and not decision.merged.conflicts:
+            return
+        if decision.kind is Kind.EXCLUDE or (decision.deleted == OURS and decision.state != EXCLUDED):
+            # Nothing was merged: once our record is back, it is not known any more what both sides had changed.
             return
         open_ = {one.mapping_id for one in decision.merged.conflicts}
         held = {one.mapping_id: one for one in known}

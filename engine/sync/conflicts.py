@@ -12,8 +12,10 @@ from typing import Any
 from engine import ids, records
 from engine.batches import Mode, Outcome, failed
 from engine.problems import Problem
+from engine.records.problems import RecordArchived
 from engine.sync.merge import Merged
 from engine.sync.rules import Side
+from storage import records as stored_records
 from storage.catalogue import ObjectTypeRow
 from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
@@ -88,7 +90,8 @@ async def resolve(tx: Transaction, resolutions: Sequence[Resolution]) -> list[Ou
     """Decide conflicts, in the order asked; the runner carries it out.
 
     Where either side has changed by then, nothing of it is: the conflict stands anew, with the present values.
-    Problems: `ConflictSettled`, and those of a value that the property does not take.
+    Problems: `ConflictSettled`, `ConflictDecidedTwice`, `RecordArchived`, and those of a value that the property does
+    not take.
     """
     asked = [one.conflict_id for one in resolutions]
     found = await stored.by_ids(tx, asked)
@@ -96,14 +99,7 @@ async def resolve(tx: Transaction, resolutions: Sequence[Resolution]) -> list[Ou
     types = {number: tx.catalogue.object_types[sync.object_type_id] for number, sync in held.items()}
     # As they stand now that no runner changes them.
     found = await stored.by_ids(tx, asked)
-    wrong: list[Problem | None] = []
-    for n, one in enumerate(resolutions):
-        told = ids.encode("conflict", one.conflict_id)
-        settled = one.conflict_id not in found or found[one.conflict_id].record_id is None
-        if settled:
-            wrong.append(ConflictSettled(conflict=told))
-        else:
-            wrong.append(ConflictDecidedTwice(conflict=told) if one.conflict_id in asked[:n] else None)
+    wrong = await _wrong(tx, asked, found)
     await _give(tx, types, resolutions, found, wrong)
     chosen = {}
     for one, problem in zip(resolutions, wrong, strict=True):
@@ -126,6 +122,23 @@ async def resolve(tx: Transaction, resolutions: Sequence[Resolution]) -> list[Ou
         failed([problem]) if problem is not None else Outcome(_open(found[one.conflict_id]))
         for one, problem in zip(resolutions, wrong, strict=True)
     ]
+
+
+async def _wrong(tx: Transaction, asked: Sequence[int], found: dict[int, InboxRow]) -> list[Problem | None]:
+    """Why each of these conflicts cannot be decided, in the order asked; None where it can."""
+    numbers = sorted({row.record_id for row in found.values() if row.record_id is not None})
+    rows = await stored_records.rows(tx, numbers)
+    archived = {row.id for row in rows if row is not None and row.archived_at is not None}
+    wrong: list[Problem | None] = []
+    for n, number in enumerate(asked):
+        told, row = ids.encode("conflict", number), found.get(number)
+        if row is None or row.record_id is None:
+            wrong.append(ConflictSettled(conflict=told))
+        elif row.record_id in archived:
+            wrong.append(RecordArchived(record=ids.encode("record", row.record_id)))
+        else:
+            wrong.append(ConflictDecidedTwice(conflict=told) if number in asked[:n] else None)
+    return wrong
 
 
 def resolved(open_: Iterable[ConflictRow], merged: Merged) -> dict[int, str]:

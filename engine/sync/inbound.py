@@ -22,7 +22,7 @@ from storage.filters import facts
 from storage.records import RecordRow
 from storage.sync import conflicts, links
 from storage.sync.conflicts import ConflictRow
-from storage.sync.links import CONFLICT, EXCLUDED, LinkRow
+from storage.sync.links import EXCLUDED, LinkRow
 
 # Behind everything.
 LAST = 2**63 - 1
@@ -154,8 +154,7 @@ async def gather(
         promised = await besides(ids) if besides is not None else {}
     else:
         halves, promised = {}, {}
-    asked = [case.link.id for case in cases if case.link is not None and case.link.state == CONFLICT]
-    open_ = await conflicts.of_links(tx, asked)
+    open_ = await conflicts.of_links(tx, (case.link for case in cases if case.link is not None))
     within = await _within(tx, rules, held)
     for case in cases:
         if case.link is not None:

@@ -25,7 +25,7 @@ from storage.filters import facts
 from storage.records import RecordRow
 from storage.sync import conflicts, dirty, links, plan_work
 from storage.sync.dirty import DirtyRow
-from storage.sync.links import CONFLICT, IN_SYNC, PENDING, LinkRow
+from storage.sync.links import IN_SYNC, PENDING, LinkRow
 
 # What a plan does not show is sent so much later.
 BEHIND = timedelta(seconds=30)
@@ -89,8 +89,7 @@ async def _decide(
     of_record = {row.id: one for row, one in zip(alone, candidates, strict=True)}
     rivals = await _rivals(tx, turn, [row for row in alone if any(of_record[row.id])])
     within = await _within(tx, rules, alone, found)
-    asked = [link.id for link in held.values() if link.state == CONFLICT]
-    open_ = await conflicts.of_links(tx, asked)
+    open_ = await conflicts.of_links(tx, held.values())
     sending: list[Send] = []
     done: list[DirtyRow] = []
     taken: set[str] = set()

@@ -1,12 +1,13 @@
 """Fields that both sides changed and on which a person is asked; and what was decided, until it is carried out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
 from storage.statements import Statement
+from storage.sync.links import IN_SYNC, LinkRow
 
 
 @dataclass(slots=True)
@@ -61,11 +62,13 @@ CHOOSE = Statement(
 )
 
 
-async def of_links(reader: Queryable, link_ids: Sequence[int]) -> dict[int, list[ConflictRow]]:
+async def of_links(reader: Queryable, rows: Iterable[LinkRow]) -> dict[int, list[ConflictRow]]:
     """{link: its conflicts}; links without any are left out."""
+    # What is in sync, or was never merged, has none. All else may: what fails besides, too, or waits to be tried again.
+    link_ids = [link.id for link in rows if link.state != IN_SYNC and link.base_ours is not None]
     found: dict[int, list[ConflictRow]] = {}
     if link_ids:
-        for row in await reader.fetch(OF_LINKS, list(link_ids)):
+        for row in await reader.fetch(OF_LINKS, link_ids):
             found.setdefault(row["link_id"], []).append(ConflictRow(*row))
     return found
 
