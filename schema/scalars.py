@@ -25,7 +25,11 @@ def _moment(value: Any) -> datetime:
         ) from None
     if found.tzinfo is None:
         raise StrawberryInputCoercionError("A moment needs an offset, such as 2026-01-31T09:30:00.000Z.")
-    return found
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        # The first and the last day there are, in a zone that is ahead or behind.
+        raise StrawberryInputCoercionError("A moment lies between the years 1 and 9999, in UTC.") from None
 
 
 def _sent(value: Any) -> Any:

@@ -39,6 +39,18 @@ async def test_reads_that_mean_nothing_are_told(db: Database) -> None:
         assert (await code_of(client, cursor))[0] == "MALFORMED_CURSOR"
 
 
+async def test_moments_that_no_calendar_has_in_utc_are_told(db: Database) -> None:
+    async with opened(db) as client:
+        asked = "query ($at: DateTime) { enrollments(enrolledBefore: $at) { nodes { id } } }"
+        for wrong in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-02-30T00:00:00Z"):
+            assert (await code_of(client, asked, at=wrong))[0] == "BAD_USER_INPUT", wrong
+            assert (
+                await code_of(client, asked.replace("$at)", f'"{wrong}")').replace("($at: DateTime)", ""))
+            )[0] == "GRAPHQL_VALIDATION_FAILED", wrong
+        for right in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999+14:00"):
+            assert "errors" not in await client.ask(asked, at=right), right
+
+
 async def test_a_cursor_of_another_list_is_told(db: Database) -> None:
     async with opened(db) as client:
         await client.do(

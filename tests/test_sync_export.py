@@ -142,6 +142,7 @@ async def test_refusals_are_coded_json(db: Database) -> None:
         ({"format": "pdf"}, 422, "INVALID_PARAMETER"),
         ({"state": "GONE"}, 422, "INVALID_PARAMETER"),
         ({"since": "yesterday"}, 422, "INVALID_PARAMETER"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, 422, "INVALID_PARAMETER"),
         ({"objectType": "cats"}, 404, "UNKNOWN_OBJECT_TYPE"),
         ({"colour": "blue"}, 422, "UNKNOWN_PARAMETER"),
     ]

@@ -259,6 +259,10 @@ async def test_values_are_copied_between_types_on_the_clocks_of_the_account(crm:
     assert await crm.value(ann, "last_contacted_at") == "2026-06-30T22:00:00.000Z"
     await run(crm, "contacts", copy("last_contacted_at", "closedate", target={"to": "deals"}), on=[ann])
     assert await crm.value(deal, "closedate") == "2026-07-01"
+    # The first day there is began in Berlin before all years.
+    await crm.set(ann, date_of_birth="0001-01-01")
+    [late] = await run(crm, "contacts", copy("date_of_birth", "last_contacted_at"), on=[ann])
+    assert (late.status, (late.error or {})["code"]) == ("FAILED", "INVALID_VALUE")
 
 
 async def test_an_empty_value_is_copied_only_if_asked_for(crm: Flows) -> None:

@@ -76,11 +76,17 @@ def _possible(prop: PropertyRow) -> list[str]:
 
 
 def _begins(value: str, zone: ZoneInfo) -> str:
-    """The moment at which a day begins."""
-    moment = first_at(datetime.combine(date.fromisoformat(value), time()), zone)
+    """The moment at which a day begins; the day itself, where that lies beyond all years: the check refuses it."""
+    try:
+        moment = first_at(datetime.combine(date.fromisoformat(value), time()), zone)
+    except OverflowError:
+        return value
     return moment.astimezone(UTC).isoformat()
 
 
 def _day(value: str, zone: ZoneInfo) -> str:
-    """The day of a moment."""
-    return datetime.fromisoformat(value).astimezone(zone).date().isoformat()
+    """The day of a moment; the moment itself, where that day lies beyond all years: the check refuses it."""
+    try:
+        return datetime.fromisoformat(value).astimezone(zone).date().isoformat()
+    except OverflowError:
+        return value
