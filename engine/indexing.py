@@ -1,5 +1,7 @@
 """Making a property searchable, online: its new index is filled, then the old one retires and is emptied. And back.
 
+Likewise the parts of its texts: filled, then read; or given up, then emptied.
+
 Each step is a short transaction that shares the definitions with writers; only the moments in which the state changes
 take them alone. Whatever happens to the process, the state and how far a fill has come are in the tables.
 """
@@ -7,9 +9,10 @@ take them alone. Whatever happens to the process, the state and how far a fill h
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from storage import properties, property_keys, property_values
+from storage import properties, property_keys, property_parts, property_values
 from storage.catalogue import PropertyRow
 from storage.database import Actor, Database, Transaction
+from storage.properties import Claimed
 
 INDEXER = Actor("INDEXER")
 # Records of one transaction: bounds how long their writers wait.
@@ -29,17 +32,18 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
         claimed = await properties.claim(tx, now - GRACE)
         if claimed is None:
             return False
-        property_id, last = claimed
-        row = _row(tx, property_id)
-        match row.index_state:
+        row = _row(tx, claimed.property_id)
+        match row.index_state if claimed.of_values else row.parts_state:
             case "FILLING":
-                done = await _fill(tx, row, last)
+                done = await _fill(tx, row, claimed)
             case "RETIRING":
                 done = True
-            case _:
+            case _ if claimed.of_values:
                 done = await _clear(tx, row)
+            case _:
+                done = await _walked(tx, claimed, await property_parts.clear(tx, row, claimed.last, CHUNK))
     if done:
-        await _advance(db, account_id, row, now)
+        await _advance(db, account_id, row, claimed, now)
     return True
 
 
@@ -49,11 +53,18 @@ async def run_all(db: Database, account_id: int, *, now: datetime) -> None:
         pass
 
 
-async def _fill(tx: Transaction, row: PropertyRow, last: int) -> bool:
+async def _fill(tx: Transaction, row: PropertyRow, claimed: Claimed) -> bool:
     """The next chunk of the new index; whether it was the last one."""
     filling = property_values.fill if row.searchable else property_keys.fill
-    last, seen = await filling(tx, row, last, CHUNK)
-    await properties.progress(tx, row.id, last)
+    if not claimed.of_values:
+        filling = property_parts.fill
+    return await _walked(tx, claimed, await filling(tx, row, claimed.last, CHUNK))
+
+
+async def _walked(tx: Transaction, claimed: Claimed, page: tuple[int, int]) -> bool:
+    """Note the page of records that was gone over (its last one's id, their number); whether it was the last one."""
+    last, seen = page
+    await properties.progress(tx, claimed, last)
     return seen < CHUNK
 
 
@@ -68,16 +79,25 @@ async def _clear(tx: Transaction, row: PropertyRow) -> bool:
 
 
 NEXT = {"FILLING": "RETIRING", "RETIRING": "CLEARING", "CLEARING": "READY"}
+NEXT_OF_PARTS = {"FILLING": "READY", "RETIRING": "CLEARING", "CLEARING": "NONE"}
 
 
-async def _advance(db: Database, account_id: int, seen: PropertyRow, now: datetime) -> None:
+async def _advance(db: Database, account_id: int, seen: PropertyRow, claimed: Claimed, now: datetime) -> None:
     """Go over to the next state, unless somebody else has meanwhile, or has archived the property."""
     async with db.transaction(account_id, now=now, actor=INDEXER, defining=True) as tx:
         await tx.redefine()
         row = _row(tx, seen.id)
-        if (row.index_state, row.archived_at) != (seen.index_state, seen.archived_at):
+        if _stands(row, claimed) != _stands(seen, claimed):
             return
-        await properties.update(tx, replace(row, index_state=NEXT[row.index_state], index_changed_at=now))
+        if claimed.of_values:
+            row = replace(row, index_state=NEXT[row.index_state], index_changed_at=now)
+        else:
+            row = replace(row, parts_state=NEXT_OF_PARTS[row.parts_state], parts_changed_at=now)
+        await properties.update(tx, row)
+
+
+def _stands(row: PropertyRow, claimed: Claimed) -> tuple[str, datetime | None]:
+    return row.index_state if claimed.of_values else row.parts_state, row.archived_at
 
 
 def _row(tx: Transaction, property_id: int) -> PropertyRow:

@@ -7,7 +7,7 @@ from typing import Any
 from engine import naming
 from engine.object_types import KEEP, Keep, get
 from engine.problems import NotFound, Problem
-from storage import properties
+from storage import properties, property_parts
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Transaction
 
@@ -95,6 +95,7 @@ async def create(
     unique: bool = False,
     required: bool = False,
     searchable: bool = False,
+    parts_searchable: bool = False,
 ) -> PropertyRow:
     """A property. `field=None` is the type's default hint.
 
@@ -104,7 +105,7 @@ async def create(
     if type not in FIELDS:
         raise UnknownPropertyType(type=type[:100], known=sorted(FIELDS))
     fitting = _field(type, field, multiple)
-    check_flags(type, multiple, unique, searchable)
+    check_flags(type, multiple, unique, searchable, parts_searchable)
     choices = options_of(type, options)
     await tx.redefine()
     owner = get(tx.catalogue, object_type)
@@ -131,6 +132,8 @@ async def create(
         choices,
         tx.now,
         None,
+        parts_state="READY" if parts_searchable else "NONE",
+        parts_seed=property_parts.seed(tx.account_id, number),
     )
     # No record can hold a value yet: whichever index it has is complete.
     await properties.insert(tx, [row])
@@ -148,17 +151,18 @@ async def update(
     options: Sequence[Option] | None = None,
     required: bool | None = None,
     searchable: bool | None = None,
+    parts_searchable: bool | None = None,
 ) -> PropertyRow:
     """Change a property; name, type and uniqueness never change.
 
     Options that are left out are archived, not forgotten: records may hold them. Whether it is
-    searchable takes effect when its new index is filled (`engine.indexing`). Raises problems of this module and
-    `NotFound`.
+    searchable, also by parts, takes effect when its new index is filled (`engine.indexing`). Raises problems of this
+    module and `NotFound`.
     """
     await tx.redefine()
     owner, row = _live(tx, object_type, name)
-    if searchable:
-        check_flags(row.type, row.multiple, row.is_unique, searchable)
+    if searchable or parts_searchable:
+        check_flags(row.type, row.multiple, row.is_unique, bool(searchable), bool(parts_searchable))
     changed = replace(
         row,
         label=row.label if label is None else naming.text(label, "label"),
@@ -172,6 +176,15 @@ async def update(
         if row.index_state != "READY":
             raise PropertyBeingIndexed(name=name, object_type=owner.name)
         changed = replace(changed, index_state="FILLING", index_changed_at=tx.now)
+    if parts_searchable is not None and parts_searchable is not row.parts_searchable:
+        if row.parts_state not in ("NONE", "READY"):
+            raise PropertyBeingIndexed(name=name, object_type=owner.name)
+        changed = replace(
+            changed,
+            parts_state="FILLING" if parts_searchable else "RETIRING",
+            parts_changed_at=tx.now,
+            parts_seed=property_parts.seed(tx.account_id, row.id),
+        )
     await properties.update(tx, changed)
     return (await tx.reload()).object_types[owner.id].properties[name]
 
@@ -189,9 +202,10 @@ async def archive(tx: Transaction, object_type: str, name: str) -> PropertyRow:
     if owner.primary_display_property == name:
         raise PropertyNamesRecords(name=name, object_type=owner.name)
     # Its values are forgotten as those of an index that nobody reads.
-    await properties.update(
-        tx, replace(row, archived_at=tx.now, index_state="CLEARING", index_changed_at=tx.now)
-    )
+    archived = replace(row, archived_at=tx.now, index_state="CLEARING", index_changed_at=tx.now)
+    if row.parts_state != "NONE":
+        archived = replace(archived, parts_state="CLEARING", parts_changed_at=tx.now)
+    await properties.update(tx, archived)
     return (await tx.reload()).object_types[owner.id].properties[name]
 
 
@@ -221,7 +235,9 @@ def _field(type: str, field: str | None, multiple: bool) -> str:
     return field
 
 
-def check_flags(type: str, multiple: bool, unique: bool = False, searchable: bool = False) -> None:
+def check_flags(
+    type: str, multiple: bool, unique: bool = False, searchable: bool = False, parts_searchable: bool = False
+) -> None:
     """Raise `FlagDoesNotFit` where the flags do not go with the type."""
     if multiple and type != "ENUMERATION":
         raise FlagDoesNotFit(type=type, flag="multiple", reason="only an enumeration has several values")
@@ -230,6 +246,8 @@ def check_flags(type: str, multiple: bool, unique: bool = False, searchable: boo
         raise FlagDoesNotFit(type=type, flag="unique", reason=reason)
     if searchable and type == "JSON":
         raise FlagDoesNotFit(type=type, flag="searchable", reason="JSON values have no order")
+    if parts_searchable and type not in ("STRING", "PHONE"):
+        raise FlagDoesNotFit(type=type, flag="searchable by parts", reason="only texts have parts")
 
 
 def options_of(type: str, options: Sequence[Option]) -> tuple[dict[str, Any], ...]:

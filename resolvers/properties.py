@@ -27,6 +27,7 @@ async def update(
     options: Sequence[Option] | None,
     required: bool | None,
     searchable: bool | None,
+    parts_searchable: bool | None,
 ) -> PropertyRow:
     """Change what may change of a property."""
     return await write(
@@ -41,6 +42,7 @@ async def update(
             options=options,
             required=required,
             searchable=searchable,
+            parts_searchable=parts_searchable,
         ),
         defining=True,
     )

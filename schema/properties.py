@@ -125,8 +125,13 @@ class Property:
     searchable: bool = strawberry.field(
         description="Whether filters and orders by it use an index. Every property can be filtered by; this one faster."
     )
+    parts_searchable: bool = strawberry.field(
+        description="Whether `CONTAINS`, `ENDS_WITH` and `STARTS_WITH` use an index of the parts of its texts. "
+        "They work for every text; among millions of records, this one is quick where few meet them."
+    )
     indexing: bool = strawberry.field(
-        description="Whether an index is being made or given up since `searchable` changed; all works meanwhile."
+        description="Whether an index is being made or given up since `searchable` or `partsSearchable` changed; "
+        "all works meanwhile."
     )
     read_only: bool = strawberry.field(description="Whether only the system writes it.")
     calculated: bool = strawberry.field(description="Whether its value is computed from others.")
@@ -157,7 +162,8 @@ class Property:
             unique=row.is_unique,
             required=row.required,
             searchable=row.searchable,
-            indexing=row.index_state != "READY",
+            parts_searchable=row.parts_searchable,
+            indexing=row.indexing,
             read_only=row.read_only,
             calculated=row.calculated,
             options=[
@@ -209,6 +215,11 @@ class CreatePropertyInput:
     searchable: bool = strawberry.field(
         default=False, description="Whether filters and orders by it use an index; writes cost a little more."
     )
+    parts_searchable: bool = strawberry.field(
+        default=False,
+        description="Whether `CONTAINS`, `ENDS_WITH` and `STARTS_WITH` use an index of the parts of its texts; "
+        "writes cost more. For texts and phone numbers.",
+    )
 
 
 @strawberry.input
@@ -230,6 +241,10 @@ class UpdatePropertyInput:
     )
     searchable: bool | None = strawberry.field(
         default=None, description="Whether filters and orders by it use an index."
+    )
+    parts_searchable: bool | None = strawberry.field(
+        default=None,
+        description="Whether `CONTAINS`, `ENDS_WITH` and `STARTS_WITH` use an index of the parts of its texts.",
     )
 
 
@@ -270,6 +285,7 @@ class PropertyMutation:
             unique=input.unique,
             required=input.required,
             searchable=input.searchable,
+            parts_searchable=input.parts_searchable,
         )
         return _payload(input.object_type, *await told(work))
 
@@ -286,6 +302,7 @@ class PropertyMutation:
             options=_options(input.options),
             required=input.required,
             searchable=input.searchable,
+            parts_searchable=input.parts_searchable,
         )
         return _payload(input.object_type, *await told(work))
 

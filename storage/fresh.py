@@ -1,7 +1,7 @@
 """New records by COPY: all that a record is made of, in the tables' own words, with what is told of its making.
 
-The same rows as `records.insert`, `unique_values.claim`, `property_values` and `property_keys` write, for many
-records at once that are known to be new. Values are put into words once, however many records hold them.
+The same rows as `records.insert`, `unique_values.claim`, `property_values`, `property_keys` and `property_parts` write,
+for many records at once that are known to be new. Values are put into words once, however many records hold them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from storage import property_keys, property_values
+from storage import property_keys, property_parts, property_values
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Transaction
 from storage.notes import ChangeKind, RecordChanges, RecordsCreated
@@ -38,6 +38,8 @@ class Part:
     # The ends of rows of property_value; the beginnings of rows of property_key, with their hashes.
     values: tuple[str, ...]
     keys: tuple[str, ...]
+    # The end of a row of property_part.
+    parts: str | None
     # Where it is unique: under which it is taken, and the beginning of that row.
     key: Key | None
     unique: str | None
@@ -57,6 +59,7 @@ def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
     keys = (
         tuple(f"{prop.id}\t{one}" for one in sorted(property_keys.hashes(value))) if prop.writes_keys else ()
     )
+    parts = _parts(prop, value)
     return Part(
         prop.name,
         value,
@@ -64,9 +67,10 @@ def part(prop: PropertyRow, value: Any, canonical: str | None) -> Part:
         orjson.Fragment(told),
         values,
         keys,
+        parts,
         None if canonical is None else (prop.id, canonical),
         None if canonical is None else f"{prop.id}\t{_escaped(canonical)}",
-        bool(values or keys) or canonical is not None,
+        bool(values or keys or parts) or canonical is not None,
     )
 
 
@@ -78,7 +82,7 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
     account = tx.account_id
     made, now, by = _ends(tx)
     records, history, unique = list[str](), list[str](), list[str]()
-    values, keys, told = list[str](), list[str](), list[dict[str, Any]]()
+    values, keys, pieces, told = list[str](), list[str](), list[str](), list[dict[str, Any]]()
     alike: dict[tuple[str, ...], list[int]] = {}
     for record_id, parts in rows:
         held = ",".join([one.held for one in parts])
@@ -89,6 +93,8 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
             if one.indexed:
                 values += [f"{account}\t{record_id}\t{tail}" for tail in one.values]
                 keys += [f"{account}\t{head}\t{record_id}" for head in one.keys]
+                if one.parts is not None:
+                    pieces.append(f"{account}\t{record_id}\t{one.parts}")
                 if one.unique is not None:
                     unique.append(f"{account}\t{one.unique}\t{record_id}")
         names = tuple(told[-1])
@@ -103,7 +109,7 @@ async def insert(tx: Transaction, object_type_id: int, rows: Sequence[tuple[int,
         await tx.copy_lines("unique_value", "property_id, value, record_id", unique)
     except asyncpg.UniqueViolationError as error:
         raise Taken from error
-    await _copy(tx, records, history, values, keys)
+    await _copy(tx, records, history, values, keys, pieces)
     for names, ids in alike.items():
         tx.changed(RecordChanges(ChangeKind.CREATED, object_type_id, names, ids))
     tx.happened(RecordsCreated(object_type_id, [record_id for record_id, _ in rows], told))
@@ -117,7 +123,7 @@ async def write(
     made, now, by = _ends(tx)
     forms = {name: _form(prop) for name, prop in object_type.properties.items()}
     records, history = list[str](), list[str]()
-    values, keys = list[str](), list[str]()
+    values, keys, pieces = list[str](), list[str](), list[str]()
     for record_id, properties in rows:
         held = orjson.dumps(properties).decode()
         # What COPY reads otherwise than it stands, JSON writes with a backslash.
@@ -127,7 +133,7 @@ async def write(
         records.append(f"{start}{of}\t{held}\t{made}")
         history.append(f"{start}1\t{now}\t{held}\t{by}")
         for name, value in properties.items():
-            head, prop, as_values, as_keys = forms[name]
+            head, prop, as_values, as_keys, as_parts = forms[name]
             if as_values:
                 kind = value.__class__
                 if kind is str:
@@ -141,12 +147,20 @@ async def write(
             if as_keys:
                 hashes = property_keys.hashes(value) if prop.multiple else (property_keys.value_hash(value),)
                 keys += [f"{account}\t{head}{one}\t{record_id}" for one in hashes]
-    await _copy(tx, records, history, values, keys)
+            if as_parts:
+                pieces.append(f"{start}{_parts(prop, value)}")
+    await _copy(tx, records, history, values, keys, pieces)
 
 
-def _form(prop: PropertyRow) -> tuple[str, PropertyRow, bool, bool]:
-    """What rows of a property's values and of its keys say of it, and whether there are such rows."""
-    return f"{prop.id}\t", prop, prop.writes_values, prop.writes_keys
+def _form(prop: PropertyRow) -> tuple[str, PropertyRow, bool, bool, bool]:
+    """What rows of a property's values, keys and parts say of it, and whether there are such rows."""
+    return f"{prop.id}\t", prop, prop.writes_values, prop.writes_keys, prop.writes_parts
+
+
+def _parts(prop: PropertyRow, value: Any) -> str | None:
+    """The end of a row of property_part; None where there is no such row."""
+    kept = property_parts.kept(prop, value)
+    return None if kept is None else f"{prop.id}\t{kept}"
 
 
 def _tails(prop: PropertyRow, value: Any) -> tuple[str, ...]:
@@ -167,7 +181,12 @@ def _ends(tx: Transaction) -> tuple[str, str, str]:
 
 
 async def _copy(
-    tx: Transaction, records: Sequence[str], history: Sequence[str], values: Sequence[str], keys: list[str]
+    tx: Transaction,
+    records: Sequence[str],
+    history: Sequence[str],
+    values: Sequence[str],
+    keys: list[str],
+    pieces: Sequence[str],
 ) -> None:
     await tx.copy_lines(
         "record",
@@ -181,6 +200,7 @@ async def _copy(
     # In one order for all writers.
     keys.sort()
     await tx.copy_lines("property_key", "property_id, value_hash, record_id", keys)
+    await tx.copy_lines("property_part", "record_id, property_id, parts", pieces)
 
 
 def _or_null(text: str | None) -> str:

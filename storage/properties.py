@@ -1,6 +1,7 @@
 """Properties of object types: written in bulk or one by one; read through the catalogue."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,9 @@ COLUMNS = (
     "archived_at",
     "index_state",
     "index_changed_at",
+    "parts_state",
+    "parts_changed_at",
+    "parts_seed",
 )
 
 UPDATE = Statement(
@@ -36,7 +40,9 @@ UPDATE = Statement(
     UPDATE property AS p
        SET label = $3, group_name = $4, description = $5, required = $6, searchable = $7, options = $8,
            archived_at = $9, index_state = $10, index_changed_at = $11,
-           index_last = CASE WHEN p.index_state = $10 THEN p.index_last ELSE 0 END
+           index_last = CASE WHEN p.index_state = $10 THEN p.index_last ELSE 0 END,
+           parts_state = $12, parts_changed_at = $13, parts_seed = $14,
+           parts_last = CASE WHEN p.parts_state = $12 THEN p.parts_last ELSE 0 END
      WHERE p.account_id = $1 AND p.id = $2
     """,
 )
@@ -45,25 +51,52 @@ UPDATE = Statement(
 # Properties whose index is being changed, of all accounts; the partial index holds no others.
 INDEXING = Statement(
     "properties.indexing",
-    "SELECT DISTINCT p.account_id FROM property AS p WHERE p.index_state <> 'READY'",
+    """
+    SELECT DISTINCT p.account_id FROM property AS p
+     WHERE p.index_state <> 'READY' OR (p.parts_state <> 'NONE' AND p.parts_state <> 'READY')
+    """,
     spanning="one look for all accounts that have an index to change",
 )
 
-# One at a time: whoever changes another one's index goes on with the next.
+# One at a time: whoever changes another one's index goes on with the next. The first two conditions are those of the
+# partial index. Of a property that changes both, values come first.
 CLAIM = Statement(
     "properties.claim",
     """
-    SELECT p.id, p.index_last FROM property AS p
-     WHERE p.account_id = $1 AND p.index_state <> 'READY'
-       AND NOT (p.index_state = 'RETIRING' AND p.index_changed_at > $2)
+    SELECT p.id, due.of_values, CASE WHEN due.of_values THEN p.index_last ELSE p.parts_last END AS last
+      FROM property AS p
+     CROSS JOIN LATERAL (
+           SELECT p.index_state <> 'READY' AND NOT (p.index_state = 'RETIRING' AND p.index_changed_at > $2),
+                  p.parts_state <> 'NONE' AND p.parts_state <> 'READY'
+                  AND NOT (p.parts_state = 'RETIRING' AND p.parts_changed_at > $2)
+           ) AS due(of_values, of_parts)
+     WHERE p.account_id = $1
+       AND (p.index_state <> 'READY' OR (p.parts_state <> 'NONE' AND p.parts_state <> 'READY'))
+       AND (due.of_values OR due.of_parts)
      ORDER BY p.id LIMIT 1
-       FOR UPDATE SKIP LOCKED
+       FOR UPDATE OF p SKIP LOCKED
     """,
 )
 
 PROGRESS = Statement(
-    "properties.progress", "UPDATE property AS p SET index_last = $3 WHERE p.account_id = $1 AND p.id = $2"
+    "properties.progress",
+    """
+    UPDATE property AS p
+       SET index_last = CASE WHEN $3::bool THEN $4 ELSE p.index_last END,
+           parts_last = CASE WHEN $3::bool THEN p.parts_last ELSE $4 END
+     WHERE p.account_id = $1 AND p.id = $2
+    """,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A property of which an index is being changed: that of its values (hashes included), else that of its parts."""
+
+    property_id: int
+    of_values: bool
+    # How far a walk over the records has come.
+    last: int
 
 
 async def indexing(db: Database) -> list[int]:
@@ -71,18 +104,15 @@ async def indexing(db: Database) -> list[int]:
     return [row[0] for row in await db.spanning(INDEXING)]
 
 
-async def claim(tx: Transaction, retired_by: datetime) -> tuple[int, int] | None:
-    """Take a property whose index is being changed: (id, how far its fill has come).
-
-    One that has been retiring only since after `retired_by` waits.
-    """
+async def claim(tx: Transaction, retired_by: datetime) -> Claimed | None:
+    """Take a property whose index is being changed; one that has been retiring only since after `retired_by` waits."""
     row = await tx.fetchrow(CLAIM, retired_by)
-    return None if row is None else (row[0], row[1])
+    return None if row is None else Claimed(*row)
 
 
-async def progress(tx: Transaction, property_id: int, last: int) -> None:
-    """Note how far a fill has come."""
-    await tx.execute(PROGRESS, property_id, last)
+async def progress(tx: Transaction, claimed: Claimed, last: int) -> None:
+    """Note how far a walk over the records has come."""
+    await tx.execute(PROGRESS, claimed.property_id, claimed.of_values, last)
 
 
 async def insert(tx: Transaction, rows: Sequence[PropertyRow]) -> None:
@@ -104,6 +134,9 @@ async def update(tx: Transaction, row: PropertyRow) -> None:
         row.archived_at,
         row.index_state,
         row.index_changed_at,
+        row.parts_state,
+        row.parts_changed_at,
+        row.parts_seed,
     )
 
 

@@ -14,7 +14,15 @@ from storage.statements import Statement
 MUCH = 1_000
 
 # Those that queries join and look for values in.
-TABLES = ("record", "association", "association_count", "property_value", "property_key", "sync_link")
+TABLES = (
+    "record",
+    "association",
+    "association_count",
+    "property_value",
+    "property_key",
+    "property_part",
+    "sync_link",
+)
 
 # A table that was never analysed is planned for as one that has some rows, one that was empty when it was as one that
 # still is: the first associations after an import of records would then be looked for by reading all that others are

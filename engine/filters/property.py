@@ -39,6 +39,7 @@ from storage.filters.tree import (
     Test,
     UpdatedLeaf,
 )
+from storage.property_parts import narrows
 from storage.property_values import TEXT_KEPT
 
 PROPERTY = "property"
@@ -122,11 +123,18 @@ def _property(given: Mapping[str, Any], key: str, object_type: ObjectTypeRow) ->
 
 
 def _reference(prop: PropertyRow) -> Property:
-    return Property(prop.id, prop.object_type_id, prop.name, prop.type, prop.multiple)
+    return Property(prop.id, prop.object_type_id, prop.name, prop.type, prop.multiple, seed=prop.parts_seed)
 
 
 def _index(prop: PropertyRow, test: Test) -> Index | None:
-    """The side table that finds the records of a test, as the property's index stands."""
+    """The side table that finds the records of a test, as the property's indexes stand."""
+    found = _index_of_values(prop, test)
+    if found is None and prop.reads_parts and isinstance(test, Holds):
+        return Index.PARTS if all(narrows(test.place, text) for text in test.values) else None
+    return found
+
+
+def _index_of_values(prop: PropertyRow, test: Test) -> Index | None:
     if not prop.reads_values:
         return Index.KEYS if isinstance(test, OneOf | Chosen) else None
     match test:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.records.drafts import Draft
-from storage import fresh, property_keys, property_values, records
+from storage import fresh, property_keys, property_parts, property_values, records
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import Transaction
 from storage.notes import RecordChanges, RecordsCreated
@@ -85,9 +85,9 @@ async def _index(
         for draft, changed in zip(drafts, news, strict=True)
         for name, value in changed.items()
     ]
-    await property_values.replace(
-        tx, [(draft.record_id, prop, value) for draft, prop, value in changes], fresh=fresh
-    )
+    news_of = [(draft.record_id, prop, value) for draft, prop, value in changes]
+    await property_values.replace(tx, news_of, fresh=fresh)
+    await property_parts.replace(tx, news_of, fresh=fresh)
     if fresh:
         await property_keys.add(tx, ((draft.record_id, prop, value) for draft, prop, value in changes))
     else:

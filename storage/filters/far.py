@@ -74,6 +74,15 @@ def indexed(leaf: PropertyLeaf, alias: str, add: Add) -> tuple[str, str, bool]:
     """The side table of an indexed leaf, the condition on its rows, and whether these answer it alone."""
     mine = f"{alias}.account_id = $1 AND {alias}.property_id = {int(leaf.property.id)}"
     wanted = lookup(leaf)
+    if leaf.index is Index.PARTS:
+        # Fenced, so that each is a look-up of its own: together they would be a join.
+        found = (
+            f"SELECT {alias}_p.account_id, {alias}_p.property_id, {alias}_p.record_id FROM property_part AS {alias}_p"
+            f" WHERE {alias}_p.account_id = $1 AND {alias}_p.property_id = {int(leaf.property.id)}"
+            f" AND {alias}_p.parts @> {alias}_w.parts::int[] OFFSET 0"
+        )
+        each = f"unnest({add(wanted, 'text[]')}) AS {alias}_w(parts)"
+        return f"{each} CROSS JOIN LATERAL ({found}) AS {alias}", mine, False
     if wanted is not None:
         table, column, kind = (
             ("property_key", "value_hash", "bigint")

@@ -27,6 +27,7 @@ from storage.filters.tree import (
     WorkflowLeaf,
 )
 from storage.property_keys import value_hash
+from storage.property_parts import looked_up as parts_looked_up
 
 # Values of these types have few records each. Choices and booleans have many, and so may a range.
 RARE = frozenset({"STRING", "PHONE", "NUMBER", "DATE"})
@@ -144,6 +145,8 @@ def lookup(leaf: PropertyLeaf) -> Any:
     None where the rows of the side table answer it alone.
     """
     match leaf.index, leaf.test:
+        case Index.PARTS, Holds(place, texts):
+            return parts_looked_up(place, texts, leaf.property.seed)
         case Index.VALUES, OneOf(given) if leaf.property.type == "BOOLEAN":
             # They stand there as text.
             return ["true" if value else "false" for value in given]

@@ -156,6 +156,7 @@ def looked_up(leaf: PropertyLeaf) -> tuple[Any, ...]:
     if wanted is not None:
         return (wanted,)
     if isinstance(leaf.test, Holds):
+        # A beginning, as a range of the index of values.
         (start,) = leaf.test.values
         return start, beyond(start)
     return parameters(leaf.property, leaf.test)

@@ -153,6 +153,8 @@ class Index(enum.Enum):
     VALUES = "VALUES"
     # Of all others: hashes, for equality. The record itself is looked at as well.
     KEYS = "KEYS"
+    # Of those that are told so: hashes of the parts of texts. The record itself is looked at as well.
+    PARTS = "PARTS"
 
 
 # --- filters ------------------------------------------------------------------------------------------------
@@ -162,7 +164,8 @@ class Index(enum.Enum):
 class Property:
     """A property as filters know it. `type` as in `storage.catalogue.PropertyRow`.
 
-    `column`: one of the record's own moments in place of a property (`id` is then 0, `type` DATETIME).
+    `column`: one of the record's own moments in place of a property (`id` is then 0, `type` DATETIME). `seed`: what is
+    mixed into the hashes of its parts.
     """
 
     id: int
@@ -171,6 +174,7 @@ class Property:
     type: str
     multiple: bool = False
     column: str | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,19 @@ from dataclasses import dataclass
 
 from storage.filters import far
 from storage.filters.compile import FAR, Writer, compile, these
-from storage.filters.indexes import all_selective, from_the_other_end, lookup
-from storage.filters.tree import And, AssociatedLeaf, Filter, OneOf, Or, PropertyLeaf
+from storage.filters.indexes import from_the_other_end, lookup, selective
+from storage.filters.tree import And, AssociatedLeaf, Filter, Index, OneOf, Or, PropertyLeaf
 from storage.filters.values import Add
+
+# So many ids that are found before a page is made are begun with; where there are more, one is full after some thousand
+# records at most. To collect associations of a far end takes a millisecond or two.
+FEW = 1_000
+# The same for texts that are found by their parts: as many are collected as soon as others are met, of two million.
+FEW_BY_PARTS = 5_000
+# Of so many records it is looked at how many have a text before all that have its parts are collected, which takes a
+# third of a second where two million have them. Where so many of these do, a page is soon full.
+SAMPLE = 1_000
+COMMON = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,8 @@ class BothWays:
     near: str
     given: "Asked"
     decided: AssociatedLeaf | None
+    # So many ids are worth to begin a page with that is read in their order.
+    few: int = FEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,9 @@ def both_ways(filter_: Filter, record: str, add: Add, name: str, *, ordered: boo
     """
     parts = filter_.parts if isinstance(filter_, And) else (filter_,)
     led = any(_leads(part) for part in parts)
-    ranges = next((found for part in parts if (ordered or not led) and (found := _range(part))), None)
+    found = [each for part in parts if (each := _range(part))]
+    # Parts of texts first: few records have them, and no more of these are begun with than are worth it.
+    ranges = next(filter(_of_parts, found), found[0] if found and (ordered or not led) else None)
     # How many a range has, far away, is looked at before they are begun with; one of the record's own is nearer.
     leaf = next(
         (
@@ -89,16 +103,19 @@ def both_ways(filter_: Filter, record: str, add: Add, name: str, *, ordered: boo
         ),
         None,
     )
+    few = FEW
     if leaf and leaf.where and not (ordered and ranges):
         near = Writer(f"{record}_n", add).far(leaf.reach, leaf.where)
         given = Writer(record, add, leaf, name).condition(filter_, record)
     elif ranges:
         near, leaf = far.range_of(ranges, Writer(f"{record}_n", add).alias, add), None
+        if _of_parts(ranges):
+            near, few = _by_parts(near, ranges, f"{record}_s", add), FEW_BY_PARTS
         given = f"{these(f'{record}.id', name)} AND {compile(filter_, record, add)}"
     else:
         return None
     return BothWays(
-        near, Asked(f"record AS {record}", f"{record}.id", f"{record}.account_id = $1 AND {given}"), leaf
+        near, Asked(f"record AS {record}", f"{record}.id", f"{record}.account_id = $1 AND {given}"), leaf, few
     )
 
 
@@ -126,15 +143,50 @@ def counted(filter_: Filter, object_type: str, record: str, add: Add) -> str:
     )
 
 
+def _by_parts(near: str, ranges: Sequence[PropertyLeaf], record: str, add: Add) -> str:
+    """Those of the ids of `near` that truly meet any of some leaves; where there are too many, too many of none.
+
+    Whoever has all parts of a text need not have them in its order: `near` may have many more than meet the leaves,
+    and how many ids there are decides how a page is made. Too many are told by a sample, and by counting.
+    """
+    met, name = Or(tuple(ranges)), record
+    sample = (
+        f"SELECT {name}_q.* FROM record AS {name}_q WHERE {name}_q.account_id = $1"
+        f" AND {name}_q.object_type_id = {int(ranges[0].property.object_type_id)}"
+        f" ORDER BY {name}_q.id LIMIT {SAMPLE}"
+    )
+    having = f"SELECT count(*) > {COMMON} AS many FROM ({sample}) AS {name} WHERE {compile(met, name, add)}"
+    # Fenced, as everywhere: each is looked for by its id.
+    probed = (
+        f"SELECT {name}_r.id FROM record AS {name}_r WHERE {name}_r.account_id = $1 AND {name}_r.id = {name}_f.id"
+        f" AND {compile(met, f'{name}_r', add)} LIMIT 1"
+    )
+    many = f"((SELECT {name}_d.many FROM {name}_c AS {name}_d) OR (SELECT count(*) FROM {name}_n AS {name}_m) > {FAR})"
+    return (
+        f"WITH {name}_c AS MATERIALIZED ({having}), {name}_n AS MATERIALIZED ("
+        f"SELECT {name}_p.id FROM ({near}) AS {name}_p"
+        f" WHERE NOT (SELECT {name}_d.many FROM {name}_c AS {name}_d) LIMIT {FAR + 1})"
+        f" SELECT {name}_t.id FROM {name}_n AS {name}_f CROSS JOIN LATERAL ({probed}) AS {name}_t WHERE NOT {many}"
+        f" UNION ALL SELECT 0 FROM generate_series(0, {FAR}) WHERE {many}"
+    )
+
+
 def _range(filter_: Filter) -> Sequence[PropertyLeaf] | None:
     """The leaves, any of which will do, whose rows in indexes find all who meet a part."""
     match filter_:
         case PropertyLeaf(index=index) if index is not None:
             return (filter_,)
-        case Or(parts) if all_selective(parts):
-            return [part for part in parts if isinstance(part, PropertyLeaf)]
+        case Or(parts) if parts:
+            leaves = [part for part in parts if isinstance(part, PropertyLeaf)]
+            found = len(leaves) == len(parts) and all(selective(one) or _of_parts([one]) for one in leaves)
+            return leaves if found else None
         case _:
             return None
+
+
+def _of_parts(ranges: Sequence[PropertyLeaf]) -> bool:
+    """Whether any of the leaves of a range is found by parts of its text."""
+    return any(leaf.index is Index.PARTS for leaf in ranges)
 
 
 def _leads(filter_: Filter) -> bool:

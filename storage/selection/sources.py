@@ -15,9 +15,6 @@ from storage.selection.orders import at_or_before, beyond, order_by
 from storage.selection.sql import Params
 from storage.selection.tree import Associated, Listing, Order, Page, Records, Source
 
-# So many associations from the far end of a filter are collected, in a millisecond or two; where there are more, a
-# page is full after some thousand records at most. Unless it must see all of them before it knows its first one.
-FEW = 1_000
 # So many rows of an index of its own a page in the order of another index begins with: to look for each of them and to
 # sort them takes no longer than to walk along the other until the page is full, with some millions of records.
 SEVERAL = 10_000
@@ -70,7 +67,8 @@ def _either_way(
         return None
     names = _named(page, columns)
     size = page.size + more
-    few = FEW
+    # Unless it must see all of them before it knows its first one.
+    few = ways.few
     if page.order.terms and not indexed:
         few = FAR
     elif indexed and ways.decided is None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Index, Numeric, UniqueConstraint
+from sqlalchemy import ARRAY, ForeignKeyConstraint, Index, Integer, Numeric, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from storage.tables.columns import big, document, key, moment, text
@@ -37,7 +37,12 @@ class Property(SQLModel, table=True):
         UniqueConstraint("account_id", "object_type_id", "name"),
         ForeignKeyConstraint(["account_id", "object_type_id"], ["object_type.account_id", "object_type.id"]),
         # Whose index is being changed: few, looked for again and again.
-        Index("property_indexing", "account_id", "id", postgresql_where="index_state <> 'READY'"),
+        Index(
+            "property_changing",
+            "account_id",
+            "id",
+            postgresql_where="index_state <> 'READY' OR (parts_state <> 'NONE' AND parts_state <> 'READY')",
+        ),
     )
 
     account_id: int = key()
@@ -66,6 +71,12 @@ class Property(SQLModel, table=True):
     index_changed_at: datetime | None = moment(nullable=True)
     # How far a fill has come: the last record that it has seen.
     index_last: int = big(sa_column_kwargs={"server_default": "0"})
+    # NONE, FILLING, READY, RETIRING or CLEARING, with the same beside it: see storage.catalogue.
+    parts_state: str = text(sa_column_kwargs={"server_default": "NONE"})
+    parts_changed_at: datetime | None = moment(nullable=True)
+    parts_last: int = big(sa_column_kwargs={"server_default": "0"})
+    # Mixed into the hashes of its parts.
+    parts_seed: int = big(sa_column_kwargs={"server_default": "0"})
 
 
 class Record(SQLModel, table=True):
@@ -161,6 +172,22 @@ class PropertyKey(SQLModel, table=True):
     property_id: int = key()
     value_hash: int = key()
     record_id: int = key()
+
+
+class PropertyPart(SQLModel, table=True):
+    """Which parts the texts of a property have that is told to be found by parts; see storage.property_parts.
+
+    The primary key does not begin with the property: along it the planner would rather read all values of one.
+    """
+
+    __tablename__ = "property_part"
+    # It cannot begin with the account; each hash is made of it.
+    __table_args__ = (Index("property_part_parts", "parts", postgresql_using="gin"),)
+
+    account_id: int = key()
+    record_id: int = key()
+    property_id: int = key()
+    parts: list[int] = Field(sa_type=ARRAY(Integer))
 
 
 class PropertyHistory(SQLModel, table=True):
