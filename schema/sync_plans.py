@@ -54,7 +54,9 @@ class SyncPlanItem:
     conflicts: list[str] = strawberry.field(
         description="The properties that both sides have changed, and about which a person would be asked."
     )
-    problem: SyncPlanProblem | None = strawberry.field(description="Why it would fail, or be left out.")
+    problem: SyncPlanProblem | None = strawberry.field(
+        description="Why it, or some of it, would fail, or be left out."
+    )
     outcome: PlanOutcome | None = strawberry.field(
         description="What became of it, once the preview was applied; null: nothing yet."
     )

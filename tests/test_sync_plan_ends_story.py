@@ -181,13 +181,20 @@ async def test_what_is_full_is_told_as_refused(db: Database) -> None:
     world.relate(ann, "owns", *firms)
     await shown.preview()
     (item,) = await shown.items()
-    assert (item.kind, item.effect["problem"]["category"]) == ("FAIL", "ASSOCIATION_LIMIT_REACHED")
+    # What is refused is the association alone: the record is made, and so are the others.
+    assert (item.kind, item.effect["problem"]["category"]) == ("CREATE_OURS", "ASSOCIATION_LIMIT_REACHED")
     found = (await said(shown))[ann]
     assert [one for one in found if one[2] == "owns" and one[1] == "OURS"] == [
         ("ADDED", "OURS", "owns", firms[0]),
         ("ADDED", "OURS", "owns", firms[1]),
         ("REFUSED", "OURS", "owns", firms[2]),
     ]
+    assert await applied(shown) == {"APPLIED"}
+    assert len(await shown.it.records()) == 1
+    # Nothing but that is left to do; so it fails, and nothing comes of it.
+    await shown.preview()
+    (item,) = await shown.items()
+    assert (item.kind, item.effect["problem"]["category"]) == ("FAIL", "ASSOCIATION_LIMIT_REACHED")
     assert await applied(shown) == {"APPLIED"}
 
 

@@ -17,7 +17,7 @@ from engine.sync import effects, inbound, plan_ends
 from engine.sync.book import OURS, Book
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Kind
-from engine.sync.effects import told_of
+from engine.sync.effects import refused_ends, told_of
 from engine.sync.inbound import Case
 from engine.sync.plan_ends import Told
 from engine.sync.rehearsing import cases_of, planned, refused
@@ -150,7 +150,7 @@ class _Attempt:
             shown = told_of(item.effect)
             alone = item.kind == Kind.UPDATE and case.decision.kind is Kind.NONE and shown
             if not alone and (item.kind != Kind.FAIL or case.decision.kind is Kind.FAIL):
-                self._compare(item, case, record, None, shown)
+                self._compare(item, case, record, refused_ends(item.effect), shown)
         self._all_agree()
         book = Book(tx, rules)
         await inbound.carry_out(tx, rules, cases, book)

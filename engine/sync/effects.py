@@ -37,13 +37,21 @@ def kind_of(
 ) -> Kind:
     """What would come of it: what our own commands refuse fails, whatever was decided.
 
-    What has associations alone to be written is updated, too.
+    What has associations alone to be written is updated, too. Where some of them alone are refused, the rest is done.
     """
-    if problem is not None:
+    if problem is not None and not problem.get("ends"):
         return Kind.FAIL
-    if decision.kind is Kind.NONE and any(one["did"] in DONE for one in associations):
+    if decision.kind is not Kind.NONE:
+        return decision.kind
+    if any(one["did"] in DONE for one in associations):
         return Kind.UPDATE
-    return decision.kind
+    return Kind.NONE if problem is None else Kind.FAIL
+
+
+def refused_ends(effect: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The problem of what is refused associations alone; None: nothing is, or more."""
+    problem = effect.get("problem")
+    return dict(problem) if problem is not None and problem.get("ends") else None
 
 
 def effect(
@@ -57,7 +65,8 @@ def effect(
 ) -> dict[str, Any]:
     """{"ours": {property: [before, after]}, "theirs": {field: [before, after]}, …}, as SyncPlanItem keeps it.
 
-    `refused`: {"category", "message", "side"} where our own commands would refuse it; `associations`: see `plan_ends`.
+    `refused`: {"category", "message", "side"} where our own commands would refuse it, with "ends" where that is about
+    associations alone; `associations`: see `plan_ends`.
     """
     held_theirs = item.fields if item is not None else (link.base_theirs if link is not None else None) or {}
     told: dict[str, Any] = {

@@ -30,8 +30,12 @@ MANY = 24
 async def carry_out(turn: Turn, plan: PlanRow, items: Sequence[Undone], now: datetime) -> int:
     """Carry out items of a plan that come in, or as many as there is time for; the id up to which all are done."""
     first = [one for one in items if one.category == Category.AMBIGUOUS_MATCH]
-    others = [one for one in items if one.kind != Kind.FAIL]
-    last = [one for one in items if one.kind == Kind.FAIL and one.category != Category.AMBIGUOUS_MATCH]
+    last = [
+        one
+        for one in items
+        if one.ends or (one.kind == Kind.FAIL and one.category != Category.AMBIGUOUS_MATCH)
+    ]
+    others = [one for one in items if one.kind != Kind.FAIL and not one.ends]
     one = _Round(turn, plan, now, pickle.dumps(turn.rules))
     await one.alone(first)
     done = await one.together(others)

@@ -10,7 +10,7 @@ from engine.sync.book import OURS, THEIRS
 from engine.sync.carrying import Became, overtaken
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Kind
-from engine.sync.effects import told_of
+from engine.sync.effects import refused_ends, told_of
 from engine.sync.rehearsing import complete, look
 from engine.sync.rules import Rules
 from engine.sync.sending import holds
@@ -142,5 +142,8 @@ def _became(item: PlanItemRow, link: LinkRow | None) -> Became:
     if link is None and item.kind == Kind.CREATE_THEIRS:
         return item.id, OVERTAKEN, THERE
     if link is None or link.state != FAILING or item.kind == Kind.FAIL:
+        return item.id, DONE, None
+    shown = refused_ends(item.effect)
+    if shown is not None and link.category == shown["category"]:
         return item.id, DONE, None
     return item.id, FAILED, link.message

@@ -69,7 +69,7 @@ async def rehearse(tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id
 
 
 def refused(case: Case) -> dict[str, Any] | None:
-    """What our own commands had against a case that was carried out: {"category", "message", "side"}."""
+    """What our own commands had against a case that was carried out, as `effects.effect` is told."""
     if case.problem is not None:
         return {
             "category": refusals.category(case.problem).value,
@@ -78,8 +78,7 @@ def refused(case: Case) -> dict[str, Any] | None:
         }
     link = case.link
     if link is not None and link.state == FAILING and case.decision.state != FAILING:
-        # Its associations were refused.
-        return {"category": link.category, "message": link.message, "side": link.failed_side}
+        return {"category": link.category, "message": link.message, "side": link.failed_side, "ends": True}
     return None
 
 

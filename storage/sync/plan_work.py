@@ -26,6 +26,8 @@ class Undone:
     out: bool
     # Why it would fail, if it would.
     category: str | None
+    # …and whether that is about associations alone.
+    ends: bool
 
 
 # Along the key, behind those that all are done; their effects stay where they are.
@@ -33,7 +35,8 @@ UNDONE = Statement(
     "sync_plan_work.undone",
     """
     SELECT i.id, i.record_id, i.external_id, i.kind, i.effect ? 'out' AS out,
-           i.effect -> 'problem' ->> 'category' AS category
+           i.effect -> 'problem' ->> 'category' AS category,
+           coalesce(i.effect -> 'problem' ? 'ends', false) AS ends
       FROM sync_plan_item AS i
      WHERE i.account_id = $1 AND i.plan_id = $2 AND i.id > $3 AND i.outcome IS NULL
      ORDER BY i.id LIMIT $4
