@@ -67,29 +67,6 @@ def test_imports_go_down_only() -> None:
     assert told.returncode == 0, told.stdout
 
 
-def test_workflows_and_sync_meet_in_the_change_log_only() -> None:
-    """Else one could not be run, tested or changed without the other."""
-    apart = {"engine/workflows/": "engine.sync", "engine/sync/": "engine.workflows"}
-    crossing = [
-        (path, name)
-        for path, module in modules("engine")
-        for own, other in apart.items()
-        if path.startswith(own)
-        for name in imported(module)
-        if name == other or name.startswith(other + ".")
-    ]
-    assert crossing == []
-
-
-def imported(module: ast.Module) -> Iterator[str]:
-    for node in ast.walk(module):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 def test_no_other_distribution_installs_a_package_of_our_names() -> None:
     """There is a `schema` among the public packages: installed beside ours, one would hide the other."""
     owners = packages_distributions()
