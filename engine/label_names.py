@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection
 
 from engine import naming
-from engine.problems import Problem
+from engine.problems import Problem, at
 from storage.catalogue import Catalogue, ObjectTypeRow
 
 # Words that mean something else wherever labels are named.
@@ -47,10 +47,8 @@ def of_halves(
     for (_, chosen), field in ((there, "name"), (back, "inverseName")):
         if chosen is None:
             continue
-        try:
+        with at(field):
             naming.internal_name(chosen)
-        except Problem as problem:
-            raise problem.at(field) from None
         if chosen in RESERVED:
             raise NameReserved(name=chosen, path=(field,))
         if chosen in taken:

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine import accounts, label_names, naming
 from engine.object_types import KEEP, Keep
-from engine.problems import InvalidInput, NotFound, Problem, UnknownObjectType
+from engine.problems import InvalidInput, NotFound, Problem, UnknownObjectType, at
 from storage import association_types, labels
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
 from storage.database import Queryable, Transaction
@@ -182,10 +182,8 @@ WORDS = {"label": "label", "inverseLabel": "inverse label", "exclusivityGroup": 
 
 def _text(value: str, field: str) -> str:
     """A text for people; raises `MalformedText` at the field of the input."""
-    try:
+    with at(field):
         return naming.text(value, WORDS[field])
-    except Problem as problem:
-        raise problem.at(field) from None
 
 
 def _object_type(catalogue: Catalogue, name: str, end: str) -> ObjectTypeRow:

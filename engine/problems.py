@@ -54,6 +54,25 @@ class Refused(Exception):
         return type(self), (self.problems,)
 
 
+class at:
+    """Problems that the block raises are told from further out: `front` is put before their paths."""
+
+    __slots__ = ("_front",)
+
+    def __init__(self, *front: PathPart) -> None:
+        self._front = front
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        match error:
+            case Problem():
+                error.at(*self._front)
+            case Refused():
+                for problem in error.problems:
+                    problem.at(*self._front)
+
+
 def _again(kind: type[Problem], path: tuple[PathPart, ...], details: dict[str, Any]) -> Problem:
     return kind(path=path, **details)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine import filters, ids
 from engine.filters.explaining import explain
-from engine.problems import Problem, Refused
+from engine.problems import at
 from resolvers.context import Context
 from storage import records
 
@@ -30,12 +30,8 @@ async def of_filter(context: Context, record: str, where: Mapping[str, Any]) -> 
         if row is None:
             return None
         object_type = context.catalogue.object_types[row.object_type_id]
-        try:
+        with at("where"):
             bound = filters.bind(where, object_type, context.catalogue)
-        except Problem as problem:
-            raise problem.at("where") from None
-        except Refused as refused:
-            raise Refused([problem.at("where") for problem in refused.problems]) from None
         spelled = filters.explicit(where, object_type)
         tree = await explain(
             reader, context.catalogue, spelled, bound, row.id, object_type.id, now=context.now

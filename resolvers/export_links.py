@@ -11,7 +11,7 @@ import orjson
 from engine import ids, keys
 from engine.access import Principal, Scope
 from engine.exports.run import Format
-from engine.problems import NotFound, Problem
+from engine.problems import NotFound, Problem, at
 from engine.signing import Signer
 from resolvers import exports, imports, report_exports, reports, sync_exports
 from resolvers.context import Context
@@ -162,11 +162,9 @@ async def _sync(context: Context, given: Mapping[str, str], format_: Format) -> 
     if format_ is Format.JSONL:
         raise InvalidParameter(name="format", expected="CSV or XLSX", path=("format",))
     asked = {**given, "format": format_.value}
-    try:
+    with at("syncRecords"):
         # Looked at, and not read.
         file = await sync_exports.file(context, asked)
-    except Problem as problem:
-        raise problem.at("syncRecords") from None
     return _Named(sync_exports.PATH, list(asked.items()), file.name)
 
 

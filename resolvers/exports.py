@@ -10,7 +10,7 @@ from engine import ids
 from engine.exports import run
 from engine.exports.columns import columns
 from engine.exports.run import MEDIA, Export, Format
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem, at
 from resolvers import listings
 from resolvers.context import Context
 from resolvers.listings import Asked
@@ -51,10 +51,8 @@ def bound(catalogue: Catalogue, wanted: Wanted) -> Export:
     elif not isinstance(name, str):
         raise InvalidParameter(name="objectType", expected="the name of an object type", path=("objectType",))
     else:
-        try:
+        with at("objectType"):
             of = listings.object_type(catalogue, name)
-        except Problem as problem:
-            raise problem.at("objectType") from None
     if segment is not None and catalogue.segments[segment].object_type_id != of.id:
         raise InvalidParameter(
             name="segment",
@@ -68,10 +66,8 @@ def bound(catalogue: Catalogue, wanted: Wanted) -> Export:
         else listings.members(catalogue, of, segment, asked)
     )
     assert isinstance(listing.source, Records)
-    try:
+    with at("columns"):
         chosen = columns(catalogue, of, wanted.get("columns"), labels=_headers(wanted.get("headers")))
-    except Refused as refused:
-        raise Refused([problem.at("columns") for problem in refused.problems]) from None
     return Export(of, listing.source, listing.page.order, chosen)
 
 

@@ -9,9 +9,9 @@ from engine import ids, tables
 from engine.batches import once
 from engine.imports import commands, proposals
 from engine.imports.files import Reading
-from engine.imports.problems import ImportNotReady, PlanMissing
+from engine.imports.problems import ImportNotReady
 from engine.imports.proposals import Proposal
-from engine.problems import InvalidInput, Problem, Refused
+from engine.problems import InvalidInput, Problem, Refused, at
 from engine.tables import Cell, Format
 from resolvers import listings, loaders
 from resolvers.context import Context
@@ -148,10 +148,8 @@ async def create(
     row = await _found(context, number)
     # Under a key that has done its work, the file is there.
     if sent is not None and row.status == "CREATED":
-        try:
+        with at("file"):
             row = await upload(context, number, sent.pieces())
-        except Problem as problem:
-            raise problem.at("file") from None
     return row
 
 
@@ -176,10 +174,8 @@ async def propose(
     """What columns of an uploaded file seem to hold; its header is noted with it."""
     number = ids.decode_at("import", ident, "id")
     for n, name in enumerate(object_types or ()):
-        try:
+        with at("objectTypes", n):
             listings.object_type(context.catalogue, name)
-        except Problem as problem:
-            raise problem.at("objectTypes", n) from None
     row = await _found(context, number)
     if row.status not in READABLE:
         raise ImportNotReady(status=row.status, verb="propose a plan for", wanted=list(READABLE))
@@ -222,8 +218,6 @@ async def step(
 async def _set(tx: Transaction, number: int, plan: Mapping[str, Any]) -> None:
     try:
         await commands.set_plan(tx, number, dict(plan))
-    except PlanMissing:
-        raise
     except Refused as refused:
         raise Refused([problem.at("plan") for problem in refused.problems]) from None
 

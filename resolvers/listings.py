@@ -12,7 +12,7 @@ import orjson
 from engine.filters import bind
 from engine.filters.definition import LEAVES
 from engine.filters.problems import UnknownLabel
-from engine.problems import Problem, Refused, UnknownObjectType
+from engine.problems import Problem, UnknownObjectType, at
 from engine.records.problems import UnknownProperty
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow, PropertyRow
 from storage.filters.tree import And, Filter, SegmentLeaf
@@ -195,12 +195,8 @@ def condition(catalogue: Catalogue, of: ObjectTypeRow, asked: Asked) -> Filter |
     """The filter that a client gave; raises what `bind` raises, told from the argument."""
     if asked.where is None:
         return None
-    try:
+    with at("where"):
         return bind(asked.where, of, catalogue)
-    except Problem as problem:
-        raise problem.at("where") from None
-    except Refused as refused:
-        raise Refused([problem.at("where") for problem in refused.problems]) from None
 
 
 def _listing(source: Records | Associated, of: ObjectTypeRow, asked: Asked, names: list[Any]) -> Listing:

@@ -7,7 +7,7 @@ from typing import Any
 from engine import ids, object_types, records
 from engine.associations import Pair, associate
 from engine.batches import BatchTooLarge, Mode, Outcome
-from engine.problems import Problem, Refused
+from engine.problems import Problem, Refused, at
 from engine.records import Restored, Upserted
 from resolvers import loaders
 from resolvers.batches import Batch, Item, Told, malformed, run, told_json
@@ -163,10 +163,8 @@ async def after(context: Context, record_id: int) -> Found | None:
 
 def _known(context: Context, object_type: str) -> None:
     """Refuse an object type that is not there before anything is opened, with its place in the input."""
-    try:
+    with at("objectType"):
         object_types.get(context.catalogue, object_type)
-    except Problem as problem:
-        raise problem.at("objectType") from None
 
 
 def _made(row: RecordRow) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import ids
-from engine.problems import InvalidInput, NotFound, Problem, Refused
+from engine.problems import InvalidInput, NotFound, Problem, Refused, at
 from engine.reports import commands
 from engine.reports.commands import Chart
 from engine.reports.definition import Bound, bind
@@ -94,10 +94,8 @@ async def bound_of(context: Context, report: str | None, definition: Mapping[str
     if (report is None) == (definition is None):
         raise InvalidInput(reason='Give either "report" or "definition".', path=("report",))
     if definition is not None:
-        try:
+        with at("definition"):
             return bind(definition, context.catalogue)
-        except Refused as refused:
-            raise Refused([problem.at("definition") for problem in refused.problems]) from None
     row = await by_id(context, ids.decode_at("report", str(report), "report"))
     if row is None:
         raise NotFound(kind="report", name=str(report)[:100], path=("report",))

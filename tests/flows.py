@@ -183,8 +183,3 @@ def met(where: dict[str, Any]) -> dict[str, Any]:
 def waits(days: int = 1) -> dict[str, Any]:
     """The action: a delay of so many days."""
     return {"delay": {"duration": {"value": days, "unit": "DAY"}}}
-
-
-def ids_of(rows: Sequence[EnrollmentRow]) -> list[int]:
-    """The records of enrollments."""
-    return [row.record_id for row in rows]

@@ -14,7 +14,7 @@ from engine.events.problems import (
     UnknownEventType,
 )
 from engine.object_types import KEEP, Keep, get
-from engine.problems import PathPart, Problem
+from engine.problems import PathPart, at
 from engine.properties import FIELDS, Option
 from storage import event_types
 from storage.catalogue import Catalogue, EventTypeRow, PropertyRow
@@ -158,12 +158,10 @@ def merged(known: dict[str, PropertyRow], given: Sequence[EventProperty]) -> lis
     """The properties of a type that had `known` and is to have `given`; those left out are archived."""
     found: dict[str, PropertyRow] = {}
     for n, one in enumerate(given):
-        try:
+        with at("properties", n):
             if one.name in found:
                 raise EventPropertyRepeated(property=one.name)
             found[one.name] = _property(known.get(one.name), one)
-        except Problem as problem:
-            raise problem.at("properties", n) from None
     gone = [
         row if row.archived_at is not None else replace(row, archived_at=event_types.SINCE)
         for name, row in known.items()

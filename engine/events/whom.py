@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from engine import values
 from engine.events.problems import EventOfAnotherType, NoSuchRecord
 from engine.object_types import get
-from engine.problems import Problem
+from engine.problems import Problem, at
 from engine.records import problems as of_records
 from engine.values import InvalidValue
 from storage import records, unique_values
@@ -85,10 +85,8 @@ async def _numbers(tx: Transaction, asked: Sequence[Whom]) -> list[int | Problem
 
 def _unique_key(catalogue: Catalogue, whom: ByUnique) -> tuple[PropertyRow, str]:
     """A unique property and the text under which a value of it is taken. Raises problems at paths of `ByUnique`."""
-    try:
+    with at("objectType"):
         object_type = get(catalogue, whom.object_type)
-    except Problem as problem:
-        raise problem.at("objectType") from None
     prop = object_type.live(whom.property)
     if prop is None:
         told = values.tidy(whom.property)

@@ -22,7 +22,7 @@ from engine.filters.property import KEYS as PROPERTY_KEYS
 from engine.filters.property import PROPERTY, bind_value
 from engine.filters.relative import since as since_of
 from engine.filters.testing import COMPARE
-from engine.problems import Problem
+from engine.problems import at
 from engine.values import shown, tidy
 from storage.catalogue import EventTypeRow, ObjectTypeRow
 from storage.event_types import property_row
@@ -136,10 +136,8 @@ def _since(given: Mapping[str, Any], binding: Binding) -> Edge | None:
     if not isinstance(within, Mapping) or set(within) - {"value", "unit"}:
         reason = f'"within" holds a number of units, {{"value", "unit"}}, not {shown(within)}'
         raise MalformedLeaf(reason=reason, path=(EVENT, "within"))
-    try:
+    with at(EVENT):
         return since_of("within", within, binding.time_zone)
-    except Problem as problem:
-        raise problem.at(EVENT) from None
 
 
 def _moment(given: Mapping[str, Any], key: str, binding: Binding) -> datetime | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import filters, ids, naming
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem, Refused, at
 from engine.reports import problems as told
 from engine.reports.definition import Bound, bind
 from engine.reports.names import sources
@@ -102,10 +102,8 @@ def _given(value: Any) -> Any:
 
 
 def _bind(definition: Mapping[str, Any], catalogue: Catalogue) -> Bound:
-    try:
+    with at("definition"):
         return bind(definition, catalogue)
-    except Refused as refused:
-        raise Refused([problem.at("definition") for problem in refused.problems]) from None
 
 
 async def _hold(tx: Transaction, report_id: int) -> ReportRow:
@@ -122,10 +120,8 @@ async def _read(tx: Transaction, report_id: int) -> ReportRow:
 
 
 def _name(name: str) -> str:
-    try:
+    with at("name"):
         return naming.text(name, "report's name")
-    except Problem as problem:
-        raise problem.at("name") from None
 
 
 def _tell(

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine import filters, ids, naming
 from engine.evaluation import listening
-from engine.problems import NotFound, Problem, Refused, UnknownObjectType
+from engine.problems import NotFound, UnknownObjectType, at
 from engine.segments import moves
 from engine.segments.problems import (
     FilterMissing,
@@ -126,12 +126,8 @@ async def delete(tx: Transaction, segment_id: int) -> SegmentDetails:
 
 
 def _bind(tx: Transaction, where: Mapping[str, Any], object_type: ObjectTypeRow) -> Filter:
-    try:
+    with at("where"):
         return filters.bind(where, object_type, tx.catalogue)
-    except Problem as problem:
-        raise problem.at("where") from None
-    except Refused as refused:
-        raise Refused([problem.at("where") for problem in refused.problems]) from None
 
 
 def _refs(tx: Transaction, object_type: ObjectTypeRow, bound: Filter) -> list[Ref]:
@@ -212,10 +208,8 @@ async def _read(tx: Transaction, segment_id: int) -> SegmentDetails:
 
 
 def _name(name: str) -> str:
-    try:
+    with at("name"):
         return naming.text(name, "segment's name")
-    except Problem as problem:
-        raise problem.at("name") from None
 
 
 def _tell(tx: Transaction, kind: EventKind, segment_id: int, details: dict[str, Any]) -> None:

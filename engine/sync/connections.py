@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine import ids, naming
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem, Refused, at
 from engine.sync import apps, remote
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import App, Connector, ConnectorError, Setting, Surroundings
@@ -302,7 +302,5 @@ async def _go_on(tx: Transaction, held: ConnectionRow) -> None:
 
 
 def _name(name: str) -> str:
-    try:
+    with at("name"):
         return naming.text(name, "connection's name")
-    except Problem as problem:
-        raise problem.at("name") from None

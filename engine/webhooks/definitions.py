@@ -10,7 +10,7 @@ from engine.events import types
 from engine.events.types import EventProperty
 from engine.keys import LARGEST_ACCOUNT, base36
 from engine.object_types import KEEP, Keep, get
-from engine.problems import NotFound, Problem
+from engine.problems import NotFound, Problem, at
 from engine.records.problems import PropertyNotUnique, UnknownProperty
 from engine.values import tidy
 from engine.webhooks.payloads import checked_path
@@ -213,10 +213,8 @@ def _check(
     if match is not None:
         _check_match(catalogue, object_type_id, match)
     for n, one in enumerate(mapping):
-        try:
+        with at("mapping", n, "path"):
             checked_path(one.path)
-        except Problem as problem:
-            raise problem.at("mapping", n, "path") from None
     least, most = SIGNING_LENGTH
     if signing_secret is not None and not (
         least <= len(signing_secret) <= most and signing_secret.isprintable()
@@ -228,10 +226,8 @@ def _check_match(catalogue: Catalogue, object_type_id: int, match: Match) -> Non
     of = catalogue.object_types[object_type_id]
     if not match.path or not match.property:
         raise MatchIncomplete(object_type=of.name, path=("match",))
-    try:
+    with at("match", "path"):
         checked_path(match.path)
-    except Problem as problem:
-        raise problem.at("match", "path") from None
     prop = of.live(match.property)
     if prop is None:
         told = tidy(match.property)

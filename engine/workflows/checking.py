@@ -13,7 +13,6 @@ from engine.workflows.actions import bind
 from engine.workflows.definition import Definition, compiled, dump, load, program
 from engine.workflows.definition.places import Place, filters_in, replaced
 from storage.catalogue import Catalogue, ObjectTypeRow
-from storage.filters.tree import Filter
 
 ACTIONS_LIMIT = 250
 
@@ -88,13 +87,6 @@ def problems(definition: Definition, object_type: ObjectTypeRow, catalogue: Cata
             yield from _at(error, *node.path)
     for problem in windows.problems(definition.timing):
         yield problem.at("timing")
-
-
-def bind_own(
-    where: Mapping[str, Any] | None, object_type: ObjectTypeRow, catalogue: Catalogue
-) -> Filter | None:
-    """A filter about the enrolled record, where there is one; raises `Refused`."""
-    return None if where is None else filters.bind(where, object_type, catalogue)
 
 
 def with_ids(document: Mapping[str, Any]) -> dict[str, Any]:

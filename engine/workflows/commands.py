@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine import ids, naming
-from engine.problems import NotFound, Problem, Refused, UnknownObjectType
+from engine.problems import NotFound, Problem, Refused, UnknownObjectType, at
 from engine.segments.uses import SegmentUse
 from engine.workflows import awaiting, checking, conditions, leaving, published, starting
 from engine.workflows.by_hand import enroll, unenroll
@@ -228,10 +228,8 @@ def _type(tx: Transaction, held: WorkflowRow) -> ObjectTypeRow:
 
 
 def _name(name: str) -> str:
-    try:
+    with at("name"):
         return naming.text(name, "workflow's name")
-    except Problem as problem:
-        raise problem.at("name") from None
 
 
 def _tell(

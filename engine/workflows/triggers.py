@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from engine import filters, ids
 from engine.events.problems import EventOfAnotherType, UnknownEventType
 from engine.filters.problems import SegmentOfAnotherType, UnknownLabel, UnknownSegment
-from engine.problems import MalformedId, NotFound, Problem, Refused, UnknownObjectType
+from engine.problems import NotFound, Problem, UnknownObjectType, at
 from engine.values import normalize, tidy
 from engine.workflows import moments
 from engine.workflows.bound import (
@@ -61,22 +61,22 @@ def bind(  # noqa: C901 - one case a kind
     """A trigger with what it names; raises `Problem` or `Refused` where that is not there or does not fit."""
     match trigger:
         case FilterMet(where):
-            own = _where(where, object_type, catalogue)
+            own = bind_where(where, object_type, catalogue)
             assert own is not None  # it has a filter
             return Met(own, where)
         case RecordCreated(where):
-            return Created(_where(where, object_type, catalogue), where)
+            return Created(bind_where(where, object_type, catalogue), where)
         case PropertyChanged(name, values, where):
             prop = _property(name, object_type)
             return Changed(
-                _where(where, object_type, catalogue), where, property=prop, values=_values(prop, values)
+                bind_where(where, object_type, catalogue), where, property=prop, values=_values(prop, values)
             )
         case AssociationChanged():
             return _linked(trigger, object_type, catalogue)
         case SegmentChanged(segment, change, where):
             kind = ChangeKind.SEGMENT_JOINED if change is Membership.JOINED else ChangeKind.SEGMENT_LEFT
             number = _segment(segment, object_type, catalogue)
-            return Moved(_where(where, object_type, catalogue), where, kind=kind, segment_id=number)
+            return Moved(bind_where(where, object_type, catalogue), where, kind=kind, segment_id=number)
         case EventOccurred(type_):
             found = catalogue.event_type(type_)
             if found is None:
@@ -86,10 +86,10 @@ def bind(  # noqa: C901 - one case a kind
             return _happened(trigger, _webhook(webhook, catalogue), "webhook", object_type, catalogue)
         case ImportFinished(import_, where):
             number_of = None if import_ is None else ids.decode_at("import", import_, "import")
-            return Imported(_where(where, object_type, catalogue), where, import_id=number_of)
+            return Imported(bind_where(where, object_type, catalogue), where, import_id=number_of)
         case Schedule():
             _check_schedule(trigger)
-            own = _where(trigger.where, object_type, catalogue)
+            own = bind_where(trigger.where, object_type, catalogue)
             return Scheduled(own, trigger.where, schedule=trigger, at=_time(trigger.at))
         case DateReached():
             return _dated(trigger, object_type, catalogue)
@@ -99,18 +99,17 @@ def bind(  # noqa: C901 - one case a kind
             assert_never(trigger)
 
 
-# --- what there is, and fits --------------------------------------------------------------------------------
-
-
-def _where(
+def bind_where(
     where: Where | None, object_type: ObjectTypeRow, catalogue: Catalogue, key: str = "where"
 ) -> Filter | None:
+    """A filter on records of `object_type`, where there is one; raises `Refused`, with paths that begin at `key`."""
     if where is None:
         return None
-    try:
+    with at(key):
         return filters.bind(where, object_type, catalogue)
-    except Refused as refused:
-        raise Refused([problem.at(key) for problem in refused.problems]) from None
+
+
+# --- what there is, and fits --------------------------------------------------------------------------------
 
 
 def _property(name: str, object_type: ObjectTypeRow) -> PropertyRow:
@@ -141,12 +140,12 @@ def _linked(trigger: AssociationChanged, object_type: ObjectTypeRow, catalogue: 
         raise UnknownObjectType(name=tidy(trigger.to), path=("to",))
     added = trigger.change is Direction.ADDED
     return Linked(
-        _where(trigger.own_where, object_type, catalogue, "ownWhere"),
+        bind_where(trigger.own_where, object_type, catalogue, "ownWhere"),
         trigger.own_where,
         kind=ChangeKind.ASSOCIATED if added else ChangeKind.DISSOCIATED,
         type_ids=frozenset(row.id for row in _types(trigger.labels, object_type, to, catalogue)),
         to_object_type_id=to.id,
-        other=_where(trigger.where, to, catalogue),
+        other=bind_where(trigger.where, to, catalogue),
         other_where=trigger.where,
     )
 
@@ -189,10 +188,7 @@ def _segment(text: str, object_type: ObjectTypeRow, catalogue: Catalogue) -> int
 
 
 def _webhook(text: str, catalogue: Catalogue) -> EventTypeRow:
-    try:
-        number = ids.decode("webhook", text)
-    except MalformedId as problem:
-        raise problem.at("webhook") from None
+    number = ids.decode_at("webhook", text, "webhook")
     types = (row for row in catalogue.event_types.values() if row.webhook_id == number)
     found = next((row for row in types if row.archived_at is None), None)
     if found is None:
@@ -216,12 +212,10 @@ def _happened(
         )
     event = None
     if trigger.where is not None:
-        try:
+        with at("where"):
             event = filters.bind_of_event(trigger.where, found, catalogue)
-        except Refused as refused:
-            raise Refused([problem.at("where") for problem in refused.problems]) from None
     return Happened(
-        _where(trigger.own_where, object_type, catalogue, "ownWhere"),
+        bind_where(trigger.own_where, object_type, catalogue, "ownWhere"),
         trigger.own_where,
         type=found,
         event=event,
@@ -255,16 +249,12 @@ def _dated(trigger: DateReached, object_type: ObjectTypeRow, catalogue: Catalogu
     if prop.type not in ("DATE", "DATETIME"):
         raise NotDateProperty(property=prop.name, object_type=object_type.name, path=("property",))
     if trigger.offset is not None:
-        try:
+        with at("offset"):
             moments.check_duration(trigger.offset, signed=True)
-        except Problem as problem:
-            raise problem.at("offset") from None
-    own = _where(trigger.where, object_type, catalogue)
+    own = bind_where(trigger.where, object_type, catalogue)
     return Dated(own, trigger.where, property=prop, offset=trigger.offset, at=_time(trigger.at))
 
 
 def _time(text: str) -> time:
-    try:
+    with at("at"):
         return moments.time_of_day(text)
-    except Problem as problem:
-        raise problem.at("at") from None

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from engine import records as record_commands
 from engine.batches import Mode
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem, at
 from engine.values import checker, same
 from engine.workflows.actions import targets
 from engine.workflows.actions.handler import Batch
@@ -69,12 +69,8 @@ def associated(
 ) -> BoundAssociated | None:
     if of is None:
         return None
-    try:
+    with at(key):
         return targets.bind(of, object_type, catalogue)
-    except Problem as problem:
-        raise problem.at(key) from None
-    except Refused as refused:
-        raise Refused([problem.at(key) for problem in refused.problems]) from None
 
 
 def write_of(prop: PropertyRow, of: BoundAssociated | None, catalogue: Catalogue) -> BoundWrite:

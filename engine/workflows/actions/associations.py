@@ -7,7 +7,7 @@ from typing import Any
 from engine import associations
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.problems import Problem
+from engine.problems import Problem, at
 from engine.workflows.actions import equality, targets
 from engine.workflows.actions.equality import BoundEquality
 from engine.workflows.actions.handler import Batch, Handler
@@ -16,6 +16,7 @@ from engine.workflows.actions.tally import Tally, of_pair
 from engine.workflows.advance import Postponed, Result
 from engine.workflows.definition.actions import CreateAssociations
 from engine.workflows.definition.parts import Matching
+from engine.workflows.triggers import bind_where
 from storage import equal_values, records
 from storage.catalogue import Catalogue, ObjectTypeRow
 from storage.database import Transaction
@@ -53,15 +54,13 @@ class Candidates:
 
 def _bind(action: CreateAssociations, object_type: ObjectTypeRow, catalogue: Catalogue) -> BoundCreate:
     to = targets.bind_type(action.to, catalogue)
-    try:
+    with at("match"):
         if action.match.negated:
             raise NegatedMatch(path=("negated",))
         match = equality.bind(action.match, object_type, to)
-    except Problem as problem:
-        raise problem.at("match") from None
     if action.label is not None:
         targets.bind_label(action.label, object_type, to, catalogue)
-    where = targets.bind_where(action.where, to, catalogue)
+    where = bind_where(action.where, to, catalogue)
     pair = [*catalogue.between(object_type.id, to.id), *catalogue.between(to.id, object_type.id)]
     writes = Writes(
         type_ids=frozenset(row.id for row in pair), object_type_ids=frozenset((object_type.id, to.id))

@@ -9,12 +9,12 @@ from engine import associations, templates, values
 from engine import records as commands
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.problems import NotFound, Problem, Refused
+from engine.problems import NotFound, Problem, Refused, at
 from engine.templates import Template, Values
 from engine.workflows import moments
 from engine.workflows.actions import targets
 from engine.workflows.actions.converting import converter
-from engine.workflows.actions.handler import Batch, Handler, at, told
+from engine.workflows.actions.handler import Batch, Handler, told
 from engine.workflows.actions.properties import NotWritable, StepTimeNeedsDate, UniqueProperty
 from engine.workflows.actions.tally import gone
 from engine.workflows.advance import Done, Failed, Result

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.problems import NotFound, Problem
+from engine.problems import NotFound, Problem, at
 from engine.workflows import moments, triggers
-from engine.workflows.actions.handler import Batch, Handler, at
+from engine.workflows.actions.handler import Batch, Handler
 from engine.workflows.actions.tally import gone
 from engine.workflows.advance import Chose, Done, Result, Waits
 from engine.workflows.definition.actions import Delay, UntilProperty, WaitedFor

@@ -7,10 +7,10 @@ from typing import Any
 from engine import ids
 from engine.batches import BATCH_LIMIT, Mode, Outcome
 from engine.filters.problems import UnknownWorkflow, WorkflowOfAnotherType
-from engine.problems import MalformedId
+from engine.problems import MalformedId, at
 from engine.values import tidy
 from engine.workflows.actions import targets
-from engine.workflows.actions.handler import Batch, Handler, at
+from engine.workflows.actions.handler import Batch, Handler
 from engine.workflows.actions.tally import Tally
 from engine.workflows.advance import Done, Ends, Failed, Partly, Result
 from engine.workflows.definition.actions import EnrollIn, Unenroll

@@ -1,11 +1,10 @@
 """What each kind of action is made of: a binding to the account's definitions, and a carrying out for a whole batch."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.problems import PathPart, Problem, Refused
+from engine.problems import Problem, Refused
 from engine.workflows.advance import Result
 from engine.workflows.definition import Node
 from engine.workflows.definition.actions import Action
@@ -42,17 +41,6 @@ class Handler:
     bind: Callable[[Any, ObjectTypeRow, Catalogue], Any]
     carry_out: Callable[[Batch, Any], Awaitable[list[Result]]]
     control: bool = False
-
-
-@contextmanager
-def at(*front: PathPart) -> Iterator[None]:
-    """Puts `front` before the paths of the problems that the block raises."""
-    try:
-        yield
-    except Problem as problem:
-        raise problem.at(*front) from None
-    except Refused as refused:
-        raise Refused([problem.at(*front) for problem in refused.problems]) from None
 
 
 def told(problem: Problem | Refused | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from engine import associations
 from engine.associations import AssociationResult, Pair
 from engine.batches import Mode, Outcome
-from engine.problems import Problem
+from engine.problems import Problem, at
 from engine.workflows.actions import equality, targets
 from engine.workflows.actions.equality import BoundEquality
 from engine.workflows.actions.handler import Batch, Handler
@@ -16,6 +16,7 @@ from engine.workflows.actions.tally import Tally, of_pair
 from engine.workflows.actions.targets import BoundAssociated, Found
 from engine.workflows.advance import Result
 from engine.workflows.definition.actions import ApplyLabel, RemoveLabels, UpdateLabels
+from engine.workflows.triggers import bind_where
 from storage.catalogue import Catalogue, ObjectTypeRow
 from storage.database import Transaction
 from storage.enrollments import EnrollmentRow
@@ -53,14 +54,12 @@ def _bound(
     to: ObjectTypeRow,
     command: Command,
 ) -> BoundLabels:
-    where = targets.bind_where(action.where, to, catalogue)
-    own_where = targets.bind_where(action.own_where, object_type, catalogue, "ownWhere")
+    where = bind_where(action.where, to, catalogue)
+    own_where = bind_where(action.own_where, object_type, catalogue, "ownWhere")
     match = None
     if action.match is not None:
-        try:
+        with at("match"):
             match = equality.bind(action.match, object_type, to)
-        except Problem as problem:
-            raise problem.at("match") from None
     # Any label of the pair may come or go, `primary` among them, and that both ways.
     pair = [*catalogue.between(object_type.id, to.id), *catalogue.between(to.id, object_type.id)]
     writes = Writes(

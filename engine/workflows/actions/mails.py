@@ -7,10 +7,10 @@ from typing import Any
 from engine import outbox, templates
 from engine.events.mail import mail_refused
 from engine.outbox import Mail, unsubscribing
-from engine.problems import Problem, Refused
+from engine.problems import Problem, Refused, at
 from engine.templates import Reference, Template, Values
 from engine.workflows.actions import outside, targets
-from engine.workflows.actions.handler import Batch, Handler, at
+from engine.workflows.actions.handler import Batch, Handler
 from engine.workflows.actions.outside import Letter, Sending, not_sent
 from engine.workflows.advance import Result
 from engine.workflows.definition.actions import SendEmail

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine import templates
-from engine.problems import Problem, Refused
+from engine.problems import Problem, Refused, at
 from engine.templates import Reference, Template
 from engine.values import normalize, parse
 from engine.workflows.actions import targets
@@ -114,10 +114,8 @@ def _template(
     text: str, prop: PropertyRow, of: BoundAssociated | None, object_type: ObjectTypeRow, catalogue: Catalogue
 ) -> tuple[Template, Order]:
     """The template, and the order that what it looks at asks for."""
-    try:
+    with at("template"):
         template = templates.parse(text)
-    except Problem as problem:
-        raise problem.at("template") from None
     wrong = templates.check(template.references, object_type, catalogue)
     if wrong:
         raise Refused([problem.at("template") for problem in wrong])
@@ -135,20 +133,14 @@ def _template(
 def _bind_copy(action: CopyProperty, object_type: ObjectTypeRow, catalogue: Catalogue) -> BoundCopy:
     source, holder = None, object_type
     if action.source is not None:
-        try:
+        with at("source"):
             source = targets.bind_one(action.source, object_type, catalogue)
-        except Problem as problem:
-            raise problem.at("source") from None
-        except Refused as refused:
-            raise Refused([problem.at("source") for problem in refused.problems]) from None
         holder = source.to
     prop = live(holder, action.property, "property")
     of = associated(action.target, "target", object_type, catalogue)
     into = writable(object_type if of is None else of.to, action.into, "into")
-    try:
+    with at("into"):
         convert = converter(prop, into, catalogue.time_zone)
-    except Problem as problem:
-        raise problem.at("into") from None
     if action.copy_empty and into.required:
         raise ValueRequired(property=into.name, path=("into",))
     if into.is_unique and of is not None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from engine import ids
 from engine.batches import BATCH_LIMIT, Mode, Outcome
 from engine.filters.problems import SegmentOfAnotherType, UnknownSegment
-from engine.problems import MalformedId
+from engine.problems import at
 from engine.segments import hand
 from engine.segments.problems import SegmentNotByHand
 from engine.values import tidy
 from engine.workflows.actions import targets
-from engine.workflows.actions.handler import Batch, Handler, at
+from engine.workflows.actions.handler import Batch, Handler
 from engine.workflows.actions.tally import Tally
 from engine.workflows.advance import Result
 from engine.workflows.definition.actions import AddToSegment, RemoveFromSegment
@@ -32,10 +32,7 @@ class BoundMembership:
 def _bind(
     action: AddToSegment | RemoveFromSegment, object_type: ObjectTypeRow, catalogue: Catalogue
 ) -> BoundMembership:
-    try:
-        segment = catalogue.segments.get(ids.decode("segment", action.segment))
-    except MalformedId as problem:
-        raise problem.at("segment") from None
+    segment = catalogue.segments.get(ids.decode_at("segment", action.segment, "segment"))
     if segment is None:
         raise UnknownSegment(segment=tidy(action.segment), path=("segment",))
     of = None

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine import filters
-from engine.problems import Problem, Refused, UnknownObjectType
-from engine.workflows.definition.parts import Associated, OneAssociated, Pick, Where
+from engine.problems import Problem, UnknownObjectType
+from engine.workflows.definition.parts import Associated, OneAssociated, Pick
+from engine.workflows.triggers import bind_where
 from storage import associations as stored_associations
 from storage import neighbours, records
 from storage.catalogue import AssociationTypeRow, Catalogue, ObjectTypeRow
@@ -107,18 +108,6 @@ def bind_reach(
         tuple(row.inverse_id for row in types),
         only=labels is not None and not labels,
     )
-
-
-def bind_where(
-    where: Where | None, object_type: ObjectTypeRow, catalogue: Catalogue, key: str = "where"
-) -> Filter | None:
-    """A filter on records of `object_type`, where there is one."""
-    if where is None:
-        return None
-    try:
-        return filters.bind(where, object_type, catalogue)
-    except Refused as refused:
-        raise Refused([problem.at(key) for problem in refused.problems]) from None
 
 
 def bind(of: Associated, object_type: ObjectTypeRow, catalogue: Catalogue) -> BoundAssociated:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.problems import NotFound, Problem
+from engine.problems import NotFound, Problem, at
 from engine.values import InvalidValue, canonical, normalize, shown
 from engine.workflows.actions import targets
 from engine.workflows.actions.branches import NoBranches, told_of
-from engine.workflows.actions.handler import Batch, Handler, at
+from engine.workflows.actions.handler import Batch, Handler
 from engine.workflows.actions.tally import gone
 from engine.workflows.advance import Chose, Result
 from engine.workflows.definition.actions import ValueBranch

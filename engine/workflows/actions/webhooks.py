@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import ids, outbox
-from engine.problems import NotFound, Problem
+from engine.problems import NotFound, Problem, at
 from engine.workflows.actions import outside
-from engine.workflows.actions.handler import Batch, Handler, at
+from engine.workflows.actions.handler import Batch, Handler
 from engine.workflows.actions.outside import Letter, Sending
 from engine.workflows.advance import Result
 from engine.workflows.definition.actions import CallWebhook
