@@ -1,7 +1,8 @@
 """An account to tell stories about records in: each call is one command in a transaction of its own."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -124,6 +125,20 @@ class Crm:
         """Who holds which unique value."""
         sql = "SELECT u.value, u.record_id FROM unique_value AS u WHERE u.account_id = $1"
         return {str(value): int(record_id) for value, record_id in await self.table(sql)}
+
+
+class ThoughtBetter(Exception):
+    """Nothing came of it."""
+
+
+@contextlib.asynccontextmanager
+async def somebody_creates(crm: Crm, email: str) -> AsyncIterator[None]:
+    """Somebody is about to create this contact, and thinks better of it at the end: till then, others wait for him."""
+    with contextlib.suppress(ThoughtBetter):
+        async with crm.db.transaction(crm.account, now=crm.now, actor=crm.actor) as tx:
+            made(await records.create(tx, tx.catalogue.by_name["contacts"], [{"email": email}], Mode.ATOMIC))
+            yield
+            raise ThoughtBetter
 
 
 async def waiting(db: Database, n: int = 1) -> None:

@@ -22,6 +22,8 @@ from engine.imports.tally import Progress
 from server.clock import now
 from server.crew import Processes
 from storage.database import Actor, Database
+from tests.crm import Crm, somebody_creates
+from tests.test_crew import there
 from tests.test_imports import T0, everything, written
 from tests.test_imports_loading import shape
 from tests.test_imports_run import Killed, Rig, people
@@ -337,6 +339,8 @@ async def crew(db: Database) -> AsyncIterator[Processes]:
 async def test_a_hand_that_is_killed_in_the_middle_costs_nothing(
     db: Database, tmp_path: Path, crew: Processes
 ) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await there(crew)
     made = await accounts.create(db, "demo", now=T0)
     path = written(tmp_path, people(6_000).replace(b"Email,First name,City", b"email,firstname,city"))
     hands = set[int]()
@@ -378,13 +382,15 @@ async def test_a_worker_that_is_killed_with_its_hands_is_followed_by_another(
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "server.cli", "work", env=environment, stdin=asyncio.subprocess.DEVNULL
     )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while (await rig.row(number)).rows_read < 10_000:  # noqa: ASYNC110 (another process writes it)
-                await asyncio.sleep(0.01)
-    finally:
-        worker.kill()
-        await worker.wait()
+    # One lane waits, so that the import does not come to its end before the worker does.
+    async with somebody_creates(Crm(db, rig.account), "p49000@x.example"):
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while (await rig.row(number)).rows_read < 10_000:  # noqa: ASYNC110 (another process writes it)
+                    await asyncio.sleep(0.01)
+        finally:
+            worker.kill()
+            await worker.wait()
     row = await rig.row(number)
     assert row.status == "RUNNING"
     assert len(row.lanes["done"]) > 1

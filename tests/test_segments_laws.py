@@ -224,7 +224,7 @@ async def test_an_engine_that_dequeues_before_it_evaluates_is_caught(
     monkeypatch.setattr(changes, "claim", early)
     crashes_everywhere(monkeypatch)
     with pytest.raises(AssertionError):
-        for seed in range(10, 13):
+        for seed in range(10, 50):
             await turmoil(crm, seed)
             await crm.expect_at_rest()
 
@@ -240,7 +240,7 @@ async def test_an_engine_that_does_not_walk_back_is_caught(
 
     monkeypatch.setattr(listening, "candidates", near_only)
     with pytest.raises(AssertionError):
-        for seed in range(3):
+        for seed in range(40):
             await turmoil(crm, seed)
             await crm.expect_at_rest()
 
@@ -251,7 +251,7 @@ async def test_an_engine_that_passes_over_changes_which_matter_is_caught(
     # The broken variant: it takes only a value that was not there before for a difference.
     monkeypatch.setattr(filters, "matters", lambda _says, before, _now: before is None)
     with pytest.raises(AssertionError):
-        for seed in range(3):
+        for seed in range(40):
             await turmoil(crm, seed)
             await crm.expect_at_rest()
 
