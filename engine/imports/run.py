@@ -1,8 +1,9 @@
 """A run of an import over a file on this machine's disk: the command line's way. Workers' is `runner`."""
 
+import contextlib
 import uuid
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,17 +82,7 @@ async def run_table(
     (number,) = await db.ids.take(account_id, 1)
     turn = Turn(db, account_id, number, uuid.uuid4().hex, LEASE, clock, user_id)
     report = Report(number, clock())
-    status = "CHECKING" if checking else "RUNNING"
-    async with db.transaction(account_id, now=report.started_at, actor=turn.actor) as tx:
-        until = tx.now + LEASE
-        await imports.create(
-            tx, number, tidy(name), plan.kind, plan.document, status=status, file=table.described(),
-            token=turn.token, until=until,
-        )  # fmt: skip
-        row = await imports.hold(tx, number)
-        assert row is not None  # it has just been written
-        kind = EventKind.IMPORT_CHECKING if checking else EventKind.IMPORT_STARTED
-        tx.happened(Event(kind, subject_id=number, payload=told(row, tx.now)))
+    await _begin(turn, table, plan, tidy(name), report.started_at, checking=checking)
 
     def taken(row: ImportRow) -> None:
         if row.rows_read > report.read:
@@ -99,33 +90,57 @@ async def run_table(
         if progress is not None:
             progress(Progress(report.read, row.share, report.failed))
 
+    crew, size = crew or Alone(db, clock), size or Size()
     try:
-        await _brought_in(
-            turn, table, plan, crew or Alone(db, clock), size or Size(), checking=checking, taken=taken
-        )
-        report.take(await running.finish(turn))
-    except FileUnreadable as problem:
-        before = "row before that has" if report.read == 1 else f"{report.read} rows before that have"
-        told_why = f"{problem.details['reason']}; the {before} been imported"
-        await running.fail(turn, told_why)
-        raise FileUnreadable(reason=told_why) from problem
-    except (FileChanged, FileInflates) as problem:
-        await running.fail(turn, problem.message)
-        raise
+        async with _noted(turn, report):
+            await _brought_in(turn, table, plan, crew, size, checking=checking, taken=taken)
+            report.take(await running.finish(turn))
     except running.Overtaken:
         # People have stopped it, from elsewhere.
         async with db.read(account_id) as reader:
             stopped = await imports.read(reader, number)
         if stopped is not None:
             report.take(stopped)
-    except BaseException:
-        await running.fail(turn, "The process that read the file broke off.")
-        raise
     async with db.read(account_id) as reader:
         found = await imports.errors_after(reader, number, (0, 0), ERRORS_TOLD)
         (report.groups,) = await imports.error_groups(reader, [number])
     report.errors = [RowError.kept(one) for one in found]
     return report
+
+
+async def _begin(turn: Turn, table: Table, plan: Plan, name: str, now: datetime, *, checking: bool) -> None:
+    """The import is there, held by this process, and told."""
+    status = "CHECKING" if checking else "RUNNING"
+    async with turn.db.transaction(turn.account_id, now=now, actor=turn.actor) as tx:
+        until = tx.now + LEASE
+        await imports.create(
+            tx, turn.number, name, plan.kind, plan.document, status=status, file=table.described(),
+            token=turn.token, until=until,
+        )  # fmt: skip
+        row = await imports.hold(tx, turn.number)
+        assert row is not None  # it has just been written
+        kind = EventKind.IMPORT_CHECKING if checking else EventKind.IMPORT_STARTED
+        tx.happened(Event(kind, subject_id=turn.number, payload=told(row, tx.now)))
+
+
+@contextlib.asynccontextmanager
+async def _noted(turn: Turn, report: Report) -> AsyncIterator[None]:
+    """What breaks the block off is noted with the import, which then is FAILED; unless it is not ours any more."""
+    try:
+        yield
+    except running.Overtaken:
+        raise
+    except FileUnreadable as problem:
+        before = "row before that has" if report.read == 1 else f"{report.read} rows before that have"
+        why = f"{problem.details['reason']}; the {before} been imported"
+        await running.fail(turn, why)
+        raise FileUnreadable(reason=why) from problem
+    except (FileChanged, FileInflates) as problem:
+        await running.fail(turn, problem.message)
+        raise
+    except BaseException:
+        await running.fail(turn, "The process that read the file broke off.")
+        raise
 
 
 async def _brought_in(
