@@ -173,6 +173,14 @@ async def test_what_is_archived_is_asked_about_once_it_is_back(db: Database) -> 
     assert await inbox(it) == []
 
 
+async def test_a_conflict_of_what_is_in_sync_is_none_any_more(db: Database) -> None:
+    it, _, (one,) = await torn(db)
+    async with it.crm.db.transaction(it.crm.account, now=it.now, actor=it.crm.actor) as tx:
+        await tx.execute("UPDATE sync_link AS l SET state = 'IN_SYNC' WHERE l.account_id = $1")
+    assert codes(await resolve(it, Resolution(one.id, Side.OURS))) == ["CONFLICT_SETTLED"]
+    assert await inbox(it) == []
+
+
 async def test_nobody_is_asked_about_what_was_deleted_over_there(db: Database) -> None:
     it, world, (one,) = await torn(db)
     world.remove((await it.link()).external_id or "")

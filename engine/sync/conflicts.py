@@ -19,10 +19,12 @@ from storage import records as stored_records
 from storage.catalogue import ObjectTypeRow
 from storage.changes import Event, EventKind
 from storage.database import Queryable, Transaction
+from storage.sync import conflicts as stored_conflicts
 from storage.sync import dirty, holding
 from storage.sync import inbox as stored
 from storage.sync.conflicts import ConflictRow
 from storage.sync.inbox import InboxRow
+from storage.sync.links import IN_SYNC
 
 NEWEST = 2**63 - 1
 
@@ -129,10 +131,13 @@ async def _wrong(tx: Transaction, asked: Sequence[int], found: dict[int, InboxRo
     numbers = sorted({row.record_id for row in found.values() if row.record_id is not None})
     rows = await stored_records.rows(tx, numbers)
     archived = {row.id for row in rows if row is not None and row.archived_at is not None}
+    # Left behind by versions that forgot conflicts of what failed besides: both sides agree by now.
+    over = {row.id for row in found.values() if row.state == IN_SYNC}
+    await stored_conflicts.remove(tx, sorted(over))
     wrong: list[Problem | None] = []
     for n, number in enumerate(asked):
         told, row = ids.encode("conflict", number), found.get(number)
-        if row is None or row.record_id is None:
+        if row is None or row.record_id is None or number in over:
             wrong.append(ConflictSettled(conflict=told))
         elif row.record_id in archived:
             wrong.append(RecordArchived(record=ids.encode("record", row.record_id)))

@@ -27,10 +27,12 @@ class InboxRow:
     field: str
     record_id: int | None
     external_id: str | None
+    # How the link stands.
+    state: str
 
 
 _INBOX = """c.id, c.sync_id, c.link_id, c.mapping_id, c.held, c.at, c.winner, m.property_id, m.field, l.record_id,
-           l.external_id"""
+           l.external_id, l.state"""
 _JOINS = """sync_conflict AS c
       JOIN sync_mapping AS m ON m.account_id = $1 AND m.id = c.mapping_id
       JOIN sync_link AS l ON l.account_id = $1 AND l.id = c.link_id"""
