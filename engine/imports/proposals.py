@@ -72,37 +72,10 @@ def propose(
     `object_types` are the ones to look among, the most important first; without them, all that are active.
     """
     cells = {name: _column(n, sample) for n, name in enumerate(header)}
-    among = [
-        row
-        for row in catalogue.object_types.values()
-        if row.active and (object_types is None or row.name in object_types)
-    ]
-    if object_types is not None:
-        among.sort(key=lambda row: object_types.index(row.name))
-    found: dict[int, _Found] = {}
-    rest, labels = list[str](), None
     beside = [name for name in header if _associated(name, catalogue)]
-    for name in header:
-        if name in beside:
-            continue
-        words = _words(name)
-        if labels is None and LABELS.fullmatch(words):
-            labels = name
-            continue
-        owner = _named(words, name, among, cells, found)
-        if not owner:
-            rest.append(name)
-    main = _main(rest, among, cells, found, given=object_types is not None)
-    unmapped = []
-    for name in rest:
-        # What the main records do not have may be told of those beside them.
-        beside_main = [one.object_type for one in found.values() if one.object_type is not main]
-        owners = [] if main is None else [main, *beside_main]
-        if not any(_take(row, name, _words(name), cells[name], found) for row in owners):
-            unmapped.append(name)
-    order = sorted(
-        found.values(), key=lambda one: (one.object_type is not main, header.index(next(iter(one.columns))))
-    )
+    own = [name for name in header if name not in beside]
+    labels = next((name for name in own if LABELS.fullmatch(_words(name))), None)
+    order, unmapped = _owned([name for name in own if name != labels], cells, catalogue, object_types)
     notes: list[str] = []
     parts = [_part(one, cells, notes) for one in order]
     plan: dict[str, Any] = {"parts": parts}
@@ -120,6 +93,36 @@ def propose(
             plan.setdefault("associations", []).append(link)
     shown = tuple(tuple(row) for row in sample[:10])
     return Proposal(plan, tuple(unmapped), tuple(notes), tuple(header), shown)
+
+
+def _owned(
+    names: Sequence[str],
+    cells: Mapping[str, list[str]],
+    catalogue: Catalogue,
+    object_types: Sequence[str] | None,
+) -> tuple[list[_Found], list[str]]:
+    """Whose the columns are, the main object type first, and the columns that are nobody's."""
+    among = [
+        row
+        for row in catalogue.object_types.values()
+        if row.active and (object_types is None or row.name in object_types)
+    ]
+    if object_types is not None:
+        among.sort(key=lambda row: object_types.index(row.name))
+    found: dict[int, _Found] = {}
+    rest = [name for name in names if not _named(_words(name), name, among, cells, found)]
+    main = _main(rest, among, cells, found, given=object_types is not None)
+    unmapped = []
+    for name in rest:
+        # What the main records do not have may be told of those beside them.
+        beside_main = [one.object_type for one in found.values() if one.object_type is not main]
+        owners = [] if main is None else [main, *beside_main]
+        if not any(_take(row, name, _words(name), cells[name], found) for row in owners):
+            unmapped.append(name)
+    order = sorted(
+        found.values(), key=lambda one: (one.object_type is not main, names.index(next(iter(one.columns))))
+    )
+    return order, unmapped
 
 
 def _associated(name: str, catalogue: Catalogue) -> bool:
