@@ -1,7 +1,5 @@
 """A small graph to ask about, and a client that asks for everything in each of the ways in which we answer."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +18,6 @@ from schema.errors import formatted
 from schema.root import SCHEMA
 from server.graphql.fast import FastPath
 from server.graphql.splicing import SplicingExecutor
-from storage import database
 from storage.database import Actor, Database
 
 T0 = datetime(2026, 3, 1, 12, 30, 15, 123987, tzinfo=UTC)
@@ -120,17 +117,6 @@ def in_order(value: Any) -> Any:
     if isinstance(value, dict):
         return [(key, in_order(part)) for key, part in value.items()]
     return [in_order(part) for part in value] if isinstance(value, list) else value
-
-
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """The statements that run meanwhile."""
-    told: list[str] = []
-    database.on_statement.append(told.append)
-    try:
-        yield told
-    finally:
-        database.on_statement.remove(told.append)
 
 
 async def asker(db: Database, role: Role = Role.VIEWER, name: str = "demo") -> Asker:

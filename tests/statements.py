@@ -9,6 +9,7 @@ The second rule: times and chance come in as parameters, so a statement names no
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from pglast import parse_sql
 from pglast.enums.primnodes import BoolExprType
 
 import storage
+from storage.database import on_statement
 from storage.statements import Statement, registry
 
 # Its classes declare every part as optional, which no statement that was parsed bears out.
@@ -52,6 +54,17 @@ class Violation:
 
     name: str
     why: str
+
+
+@contextmanager
+def counted() -> Iterator[list[str]]:
+    """The statements that run meanwhile, one after the other."""
+    run: list[str] = []
+    on_statement.append(run.append)
+    try:
+        yield run
+    finally:
+        on_statement.remove(run.append)
 
 
 def named_statements() -> dict[str, Statement]:

@@ -7,8 +7,9 @@ from engine.batches import Mode
 from engine.problems import Refused
 from storage import changes
 from storage.changes import ChangeKind, EventKind
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.graph import Graph, graph, laws, problem
+from tests.statements import counted
 
 
 @pytest.fixture
@@ -293,9 +294,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(crm: Graph)
     await crm.label("contacts", "companies", "Billing", max_count=3)
     contacts = await crm.records("contacts", 100)
     acme, globex = await crm.records("companies", 2)
-    seen: list[str] = []
-    on_statement.append(seen.append)
-    try:
+    with counted() as seen:
         sizes = []
         for some in (contacts[:3], contacts[3:]):
             seen.clear()
@@ -304,7 +303,5 @@ async def test_the_number_of_statements_does_not_grow_with_the_batch(crm: Graph)
             await crm.do(associations.set_labels, *[(one, globex, "primary") for one in some])
             await crm.do(associations.dissociate, *[(one, acme) for one in some])
             sizes.append(len(seen))
-    finally:
-        on_statement.remove(seen.append)
     assert sizes[0] == sizes[1] < 40
     await laws(crm)

@@ -19,9 +19,11 @@ from resolvers.context import Context
 from storage import associations as associated
 from storage import changes
 from storage.associations_at_once import ADD
-from storage.database import Actor, Database, connect, on_statement
+from storage.database import Actor, Database, connect
 from storage.statements import Statement
 from tests.graph import ANN_WHO_CLICKS, Graph, graph, laws, standing
+from tests.processes import PATIENCE
+from tests.statements import counted
 from tests.test_associations_writing import PLANS
 
 WAITING = """
@@ -163,7 +165,7 @@ class Meanwhile:
         self, pair: tuple[Any, ...], what: Callable[[Any], Awaitable[object]], *, defining: bool = False
     ) -> AssociationResult | None:
         """Associate at once while a transaction that has done `what` is open; it commits once it is waited for."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             async with self.crm.writing(defining=defining) as tx:
                 await what(tx)
                 asking = asyncio.create_task(at_once(self.crm, *pair))
@@ -285,7 +287,7 @@ async def test_who_would_wait_in_a_circle_is_not_done_and_can_go_the_long_way(cr
     """Such as with a merge, whose survivor is held out of order."""
     ann, deal = sorted([await crm.record("contacts"), await crm.record("deals")])
     before, asking = await standing(crm), None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         try:
             async with crm.writing() as tx:
                 # The later one first, and the earlier one when the other holds it and waits.
@@ -311,17 +313,13 @@ async def test_a_new_pair_takes_two_statements_whose_plans_are_kept(crm: Graph, 
     await crm.label("contacts", "deals", "Buyer", inverse_label="Bought by", max_count=10)
     contacts, deals = await crm.records("contacts", 40), await crm.records("deals", 40)
     await crm.db.pool.execute("ANALYZE")
-    seen: list[str] = []
     async with connect(database_url, size=1) as db:
         catalogue = await db.catalogue(crm.account)
-        on_statement.append(seen.append)
-        try:
+        with counted() as seen:
             for contact, deal in zip(contacts, deals, strict=True):
                 assert await associations.associate_at_once(
                     db, catalogue, Pair(contact, deal, ("buyer",)), now=crm.now, actor=ANN_WHO_CLICKS
                 )
-        finally:
-            on_statement.remove(seen.append)
         plans = {row["statement"]: (row["kept"], row["made"]) for row in await db.pool.fetch(PLANS)}
     assert len(seen) == 2 * len(contacts)
     for statement in dict.fromkeys(seen):
@@ -344,12 +342,8 @@ async def test_the_mutation_takes_the_short_way_for_one_new_pair_and_the_long_on
         """Whether the short way wrote it, and what was changed."""
         ends = [Ends(encode("record", pair[0]), encode("record", pair[1]), tuple(pair[2:])) for pair in pairs]
         context = Context(crm.db, principal, crm.tick(), await crm.db.catalogue(crm.account))
-        seen: list[str] = []
-        on_statement.append(seen.append)
-        try:
+        with counted() as seen:
             items = await carry_out(context, Batch(operation, ends, key=key))
-        finally:
-            on_statement.remove(seen.append)
         return not set(ADD.values()).isdisjoint(seen), [
             bool(one.value and one.value["added"]) for one in items
         ]

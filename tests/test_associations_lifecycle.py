@@ -5,8 +5,9 @@ import pytest
 from engine import associations, records
 from engine.batches import Mode
 from engine.problems import Problem
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.graph import Graph, graph, laws, problem
+from tests.statements import counted
 
 
 @pytest.fixture
@@ -133,10 +134,8 @@ async def test_a_hub_is_merged_in_rounds(crm: Graph, monkeypatch: pytest.MonkeyP
     hub, other = await crm.records("companies", 2)
     await crm.associate(*[(hub, one) for one in contacts[:100]])
     await crm.associate(*[(other, one) for one in contacts[80:]])
-    seen: list[str] = []
-    on_statement.append(seen.append)
-    refused = await merge(crm, other, hub)
-    on_statement.remove(seen.append)
+    with counted() as seen:
+        refused = await merge(crm, other, hub)
     assert len(refused) == 160 - 150
     assert await crm.count(other, "contacts") == 150
     assert len(seen) < 100 / 40 * 20

@@ -10,8 +10,9 @@ from engine.batches import Mode
 from storage import changes
 from storage.change_rows import PACKED
 from storage.changes import ChangeKind, EventKind
-from storage.database import Database, connect, on_statement
+from storage.database import Database, connect
 from tests.graph import ANN_WHO_CLICKS, Graph, graph, laws
+from tests.statements import counted
 
 PLANS = """
 SELECT p.statement, p.generic_plans AS kept, p.custom_plans AS made FROM pg_prepared_statements AS p
@@ -114,10 +115,8 @@ async def test_what_waits_to_be_written_is_seen_by_the_next_statement_and_goes_w
 
 async def test_a_pair_takes_three_statements_whose_plans_are_kept(crm: Graph, database_url: str) -> None:
     pairs = await many(crm, 40)
-    seen: list[str] = []
     async with connect(database_url, size=1) as db:
-        on_statement.append(seen.append)
-        try:
+        with counted() as seen:
             for n, (contact, deal, label) in enumerate(pairs):
                 if n == 1:
                     seen.clear()
@@ -125,8 +124,6 @@ async def test_a_pair_takes_three_statements_whose_plans_are_kept(crm: Graph, da
                     crm.account, now=crm.now, actor=ANN_WHO_CLICKS, holding=(contact, deal)
                 ) as tx:
                     await associations.associate(tx, [Pair(contact, deal, (label,))], Mode.ATOMIC)
-        finally:
-            on_statement.remove(seen.append)
         plans = {row["statement"]: (row["kept"], row["made"]) for row in await db.pool.fetch(PLANS)}
     assert len(seen) == 3 * (len(pairs) - 1)
     for statement in dict.fromkeys(seen):

@@ -14,9 +14,10 @@ from engine.problems import Problem, Refused
 from engine.properties import Option
 from storage import record_events
 from storage.changes import ChangeKind, EventKind
-from storage.database import Database, on_statement
+from storage.database import Database
 from storage.record_events import RecordEventRow
 from tests.crm import T0, Crm, codes, crm, made, waiting
+from tests.statements import counted
 
 VIEW = "page_viewed"
 
@@ -302,10 +303,10 @@ async def test_a_batch_takes_as_many_statements_as_one(db: Database) -> None:
     await story.db.catalogue(story.account)
     counts = []
     for some in (people[:1], people):
-        run: list[str] = []
-        on_statement.append(run.append)
-        inputs = [viewed(ByUnique("contacts", "email", f"p{people.index(one)}@x.example")) for one in some]
-        made(await record(story, *inputs))
-        on_statement.remove(run.append)
+        with counted() as run:
+            inputs = [
+                viewed(ByUnique("contacts", "email", f"p{people.index(one)}@x.example")) for one in some
+            ]
+            made(await record(story, *inputs))
         counts.append(len(run))
     assert counts[0] == counts[1]

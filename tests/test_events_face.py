@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from engine.access import Role
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.face import T0, Client, new_key, opened
+from tests.statements import counted
 
 BY = {"objectType": "contacts", "property": "email", "value": "ann@acme.example"}
 TYPE = """userErrors { code path } eventType { name label description objectType builtIn archivedAt
@@ -122,10 +123,8 @@ async def test_events_of_many_records_are_read_in_one_statement(client: Client) 
         nodes { events { nodes { properties } } } } }"""
     counts = []
     for first in (1, 20):
-        run: list[str] = []
-        on_statement.append(run.append)
-        await client.get(text, first=first)
-        on_statement.remove(run.append)
+        with counted() as run:
+            await client.get(text, first=first)
         counts.append(sum("record_event" in sql for sql in run))
     assert counts == [1, 1]
 

@@ -15,9 +15,11 @@ from engine.access import Role, Scope
 from engine.exports import run
 from server import exports as served_exports
 from server.app import create_app
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.face import Client, new_key, opened
+from tests.processes import PATIENCE
 from tests.served import served
+from tests.statements import counted
 
 PATH = "/exports/records"
 
@@ -302,7 +304,9 @@ async def test_what_fails_on_the_way_breaks_the_connection_off(
         monkeypatch.setattr(run, "_rows", failing)
         async with served(create_app(db)) as path:
             transport = httpx.AsyncHTTPTransport(uds=str(path))
-            async with httpx.AsyncClient(transport=transport, base_url="http://relata.test") as http:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://relata.test", timeout=PATIENCE
+            ) as http:
                 asked = {"objectType": "contacts", "column": "email"}
                 headers = {"Authorization": f"Bearer {key}"}
                 got = b""
@@ -353,7 +357,9 @@ async def test_whoever_leaves_or_takes_nothing_leaves_nothing_behind(
         pieces = run._pieces
         async with served(create_app(db)) as path:
             transport = httpx.AsyncHTTPTransport(uds=str(path))
-            async with httpx.AsyncClient(transport=transport, base_url="http://relata.test") as http:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://relata.test", timeout=PATIENCE
+            ) as http:
                 asked = {"objectType": "contacts", "column": "email"}
                 headers = {"Authorization": f"Bearer {key}"}
                 for stays in (True, False):
@@ -363,8 +369,8 @@ async def test_whoever_leaves_or_takes_nothing_leaves_nothing_behind(
                         assert answer.status_code == 200
                         await anext(answer.aiter_bytes())
                         if stays:
-                            await asyncio.wait_for(closed.wait(), 10)
-                    await asyncio.wait_for(closed.wait(), 10)
+                            await asyncio.wait_for(closed.wait(), PATIENCE)
+                    await asyncio.wait_for(closed.wait(), PATIENCE)
                     monkeypatch.setattr(run, "_pieces", pieces)
                     # The one place is free again.
                     assert (await http.get(PATH, params=asked, headers=headers)).status_code == 200
@@ -380,12 +386,8 @@ async def test_few_statements_whatever_the_number_of_records(
         companies = await made(client, "companies", *({"name": f"C{n}"} for n in range(30)))
         await associated(client, *((contact, companies[n % 30], []) for n, contact in enumerate(contacts)))
         asked = {"objectType": "contacts", "column": ["email", "companies", "companies.id"]}
-        told: list[str] = []
-        on_statement.append(told.append)
-        try:
+        with counted() as told:
             assert len(lines(await fetched(client, **asked))) == 61
-        finally:
-            on_statement.remove(told.append)
         # The catalogue's version; ids, records, counters, associations, companies.
         assert len(told) <= 6, told
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from engine.access import Role
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.face import Client, new_key, opened
+from tests.statements import counted
 from tests.test_label_stories import LABEL, Story
 
 MANAGING: dict[str, dict[str, Any]] = {
@@ -162,12 +163,8 @@ async def test_the_labels_of_an_object_pair_are_listed_with_their_uses_in_few_st
         query = """{ associationTypes(from: "contacts", to: "contacts") {
             name usage { associationCount workflowCount inUse } history { kind } } }"""
         await client.get(query)
-        run: list[str] = []
-        on_statement.append(run.append)
-        try:
+        with counted() as run:
             data = await client.get(query)
-        finally:
-            on_statement.remove(run.append)
         found = {row["name"]: row["usage"]["associationCount"] for row in data["associationTypes"]}
         assert (found["l0"], found["l1"], found["l2"], found[None]) == (1, 1, 0, 1)
         reading = [

@@ -6,9 +6,9 @@ from typing import Any
 
 from engine.records.keeping import MANY
 from server.app import create_app
-from storage import database
 from storage.database import Database, connect
 from tests.face import Client, clients, new_key, opened
+from tests.statements import counted
 
 RECORDS = """
     results { record { id property(name: "firstname") } created userErrors { code } }
@@ -101,13 +101,9 @@ async def test_statements_do_not_grow_with_the_batch(db: Database) -> None:
         counts = []
         # The first also loads the definitions; from the fourth on they are copied.
         for size in (2, 3, MANY - 1, MANY, 300):
-            seen: list[str] = []
             records = [{"properties": {"email": f"{size}.{n}@acme.example"}} for n in range(size)]
-            database.on_statement.append(seen.append)
-            try:
+            with counted() as seen:
                 await client.get(text, input={"objectType": "contacts", "records": records})
-            finally:
-                database.on_statement.remove(seen.append)
             counts.append(len(seen))
         assert counts[1] == counts[2]
         assert counts[3] == counts[4]

@@ -14,7 +14,8 @@ from engine.segments import hand
 from engine.workflows import commands as workflows
 from storage.database import Database
 from tests import queries
-from tests.queries import ACTOR, T0, Asker, counted, story
+from tests.queries import ACTOR, T0, Asker, story
+from tests.statements import counted
 
 WHERE = 'query ($where: FilterInput) { records(objectType: "contacts", where: $where) { nodes { id } totalCount } }'
 EXPLAIN = """query ($record: ID!, $where: FilterInput!) { explainFilter(record: $record, where: $where) {

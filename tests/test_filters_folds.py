@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 import engine.filters.facts as fetching
 from engine import filters
-from storage.database import Database, on_statement
+from storage.database import Database
 from storage.filters import compile as compiling
 from storage.filters import facts, shape, tree
 from tests.filtering import (
@@ -28,6 +28,7 @@ from tests.filtering import (
     world,
 )
 from tests.filtering_past import ZONES, clocks, event_leaves, live, moving_leaves, named, past_leaves
+from tests.statements import counted
 
 # --- random definitions -------------------------------------------------------------------------------------
 
@@ -291,13 +292,9 @@ async def test_a_record_that_reaches_too_much_to_hold_is_answered_by_sql(
     expected = await found.folds(bound, "contacts", ids)
     assert expected
     monkeypatch.setattr(fetching, "FACTS_HELD", 3)
-    ran: list[str] = []
-    on_statement.append(ran.append)
-    try:
+    with counted() as ran:
         async with db.read(found.account) as reader:
             met = await filters.matches(reader, bound, ids, contacts, now=found.now)
-    finally:
-        on_statement.remove(ran.append)
     assert {record_id for record_id, holds in met.items() if holds} == expected
     assert any("EXISTS" in sql for sql in ran), "nothing was too wide"
 
@@ -315,15 +312,11 @@ async def test_many_filters_and_records_take_as_many_statements_as_one(db: Datab
     ids = sorted(found.ids.values())
 
     async def statements(asked: list[tree.Filter], ids: list[int]) -> int:
-        ran: list[str] = []
-        on_statement.append(ran.append)
-        try:
+        with counted() as ran:
             async with db.read(found.account) as reader:
                 answers = await filters.matches_many(
                     reader, catalogue, [(one, ids, contacts) for one in asked], now=found.now
                 )
-        finally:
-            on_statement.remove(ran.append)
         assert len(answers) == len(asked)
         return len(ran)
 

@@ -24,6 +24,7 @@ from storage.database import Actor, Database
 from storage.tallies import MovedRow
 from tests.face import T0, Client, clients, new_key, opened
 from tests.live import Cut, listen, socket_to, stream
+from tests.processes import PATIENCE
 from tests.served import served, talk
 
 WATCH = """subscription ($type: String, $record: ID, $where: FilterInput, $kinds: [ChangeEventKind!], $after: String) {
@@ -49,7 +50,7 @@ async def hear(db: Database, client: Client, n: int, query: str = WATCH, **varia
     operations = Operations(SCHEMA, db, clock=lambda: T0, forget_key=lambda *_: None)
     heard: list[Any] = []
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(PATIENCE),
         aclosing(
             operations.stream(operations.prepare(query, None), variables, found)  # type: ignore[type-var]
         ) as answers,
@@ -199,8 +200,7 @@ async def test_who_does_not_read_is_told_where_to_go_on_and_loses_nothing(
     account_id, key = await account_of(db)
     async with served(create_app(db)) as path, talk(path, key=key) as slow, talk(path, key=key) as quick:
         for one in (slow, quick):
-            await one.subscribe("w", PLAIN)
-        await asyncio.sleep(0.3)
+            await one.subscribe("w", PLAIN, after=cursors.encode(account_id, 0))
         heard: dict[str, list[str]] = {"slow": [], "quick": []}
 
         async def read(name: str, talking: Any, n: int) -> list[dict[str, Any]] | None:
@@ -237,10 +237,9 @@ async def test_a_stream_that_is_not_read_is_told_where_to_go_on_and_loses_nothin
     start = cursors.encode(account_id, 0)
     await tell(db, account_id, 1)
     async with served(create_app(db)) as path, talk(path, key=key) as quick:
-        await quick.subscribe("w", PLAIN)
         slow = stream(str(path), key, PLAIN, after=start)
         heard = [(await anext(slow))["cursor"]]
-        await asyncio.sleep(0.3)
+        await quick.subscribe("w", PLAIN, after=heard[0])
         expected = list(heard)
         for n in range(10, 1_010, 10):
             await tell(db, account_id, 10, 20_000)

@@ -22,7 +22,8 @@ from storage.database import Database
 from storage.filters import facts
 from tests.crm import Crm
 from tests.face import T0, Client, opened
-from tests.queries import counted
+from tests.processes import PATIENCE
+from tests.statements import counted
 
 TOLD = """subscription ($where: FilterInput) { changes(objectType: "contacts", where: $where, kinds: [RECORD_UPDATED]) {
     recordId properties { property new } record { displayName property(name: "city") }
@@ -63,7 +64,7 @@ async def test_an_update_is_filtered_and_told_with_the_one_statement_that_reads_
     ann, bob = await crm.contact(city="Rome"), await crm.contact(city="Oslo")
     operations, principal = await operations_of(db, client)
     answers = operations.stream(operations.prepare(TOLD, None), {"where": IN_ROME}, principal)
-    async with asyncio.timeout(20), aclosing(answers):  # type: ignore[type-var]
+    async with asyncio.timeout(PATIENCE), aclosing(answers):  # type: ignore[type-var]
         hearing = asyncio.ensure_future(anext(answers))
         # Until it has begun, an update is "before".
         while not hearing.done():

@@ -12,6 +12,7 @@ from server.app import create_app
 from server.metrics import Metrics
 from storage.database import Database, connect
 from tests.face import T0, clients, opened
+from tests.processes import PATIENCE
 from tests.served import served, talk
 
 Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -68,7 +69,9 @@ async def test_streams_are_counted_while_they_are_open(db: Database) -> None:
         app = create_app(db, metrics=metrics)
         async with clients(app) as http, served(app) as path:
             transport = httpx.AsyncHTTPTransport(uds=str(path))
-            async with httpx.AsyncClient(transport=transport, base_url="http://relata.test") as wire:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://relata.test", timeout=PATIENCE
+            ) as wire:
                 headers = {"Authorization": f"Bearer {client.key}", "Accept": "text/event-stream"}
                 asked = wire.stream("POST", "/graphql", json={"query": WATCH}, headers=headers)
                 async with asked as stream, talk(path, key=client.key) as socket:

@@ -6,7 +6,8 @@ import orjson
 
 from engine import accounts, records
 from storage.database import Database
-from tests.queries import ACTOR, T0, asker, counted, story
+from tests.queries import ACTOR, T0, asker, story
+from tests.statements import counted
 
 EVERYTHING = """
     id objectType displayName createdAt updatedAt archivedAt lastAssociationChangeAt __typename

@@ -19,7 +19,8 @@ from schema.root import SCHEMA
 from storage.database import Database
 from storage.selection import ordered, sources
 from storage.selection.text import compile
-from tests.queries import ACTOR, T0, Asker, asker, counted, story
+from tests.queries import ACTOR, T0, Asker, asker, story
+from tests.statements import counted
 
 LIST = """query ($first: Int, $after: String, $last: Int, $before: String, $order: [OrderInput!]) {
     records(objectType: "contacts", first: $first, after: $after, last: $last, before: $before, orderBy: $order) {

@@ -5,8 +5,9 @@ import orjson
 from server.app import create_app
 from storage.database import Database
 from tests.face import clients, new_key
-from tests.queries import counted, story
+from tests.queries import story
 from tests.served import served, talk
+from tests.statements import counted
 
 COMPILED = '{ records(objectType: "companies", first: 1) { nodes { displayName } } }'
 SPLICED = f"{{ account {{ name }} {COMPILED[1:]}"

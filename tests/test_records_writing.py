@@ -1,8 +1,7 @@
 """Writing records: typed, whole, told; a batch costs a fixed number of statements."""
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,24 +11,13 @@ import pytest
 from engine import records
 from engine.batches import Mode
 from engine.problems import Refused
-from storage import database
 from storage.changes import ChangeKind, EventKind
 from storage.database import Actor, Database
 from tests.crm import T0, codes, crm, made, problem_of
+from tests.statements import counted
 
 # What a client may send where an object is meant.
 NO_OBJECT: Any = "Ann"
-
-
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """The statements that run meanwhile."""
-    seen: list[str] = []
-    database.on_statement.append(seen.append)
-    try:
-        yield seen
-    finally:
-        database.on_statement.remove(seen.append)
 
 
 async def test_a_record_keeps_what_it_was_given_in_stored_form(db: Database) -> None:

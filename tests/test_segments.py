@@ -20,6 +20,7 @@ from storage.changes import EventKind
 from storage.database import Database
 from tests.flows import associated, equals
 from tests.segments import Segments, segments
+from tests.statements import counted
 
 CUSTOMERS = associated("companies", equals("city", "Boston"), labels=["customer"])
 TWO_LEVELS = associated("companies", associated("deals", equals("name", "Big")))
@@ -293,7 +294,6 @@ async def test_what_is_broken_stands_still_and_is_examined_whole_once_it_is_mend
 
 
 async def test_the_number_of_statements_does_not_grow_with_changes_or_segments(crm: Segments) -> None:
-    from storage.database import on_statement
 
     async def statements(n: int, more: int) -> int:
         for number in range(more):
@@ -301,12 +301,8 @@ async def test_the_number_of_statements_does_not_grow_with_changes_or_segments(c
             await crm.segment("contacts", {"or": [where, equals("city", "Boston")]}, name=f"{n} {number}")
         await crm.settle()
         await crm.create("contacts", *[{"city": "Boston"}] * n)
-        said: list[str] = []
-        on_statement.append(said.append)
-        try:
+        with counted() as said:
             await evaluate.run_once(crm.db, crm.account, now=crm.tick())
-        finally:
-            on_statement.remove(said.append)
         return len(said)
 
     await statements(1, 1)

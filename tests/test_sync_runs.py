@@ -24,9 +24,11 @@ from engine.sync.connectors.protocol import (
 from engine.sync.credentials import Vault, new_key
 from engine.sync.rules import Condition, Deletes, Direction, Options, Policy
 from server import worker
-from storage.database import Actor, Database, on_statement
+from storage.database import Actor, Database
 from storage.sync import leases
 from storage.sync.links import LinkRow
+from tests.processes import PATIENCE
+from tests.statements import counted
 from tests.sync_rig import PEOPLE, Crash, Rig, rig
 from tests.sync_world import ALL, Simulated, World, capable
 
@@ -431,10 +433,8 @@ async def test_a_page_takes_a_handful_of_statements(db: Database, people: int) -
     for n in range(people):
         it.world.add(mail=f"p{n}@example.com", first=f"P{n}")
     await it.step(it.sync)
-    run: list[str] = []
-    on_statement.append(run.append)
-    await it.step(it.sync)
-    on_statement.remove(run.append)
+    with counted() as run:
+        await it.step(it.sync)
     assert len(await it.records()) == people
     assert len(run) <= 20
 
@@ -478,7 +478,7 @@ async def test_workers_run_syncs_and_end_when_they_are_told_to(db: Database) -> 
         await it.crm.contact(email="ann@example.com")
         stop = asyncio.Event()
         working = asyncio.create_task(worker.run(db, clock=lambda: datetime.now(UTC), stop=stop, vault=vault))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await theirs_are(it, "ann@example.com")
             await it.crm.contact(email="bob@example.com")
             await theirs_are(it, "ann@example.com", "bob@example.com")

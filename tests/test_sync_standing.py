@@ -18,6 +18,7 @@ from storage.sync.connections import Described
 from storage.sync.links import LinkRow
 from storage.sync.plans import PlanRow
 from tests.crm import Crm, crm
+from tests.processes import PATIENCE
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -144,7 +145,7 @@ async def test_counts_are_told_as_the_log_moves_with_a_cursor_that_nothing_is_mi
     states = standing.watch(account.db, account.account, lambda: T0)
 
     async def next_state() -> State[dict[int, Standing]]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             return await anext(states)
 
     first = await next_state()

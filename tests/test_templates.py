@@ -13,7 +13,7 @@ from engine.templates import MalformedTemplate, Reference, TemplateTooLong, pars
 from engine.templates.words import Choice, Moment
 from storage.database import Database
 from tests.flows import Flows, flows
-from tests.queries import counted
+from tests.statements import counted
 
 
 def told(text: str, *, html: bool = False, **values: Any) -> str:

@@ -9,11 +9,12 @@ import pytest
 
 from engine.workflows import steps
 from storage import enrollments, equal_values, neighbours
-from storage.database import Database, on_statement
+from storage.database import Database
 from storage.faults import Fault, fault
 from tests.filtering import leaf
 from tests.flows import Flows, apply_label, flows, set_property
 from tests.graph import T0, laws
+from tests.statements import counted
 from tests.workflow_actions import (
     changes,
     copy,
@@ -157,7 +158,7 @@ ALL: dict[str, dict[str, Any]] = {
 async def test_a_batch_of_500_runs_as_many_statements_as_one_of_1(crm: Flows, name: str) -> None:
     for label in ("friend", "old"):
         await crm.label("contacts", "companies", label, name=label)
-    counted = []
+    numbers = []
     for n in (1, 500):
         firms = await crm.create(
             "companies", *({"name": f"{n} {i}", "city": "Boston", "country": f"c{n} {i}"} for i in range(n))
@@ -168,21 +169,17 @@ async def test_a_batch_of_500_runs_as_many_statements_as_one_of_1(crm: Flows, na
             await crm.associate(*pairs)
         flow = await prepared(crm, "contacts", ALL[name], name=f"{n}")
         await start(crm, f"{n}", *people)
-        seen: list[str] = []
-        on_statement.append(seen.append)
-        try:
+        with counted() as seen:
             await steps.run_once(crm.db, crm.account, now=crm.tick())
-        finally:
-            on_statement.remove(seen.append)
         rows = await crm.enrolled(flow)
         assert {row.status for row in rows} == {"COMPLETED"}
         assert len(rows) == n
         assert all([await changes(crm, rows[0]), await changes(crm, rows[-1])])
-        counted.append(len(seen))
+        numbers.append(len(seen))
         # Nobody finds the first round's records in the second.
         await crm.archive(*firms, *people)
-    assert counted[1] <= counted[0] + 1, counted
-    assert counted[0] <= 32, counted
+    assert numbers[1] <= numbers[0] + 1, numbers
+    assert numbers[0] <= 32, numbers
 
 
 FILL = (

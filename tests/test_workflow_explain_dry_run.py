@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.face import Client, opened
+from tests.statements import counted
 from tests.test_workflow_explain_face import BOSTON, associate, change, enrolled, flow, record, work
 
 DRY = """query ($input: DryRunWorkflowInput!) { dryRunWorkflow(input: $input) {
@@ -208,12 +209,8 @@ async def test_it_is_bounded(db: Database) -> None:
         many = [await record(client, "contacts", city="Paris") for _ in range(30)]
 
         async def statements(some: list[str]) -> int:
-            said: list[str] = []
-            on_statement.append(said.append)
-            try:
+            with counted() as said:
                 await dry(client, workflow=ident, recordIds=some, entry="CALLED")
-            finally:
-                on_statement.remove(said.append)
             return len(said)
 
         assert await statements(many) <= await statements(many[:1]) + 2

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.face import Client, opened
+from tests.statements import counted
 from tests.test_workflow_explain_face import BOSTON, flow, record, work
 
 HEALTH = """query ($id: ID!, $days: Int) { workflowHealth(workflow: $id, days: $days) {
@@ -90,12 +91,8 @@ async def test_what_is_broken_is_told_with_its_place_and_found(db: Database) -> 
 async def test_it_is_cheap_bounded_and_nobody_elses(db: Database) -> None:
     async with opened(db, "one") as one, opened(db, "two") as two:
         ident = await flow(one, BOSTON)
-        said: list[str] = []
-        on_statement.append(said.append)
-        try:
+        with counted() as said:
             await health(one, ident)
-        finally:
-            on_statement.remove(said.append)
         assert len(said) <= 7
         answer = await two.ask(HEALTH, id=ident)
         assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.face import Client, opened
+from tests.statements import counted
 from tests.test_workflow_explain_face import BOSTON, associate, change, enrolled, flow, record, work
 
 UNDO = """enrollment { id status undoneAt steps { outcome action changes { kind status reason property } } }
@@ -191,12 +192,8 @@ async def test_a_hub_is_undone_in_as_few_statements_as_one_record(db: Database) 
             await change(client, ann, city="Boston")
             await work(db)
             enrollment = (await enrolled(client, ident))[0]
-            said: list[str] = []
-            on_statement.append(said.append)
-            try:
+            with counted() as said:
                 found = await undo(client, enrollment)
-            finally:
-                on_statement.remove(said.append)
             assert [one["status"] for one in found["changes"]] == ["UNDONE"] * (2 * n)
             assert await seen_company(client, several[-1]) == {"property": "Paris"}
             held = {name for labels in (await seen(client, ann))["around"].values() for name in labels}

@@ -5,9 +5,10 @@ import pytest
 from engine import accounts, properties
 from engine.problems import NotFound
 from engine.workflows.why_not import WhyNot, why_not
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.flows import Flows, associated, equals, flows, met, set_property, waits
 from tests.graph import T0
+from tests.statements import counted
 from tests.workflow_actions import define
 
 BOSTON = equals("city", "Boston")
@@ -164,12 +165,8 @@ async def test_statements_do_not_grow_with_what_is_asked(crm: Flows) -> None:
 
     async def statements(flow: int) -> int:
         await ask(crm, flow, ann)
-        said: list[str] = []
-        on_statement.append(said.append)
-        try:
+        with counted() as said:
             await ask(crm, flow, ann)
-        finally:
-            on_statement.remove(said.append)
         return len(said)
 
     assert await statements(more) == await statements(few) <= 12

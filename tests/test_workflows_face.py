@@ -12,8 +12,10 @@ from engine.evaluation import run as evaluate
 from engine.workflows import backfill, steps
 from schema.root import SCHEMA
 from server.operations import Invalid, Operations
-from storage.database import Database, on_statement
+from storage.database import Database
 from tests.face import T0, Client, new_key, opened
+from tests.processes import PATIENCE
+from tests.statements import counted
 
 FIELDS = """
     userErrors { code path message }
@@ -205,18 +207,18 @@ async def test_a_subscriber_watches_an_enrollment_and_resumes_by_cursor(db: Data
         ann = await contact(client, city="Boston")
         await work(db)
         start = beginning(client)
-        heard = await asyncio.wait_for(hear(db, client, 3, flow=flow["id"], after=start), 10)
+        heard = await asyncio.wait_for(hear(db, client, 3, flow=flow["id"], after=start), PATIENCE)
         assert [event["kind"] for event in heard] == ["ENROLLED", "STEP_DONE", "ENROLLMENT_COMPLETED"]
         assert {event["record"]["id"] for event in heard} == {ann}
         assert {event["workflow"]["name"] for event in heard} == {"Boston"}
         assert heard[0]["details"]["reason"]["record"] == ann
         assert heard[0]["record"]["property"] == "Bostonian"  # the record as it is now
-        again = await asyncio.wait_for(hear(db, client, 1, after=heard[1]["cursor"]), 10)
+        again = await asyncio.wait_for(hear(db, client, 1, after=heard[1]["cursor"]), PATIENCE)
         assert again == heard[2:]
         live = asyncio.create_task(hear(db, client, 1, after=heard[2]["cursor"]))
         bob = await contact(client, city="Boston", firstname="Bob")
         await work(db)
-        [event] = await asyncio.wait_for(live, 10)
+        [event] = await asyncio.wait_for(live, PATIENCE)
         assert (event["kind"], event["record"]["id"], event["record"]["displayName"]) == (
             "ENROLLED",
             bob,
@@ -245,12 +247,8 @@ async def test_records_tell_of_their_enrollments_in_few_statements_and_to_those_
                 await contact(client, city="Boston")
             await contact(client, city="Paris")
             await work(db)
-            said: list[str] = []
-            on_statement.append(said.append)
-            try:
+            with counted() as said:
                 nodes = (await client.get(query))["records"]["nodes"]
-            finally:
-                on_statement.remove(said.append)
             return len(said), nodes
 
         few, _ = await statements(2)

@@ -23,6 +23,7 @@ from storage.database import Actor, Database, Transaction
 from storage.faults import Fault, fault
 from storage.filters import facts
 from tests.flows import Flows, apply_label, associated, equals, flows, set_property
+from tests.statements import counted
 
 WRITER = Actor("API", "7")
 
@@ -396,19 +397,14 @@ async def test_a_backfill_that_crashes_goes_on_where_it_was_and_enrolls_everybod
 
 
 async def test_the_number_of_statements_does_not_grow_with_changes_or_workflows(crm: Flows) -> None:
-    from storage.database import on_statement
 
     async def statements(n: int, workflows: int) -> int:
         for number in range(workflows):
             where = {"and": [equals("city", "Boston"), associated("companies", equals("city", f"{number}"))]}
             await crm.make("contacts", where, name=f"{n} {number}")
         await crm.create("contacts", *[{"city": "Boston"}] * n)
-        said: list[str] = []
-        on_statement.append(said.append)
-        try:
+        with counted() as said:
             await evaluate.run_once(crm.db, crm.account, now=crm.tick())
-        finally:
-            on_statement.remove(said.append)
         return len(said)
 
     await statements(1, 1)

@@ -16,9 +16,10 @@ from engine.workflows.commands import WorkflowUsed
 from storage import trigger_states
 from storage import workflows as stored
 from storage.changes import EventKind
-from storage.database import Database, Transaction, on_statement
+from storage.database import Database, Transaction
 from tests.crm import done_or_waiting
 from tests.flows import Flows, associated, equals, flows, met, set_property, waits
+from tests.statements import counted
 
 # Whoever moves from the one to the other meets it all along, and is looked at nevertheless.
 BOSTON = equals("city", "Boston", "Cambridge")
@@ -398,12 +399,8 @@ async def test_one_pass_for_triggers_suppression_goal_and_reenrollment(crm: Flow
                 name=f"{workflows} {contacts} {n}",
             )
         await crm.create("contacts", *[{"city": "Boston"}] * contacts)
-        said: list[str] = []
-        on_statement.append(said.append)
-        try:
+        with counted() as said:
             await evaluate.run_once(crm.db, crm.account, now=crm.tick())
-        finally:
-            on_statement.remove(said.append)
         return len(said)
 
     await statements(1, 1)
