@@ -120,7 +120,7 @@ class Processes:
     def _start(self, kind: type) -> None:
         loop = asyncio.get_running_loop()
         if self._pool is None and self._hands:
-            self._pool = _pool(self._db.url, self._hands)
+            self._pool = _pool(self._db, self._hands)
             answered = functools.partial(self._answered, loop, self._pool)
             # Whoever starts processes waits for them, and everybody else here would wait with him.
             begin = functools.partial(_begin_all, self._pool, self._hands, kind, answered)
@@ -162,8 +162,8 @@ class Processes:
         return pool
 
 
-def _pool(url: str, hands: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(hands, _way(), initializer=_begin, initargs=(url,))
+def _pool(db: Database, hands: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(hands, _way(), initializer=_begin, initargs=(db.url, db.direct))
 
 
 @functools.cache
@@ -206,8 +206,9 @@ def _begin_all(
 class _Here:
     """What this process has: a loop that runs while it carries something out, and a hand once that is needed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, direct: str | None) -> None:
         self.url = url
+        self.direct = direct
         self.runner = runner()
         self.hand: Hand | None = None
         self.woken: list[int] = []
@@ -218,7 +219,9 @@ class _Here:
         if self.hand is None:
             wake = InProcess()
             wake.listen(self.woken.append)
-            db = await self._stack.enter_async_context(connect(self.url, size=CONNECTIONS, wake=wake))
+            db = await self._stack.enter_async_context(
+                connect(self.url, size=CONNECTIONS, wake=wake, direct=self.direct)
+            )
             self.hand = Hand(db, now)
         return await piece(self.hand)
 
@@ -226,14 +229,14 @@ class _Here:
 _here: _Here | None = None
 
 
-def _begin(url: str) -> None:
+def _begin(url: str, direct: str | None) -> None:
     """Once in each process. Signals are the parent's: it finishes what is under way; without it there is no work."""
     global _here
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     prepared()
-    _here = _Here(url)
+    _here = _Here(url, direct)
 
 
 def _end_with_parent() -> None:

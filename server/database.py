@@ -14,6 +14,7 @@ from server.settings import Settings
 from storage.database import Database, connect
 from storage.faults import Away, away, fault
 from storage.migrate import DatabaseTooNew, ServerTooOld, migrate
+from storage.pooling import InTurns, Unprepared, check
 from storage.wake import Notify
 
 T = TypeVar("T")
@@ -23,6 +24,20 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
 # The standard library's, not structlog's: commands do not set logging up, and what they print is their answer.
 log = logging.getLogger("relata.database")
+
+
+IN_TURNS = (
+    "a pooler there lends its connections in turns (transaction mode). Set RELATA_DIRECT_URL to the address of"
+    " PostgreSQL itself: migrations and listening need sessions of their own"
+)
+UNPREPARED = (
+    "the pooler there does not carry prepared statements from one session to another. PgBouncer does from 1.21 on,"
+    " where max_prepared_statements is not 0; or let DATABASE_URL lead to PostgreSQL itself"
+)
+COMPILES = (
+    "PostgreSQL compiles statements (jit), which takes it longer than to run ours, and the pooler does not let us turn"
+    " it off: ALTER ROLE ... SET jit = off"
+)
 
 
 class CannotOpen(Exception):
@@ -89,13 +104,18 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(address(settings))
 
+        direct = _direct(settings, url)
+
         async def opening() -> Database:
-            pool = connect(url, size=settings.pool_size, wake=wake)
+            if direct is not None and await check(url):
+                log.warning("%s", COMPILES)
+            pool = connect(url, size=settings.pool_size, wake=wake, direct=direct)
             return await stack.enter_async_context(pool)
 
+        with _told_plainly(direct or url):
+            await _once_there(lambda: migrate(direct or url), settings)
+        wake = await stack.enter_async_context(Notify(direct or url).running())
         with _told_plainly(url):
-            await _once_there(lambda: migrate(url), settings)
-            wake = await stack.enter_async_context(Notify(url).running())
             database = await _once_there(opening, settings)
         yield database
 
@@ -103,8 +123,14 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
 async def migrated(settings: Settings) -> bool:
     """Bring the database up to date; whether there was anything to do. Raises CannotOpen."""
     async with address(settings) as url:
-        with _told_plainly(url):
-            return await _once_there(lambda: migrate(url), settings)
+        direct = _direct(settings, url) or url
+        with _told_plainly(direct):
+            return await _once_there(lambda: migrate(direct), settings)
+
+
+def _direct(settings: Settings, url: str) -> str | None:
+    """PostgreSQL itself, where the operator says that a pooler is between."""
+    return None if settings.database_url is None or settings.direct_url == url else settings.direct_url
 
 
 async def _once_there(work: Callable[[], Awaitable[T]], settings: Settings) -> T:
@@ -170,6 +196,10 @@ def _told_plainly(url: str) -> Iterator[None]:
         raise CannotOpen(str(error)) from error
     except DatabaseTooNew as error:
         raise CannotOpen(f"{where} cannot be used: {error}.") from error
+    except InTurns as error:
+        raise CannotOpen(f"{where} cannot be used: {IN_TURNS}.") from error
+    except Unprepared as error:
+        raise CannotOpen(f"{where} cannot be used: {UNPREPARED}.") from error
     except Exception as error:
         if fault(error) is None and not hasattr(error, "sqlstate"):
             raise

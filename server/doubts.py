@@ -8,6 +8,10 @@ from server.settings import Settings
 def doubts(settings: Settings, *, listens: bool) -> list[str]:
     """A sentence for each, with what to do; `listens`: the process serves the API."""
     said = []
+    if settings.direct_url is not None and settings.database_url is None:
+        said.append(
+            "RELATA_DIRECT_URL says nothing where DATABASE_URL is not set: the built-in PostgreSQL is used."
+        )
     mails = (settings.smtp_url is not None, settings.mail_from is not None)
     if any(mails) and not all(mails):
         missing = "RELATA_MAIL_FROM" if mails[0] else "RELATA_SMTP_URL"

@@ -24,7 +24,7 @@ def _setting(
 
 
 # What is never shown, not even where it is wrong.
-SECRET = frozenset({"database_url", "smtp_url", "secret_key"})
+SECRET = frozenset({"database_url", "direct_url", "smtp_url", "secret_key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ class Settings:
         "DATABASE_URL",
         values.database_url,
         "A PostgreSQL server of your own (16 or newer), instead of the built-in one.",
+    )
+    direct_url: str | None = _setting(
+        None,
+        "RELATA_DIRECT_URL",
+        values.database_url,
+        "The same server itself, where DATABASE_URL leads to a [pooler](operations.md#behind-a-pooler).",
     )
     database_seconds: int = _setting(
         60,

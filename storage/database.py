@@ -44,6 +44,8 @@ SESSION = {
     "timezone": "UTC",
     "application_name": "relata",
 }
+# A pooler knows these, and gives them back to whoever has a session at the moment.
+POOLED = ("timezone", "application_name")
 
 
 class _Reading(Lent):
@@ -82,6 +84,8 @@ class Database:
     wake: Wake
     # Where it is (a PostgreSQL URI, perhaps with a password): for processes that are to open it themselves.
     url: str = field(default="", repr=False)
+    # PostgreSQL itself, where `url` leads to a pooler that lends its connections in turns.
+    direct: str | None = field(default=None, repr=False)
     _catalogues: OrderedDict[int, Catalogue] = field(default_factory=OrderedDict)
 
     def read(self, account_id: int) -> "_Reading":
@@ -206,8 +210,15 @@ async def _keep(_connection: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connect(url: str, *, size: int = 10, wake: Wake | None = None) -> AsyncIterator[Database]:
-    """Open a pool of up to `size` connections to `url` (a PostgreSQL URI), and close it afterwards."""
+async def connect(
+    url: str, *, size: int = 10, wake: Wake | None = None, direct: str | None = None
+) -> AsyncIterator[Database]:
+    """Open a pool of up to `size` connections to `url` (a PostgreSQL URI), and close it afterwards.
+
+    `direct`: PostgreSQL itself, where `url` leads to a pooler that lends its connections in turns, and carries
+    statements (`storage.pooling`).
+    """
+    sessions = SESSION if direct is None else {name: SESSION[name] for name in POOLED}
     async with (
         asyncpg.create_pool(
             url,
@@ -215,12 +226,13 @@ async def connect(url: str, *, size: int = 10, wake: Wake | None = None) -> Asyn
             max_size=size,
             init=_prepare,
             reset=_keep,
-            server_settings=SESSION,
+            server_settings=sessions,
             max_inactive_connection_lifetime=0,
             statement_cache_size=1000,
             max_cached_statement_lifetime=0,
         ) as lending,
         contextlib.aclosing(Pool(lending, size)) as pool,
-        contextlib.aclosing(Ids(url)) as ids,
+        # A transaction under way waits for its ids: it would hold what the pooler has to lend.
+        contextlib.aclosing(Ids(direct or url)) as ids,
     ):
-        yield Database(pool, ids, wake or InProcess(), url)
+        yield Database(pool, ids, wake or InProcess(), url, direct)

@@ -7,7 +7,7 @@ third of what a short command takes.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
+from storage import pooling
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -51,10 +51,13 @@ def known() -> set[str]:
 async def migrate(url: str) -> bool:
     """Run what is missing on the database at `url`; True where there was something to do.
 
-    Raises `ServerTooOld`, `DatabaseTooNew`, and what asyncpg raises where the server cannot be reached.
+    Raises `ServerTooOld`, `DatabaseTooNew`, `pooling.InTurns`, and what asyncpg raises where the server cannot be
+    reached.
     """
-    connection = await asyncpg.connect(url)
-    try:
+    async with pooling.opened(url) as connection:
+        # The lock below would stay with a session that belongs to somebody else by then.
+        if await pooling.in_turns(connection, url):
+            raise pooling.InTurns
         if connection.get_server_version().major < 16:
             raise ServerTooOld(
                 f"PostgreSQL 16 or newer is needed; this server is {connection.get_server_version()}"
@@ -72,8 +75,6 @@ async def migrate(url: str) -> bool:
             return False
         await _migrate(url)
         return True
-    finally:
-        await connection.close()
 
 
 async def _migrate(url: str) -> None:
