@@ -1,7 +1,7 @@
 """Trouble that is no record's: the sync rests, people see why, and it goes on by itself."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -55,6 +55,27 @@ async def test_an_app_that_stays_away_is_told_of_once_and_again_when_something_e
         await until(lambda: resumed(it))
         assert await held(it) == ["REMOTE_UNAVAILABLE", "RATE_LIMITED", EventKind.SYNC_RESUMED.name]
         assert world.next == []
+
+
+@pytest.mark.usefixtures("soon")
+async def test_who_has_worked_in_between_rests_no_longer_than_the_first_time(db: Database) -> None:
+    world = World()
+    async with two_workers(db, Slowly(world)) as it:
+        await synced(it)
+        here = (await it.records())[0].id
+        for name in ("Ann", "Anna", "Anne", "Annie", "Anke"):
+            world.next = [("write", Disconnected("It is away."))]
+            await it.crm.update((here, {"firstname": name}))
+
+            async def there(name: str = name) -> bool:
+                return it.theirs("first") == [(name,)] and await resumed(it) and world.next == []
+
+            await until(there)
+            await synced(it)
+        told = [one for one in await it.crm.events() if one.kind is EventKind.SYNC_HELD]
+    assert len(told) == 5
+    pauses = {datetime.fromisoformat(one.payload["until"]) - one.at for one in told}
+    assert pauses == {resting.FIRST_PAUSE}
 
 
 async def held(it: Rig) -> list[str]:

@@ -68,6 +68,8 @@ class Runner:
     _described_at: datetime | None = None
     # Until when the sync rests after this runner, if it does.
     rests_until: datetime | None = None
+    # Whether all that was due was done, at some time: what fails later is another trouble.
+    settled: bool = False
 
     @property
     def actor(self) -> Actor:
@@ -208,7 +210,8 @@ class Runner:
                 paused = False
                 await self._resumed(turn)
             steps += 1
-            if rested and (steps >= SURE or at is None or at > now):
+            self.settled = self.settled or steps >= SURE or at is None or at > now
+            if rested and self.settled:
                 rested = False
                 await self._works()
             if at is not None and at <= now:
@@ -276,7 +279,7 @@ class Runner:
     async def _failed(self, error: Exception, failures: int) -> None:
         """Let the connection, or the sync, rest."""
         now = self.clock()
-        pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** (0 if self.settled else min(failures, 10)), LONGEST_PAUSE)
         match error:
             case Disconnected():
                 await self._pause(error, now, error.after or pause)
