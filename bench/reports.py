@@ -176,7 +176,7 @@ async def compare(db: Database, made: Graph, shape: Shape, rounds: int) -> dict[
     async with db.read(made.account_id) as reader:
 
         async def ours(totals: bool = False) -> Result:
-            return await run(reader, made.catalogue, bound, now=NOW, totals=totals)
+            return await run(reader, bound, now=NOW, totals=totals)
 
         async def by_hand() -> list[Any]:
             return await reader.fetch(text)

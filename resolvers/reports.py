@@ -86,7 +86,7 @@ async def run(
     """
     bound = await bound_of(context, report, definition)
     async with context.db.read(context.account_id) as reader:
-        return Ran(bound, await run_bound(reader, context.catalogue, bound, now=context.now, totals=totals))
+        return Ran(bound, await run_bound(reader, bound, now=context.now, totals=totals))
 
 
 async def bound_of(context: Context, report: str | None, definition: Mapping[str, Any] | None) -> Bound:

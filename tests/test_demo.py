@@ -235,6 +235,6 @@ async def test_every_report_of_the_demo_says_something(built: Database) -> None:
         saved = await reports.listing(reader, 0, 10)
         assert [row.name for row in saved] == [name for name, _, _ in reporting.reports()]
         for row in saved:
-            told = await run(reader, catalogue, bind(row.definition, catalogue), now=NOW)
+            told = await run(reader, bind(row.definition, catalogue), now=NOW)
             assert len(told.groups) >= 10
             assert len({group.measures for group in told.groups}) > 5

@@ -32,7 +32,7 @@ async def report(graph: Graph, **definition: Any) -> Result:
     """What a report says."""
     catalogue = await graph.db.catalogue(graph.account)
     async with graph.db.read(graph.account) as reader:
-        return await run(reader, catalogue, bind(definition, catalogue), now=graph.now)
+        return await run(reader, bind(definition, catalogue), now=graph.now)
 
 
 async def make(graph: Graph, object_type: str, *given: dict[str, Any]) -> list[int]:

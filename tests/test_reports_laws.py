@@ -246,8 +246,8 @@ async def test_a_report_says_what_loops_over_everything_say(db: Database, seed: 
         assert bound.report.time_zone == zone
         model = await Model.read(world, bound)
         async with db.read(world.account) as reader:
-            result = await run(reader, catalogue, bound, now=world.now)
-            bare = await run(reader, catalogue, bound, now=world.now, totals=False)
+            result = await run(reader, bound, now=world.now)
+            bare = await run(reader, bound, now=world.now, totals=False)
         compare(model, result)
         assert (bare.groups, bare.totals) == (result.groups, ())
         assert (bare.categories, bare.series) == (result.categories, result.series)

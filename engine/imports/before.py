@@ -75,7 +75,7 @@ class Before:
         given: dict[str | int, dict[str, Any]] = {}
         earlier = await self._earlier(tx, part, entries)
         if self._plan.repeats:
-            given = await self._given(tx, part, found, touched)
+            given = await self._given(tx, found, touched)
         fit = []
         for entry in entries:
             key = entry.key
@@ -114,7 +114,6 @@ class Before:
     async def _given(
         self,
         tx: Transaction,
-        part: Part,
         found: Mapping[str | int, int],
         touched: Mapping[int, Touched],
     ) -> dict[str | int, dict[str, Any]]:

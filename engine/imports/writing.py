@@ -188,7 +188,7 @@ class Writer:
             wanted = sorted({entry.key for entry in entries if isinstance(entry.key, str)})
             found.update(await unique_values.find(tx, key.property.id, wanted))
         elif key is not None:
-            found = await self._numbered(tx, part, entries, tally)
+            found = await self._numbered(tx, part, entries)
         touched = await self._touched(tx, found.values())
         entries = await self.before.first(tx, part, entries, found, touched, tally)
         if part.doing is Doing.UPDATE or (key is not None and key.property is None):
@@ -254,9 +254,7 @@ class Writer:
         await self._touch(tx, entries, ids, fresh, touched)
         return ids
 
-    async def _numbered(
-        self, tx: Transaction, part: Part, entries: Sequence[Entry], tally: Tally
-    ) -> dict[str | int, int]:
+    async def _numbered(self, tx: Transaction, part: Part, entries: Sequence[Entry]) -> dict[str | int, int]:
         """The records of this type that ids lead to."""
         asked = [entry.key for entry in entries if isinstance(entry.key, int)]
         rows = await records.resolve(tx, asked)

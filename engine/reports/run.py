@@ -9,7 +9,6 @@ from typing import Any
 
 from engine.reports import problems as told
 from engine.reports.definition import Bound
-from storage.catalogue import Catalogue
 from storage.database import Queryable
 from storage.reports import rows as stored
 from storage.reports.compile import GROUPS
@@ -59,9 +58,7 @@ class Result:
     series: tuple[Series, ...]
 
 
-async def run(
-    reader: Queryable, catalogue: Catalogue, bound: Bound, *, now: datetime, totals: bool = True
-) -> Result:
+async def run(reader: Queryable, bound: Bound, *, now: datetime, totals: bool = True) -> Result:
     """What a report says at `now`; totals where they are asked for. Raises `ReportTooLarge`.
 
     A total is made of the records themselves: one under two labels counts once. What a condition on groups leaves out
@@ -76,7 +73,7 @@ async def run(
     found = await stored.read(reader, bound.report, levels, now=now)
     if len(found) > GROUPS:
         raise told.ReportTooLarge(limit=GROUPS)
-    labels = [_labels(bound, catalogue, n) for n in axes]
+    labels = [_labels(bound, n) for n in axes]
     ranks = [_ranks(bound, n) for n in axes]
     place = _places(order, ranks, [row for row in found if row.level == first])
     rows = [(row, _row(row, labels)) for row in sorted(found, key=place)]
@@ -102,7 +99,7 @@ def _row(row: GroupRow, labels: Sequence[Mapping[Any, Key]]) -> Row:
     return Row(tuple(keys), row.measures)
 
 
-def _labels(bound: Bound, catalogue: Catalogue, axis: int) -> dict[Any, Key]:
+def _labels(bound: Bound, axis: int) -> dict[Any, Key]:
     """What people call the values of an axis, where that is not the value itself; labels go by their names."""
     prop = bound.axes[axis]
     if bound.report.axes[axis].property is None:
