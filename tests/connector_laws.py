@@ -60,7 +60,7 @@ from engine.sync.connectors.protocol import (
 )
 
 # An app that is not there is noticed within this time, in seconds; what takes longer hangs.
-PATIENCE = 20.0
+PATIENCE = 60.0
 # Pages that a read of a handful of items may take. A read that goes on longer never ends.
 PAGES = 500
 # The laws fill a batch up to this size, however large the app's batches may be.

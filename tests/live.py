@@ -17,6 +17,7 @@ from engine import cursors
 from resolvers.events import CHANGES
 from storage import changes
 from storage.database import Database
+from tests.processes import PATIENCE
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 WATCH = "subscription ($after: String) { changes(after: $after) { cursor kind recordId record { id } } }"
@@ -68,7 +69,7 @@ async def stream(place: str, key: str, query: str = WATCH, **variables: Any) -> 
     asked = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
     async with (
         httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=place if local else None), timeout=30
+            transport=httpx.AsyncHTTPTransport(uds=place if local else None), timeout=PATIENCE
         ) as client,
         client.stream(
             "POST",

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.typing import Subprotocol
 
 from server.frames import WebSockets
+from tests.processes import PATIENCE
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
 
@@ -68,7 +69,7 @@ class Talk:
         """Send a message."""
         await self.connection.send(json.dumps({"type": kind, **more}))
 
-    async def hear(self, seconds: float = 10.0) -> dict[str, Any]:
+    async def hear(self, seconds: float = PATIENCE) -> dict[str, Any]:
         """The next message; a closed connection raises `ConnectionClosed`."""
         text = await asyncio.wait_for(self.connection.recv(), seconds)
         assert isinstance(text, str)
@@ -90,7 +91,7 @@ class Talk:
         with contextlib.suppress(Exception):
             while True:
                 await self.hear()
-        await asyncio.wait_for(self.connection.wait_closed(), 10)
+        await asyncio.wait_for(self.connection.wait_closed(), PATIENCE)
         return self.connection.close_code or 0, self.connection.close_reason or ""
 
 

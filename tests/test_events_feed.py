@@ -15,6 +15,7 @@ from engine.interests import Interest
 from storage import changes
 from storage.changes import Event, EventKind, LoggedEvent
 from storage.database import Actor, Database, on_statement
+from tests.processes import PATIENCE
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WRITER = Actor("API")
@@ -107,7 +108,7 @@ async def test_followers_that_come_and_go_among_concurrent_writers_miss_nothing_
 
     writing = [write(writer) for writer in range(4)]
     followers = [subscribe() for _ in range(5)]
-    results = await asyncio.wait_for(asyncio.gather(*followers, *writing), 60)
+    results = await asyncio.wait_for(asyncio.gather(*followers, *writing), PATIENCE)
     async with db.read(account) as reader:
         logged = [e.seq for e in await changes.read(reader, 0, 10_000) if e.kind is EventKind.ENROLLED]
     assert len(logged) == total
@@ -122,11 +123,11 @@ async def test_a_follower_who_does_not_listen_holds_up_nobody_and_costs_bounded_
     monkeypatch.setattr(feed, "HELD", 10)
     async with aclosing(feed.follow(db, account, ENROLLED, 0)) as sleeper:
         await tell(db, account, 0)
-        first = await asyncio.wait_for(anext(each(sleeper)), 10)
+        first = await asyncio.wait_for(anext(each(sleeper)), PATIENCE)
         hearing = asyncio.create_task(collect(db, account, 0, 40))
         for n in range(1, 40):
             await tell(db, account, n)
-        assert len(await asyncio.wait_for(hearing, 10)) == 40
+        assert len(await asyncio.wait_for(hearing, PATIENCE)) == 40
         # He wakes up late and still hears everything.
         rest = [event async for event in _first(each(sleeper), 39)]
         assert [event.record_id for event in [first, *rest]] == list(range(40))
@@ -167,7 +168,7 @@ async def test_the_feed_outlives_a_cut_connection(db: Database, account: int) ->
     async with aclosing(feed.follow(db, account, ENROLLED, 0)) as batches:
         events = each(batches)
         await tell(db, account, 1)
-        assert (await asyncio.wait_for(anext(events), 10)).record_id == 1
+        assert (await asyncio.wait_for(anext(events), PATIENCE)).record_id == 1
         async with db.pool.acquire() as connection:
             await connection.fetch(
                 "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity AS a"
@@ -180,7 +181,7 @@ async def test_the_feed_outlives_a_cut_connection(db: Database, account: int) ->
             except Exception:  # the pool finds out which of its connections are gone
                 if attempt == 19:
                     raise
-        assert (await asyncio.wait_for(anext(events), 10)).record_id == 2
+        assert (await asyncio.wait_for(anext(events), PATIENCE)).record_id == 2
 
 
 async def test_one_feed_is_awake_for_a_moment_and_hands_over_nothing_to_who_wants_that(db: Database) -> None:

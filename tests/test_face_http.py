@@ -1,5 +1,6 @@
 """The endpoint over HTTP: what is no proper request is told so in JSON, with a code, and never as a stack trace."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from engine.access import Role
 from server.limits import Limits
 from storage.database import Database
 from tests.face import T0, Client, new_key, opened
+from tests.hurry import later
 
 ACCOUNT = "{ account { id name } }"
 
@@ -258,12 +260,18 @@ async def test_what_nobody_expected_is_masked(db: Database, monkeypatch: pytest.
 
 
 async def test_time_that_is_up_is_told(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
     async def slow(reader: Any) -> None:
+        begun.set()
         await reader.fetchval("SELECT pg_sleep(30) WHERE $1::bigint IS NOT NULL")
 
-    async with opened(db, limits=Limits(seconds=0.2)) as client:
+    async with opened(db) as client:
         monkeypatch.setattr(accounts, "read", slow)
-        answer = await client.ask(ACCOUNT)
+        asking = asyncio.create_task(client.ask(ACCOUNT))
+        await begun.wait()
+        later(Limits().seconds)
+        answer = await asking
         assert answer["errors"][0]["extensions"]["code"] == "TIMEOUT"
 
 

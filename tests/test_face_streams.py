@@ -13,6 +13,7 @@ from engine.workflows import steps
 from server.app import create_app
 from storage.database import Actor, Database
 from tests.face import T0, Client, clients, new_key
+from tests.processes import PATIENCE
 from tests.served import served, talk
 
 WATCH = """subscription ($after: String) {
@@ -119,7 +120,7 @@ async def test_a_stream_over_http_ends_with_its_key(db: Database, key: str) -> N
         await flow(client)
         transport = httpx.AsyncHTTPTransport(uds=str(path))
         async with (
-            httpx.AsyncClient(transport=transport, base_url="http://relata.test", timeout=20) as real,
+            httpx.AsyncClient(transport=transport, base_url="http://relata.test", timeout=PATIENCE) as real,
             real.stream(
                 "POST",
                 "/graphql",
@@ -155,15 +156,15 @@ async def test_whoever_leaves_a_silent_stream_leaves_nothing_behind(db: Database
         transport = httpx.AsyncHTTPTransport(uds=str(path))
         headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
         async with (
-            httpx.AsyncClient(transport=transport, base_url="http://relata.test", timeout=20) as real,
+            httpx.AsyncClient(transport=transport, base_url="http://relata.test", timeout=PATIENCE) as real,
             real.stream("POST", "/graphql", json={"query": WATCH}, headers=headers) as response,
         ):
             lines = response.aiter_lines()
             assert await anext(lines) == ":"
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while waiting() == before:  # noqa: ASYNC110 (nobody tells)
                     await asyncio.sleep(0.01)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while waiting() > before:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.01)
 

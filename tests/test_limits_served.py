@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 import pytest
 
 from server.app import create_app
@@ -11,6 +13,8 @@ from server.limits import Limits
 from server.settings import BadSetting, Settings
 from storage.database import Database, connect
 from tests.face import Client, opened
+from tests.hurry import later
+from tests.processes import PATIENCE
 from tests.served import served, talk
 
 ACCOUNT = "{ account { id } }"
@@ -155,6 +159,17 @@ SLEEPING = """SELECT count(*) FROM pg_stat_activity AS s
     AND s.datname = current_database()"""
 
 
+async def until_sleeping(url: str, asking: Sequence[asyncio.Task[Any]]) -> None:
+    """Until some of them have come to where they take long, or all are through."""
+    other: Any = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (await other.fetchval(SLEEPING) or all(one.done() for one in asking)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        await other.close()
+
+
 async def test_time_that_is_up_ends_the_work_in_the_database_too(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,17 +179,24 @@ async def test_time_that_is_up_ends_the_work_in_the_database_too(
     async def slow(reader: Any) -> None:
         await reader.fetchval("SELECT pg_sleep(60) WHERE $1::bigint IS NOT NULL")
 
-    async with connect(database_url, size=2) as db, opened(db, limits=Limits(seconds=0.3)) as client:
+    async with connect(database_url, size=2) as db, opened(db) as client:
         with monkeypatch.context() as patched:
             patched.setattr(accounts, "read", slow)
-            told = await asyncio.gather(*(client.ask(ACCOUNT) for _ in range(6)))
+            asking = [asyncio.create_task(client.ask(ACCOUNT)) for _ in range(6)]
+            # Two at a time, each pair until its time is up.
+            while not all(one.done() for one in asking):
+                await until_sleeping(database_url, asking)
+                later(Limits().seconds)
+            told = await asyncio.gather(*asking)
         assert {answer["errors"][0]["extensions"]["code"] for answer in told} == {"TIMEOUT"}
         assert await db.pool.fetchval(SLEEPING) == 0
         for _ in range(5):
             assert "errors" not in await client.ask(ACCOUNT)
 
 
-async def test_a_write_whose_time_is_up_is_undone(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_whose_time_is_up_is_undone(
+    db: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from engine import records
 
     create = records.create
@@ -184,13 +206,18 @@ async def test_a_write_whose_time_is_up_is_undone(db: Database, monkeypatch: pyt
         await tx.fetchval("SELECT pg_sleep(60) WHERE $1::bigint IS NOT NULL")
         return made
 
-    async with opened(db, limits=Limits(seconds=1.0)) as client:
+    async with opened(db) as client:
         with monkeypatch.context() as patched:
             patched.setattr(records, "create", slow)
-            answer = await client.ask(
-                """mutation { createRecords(input: {objectType: "contacts", records: [{properties: {}}]}) {
-                  userErrors { code } } }"""
+            asking = asyncio.create_task(
+                client.ask(
+                    """mutation { createRecords(input: {objectType: "contacts", records: [{properties: {}}]}) {
+                      userErrors { code } } }"""
+                )
             )
+            await until_sleeping(database_url, [asking])
+            later(Limits().seconds)
+            answer = await asking
         assert answer["errors"][0]["extensions"]["code"] == "TIMEOUT"
         assert await db.pool.fetchval(SLEEPING) == 0
         count = '{ records(objectType: "contacts") { totalCount } }'

@@ -27,11 +27,13 @@ from engine.outbox import Mail, Webhook, sent_key
 from server import worker
 from server.outbox import Options
 from server.outbox.mails import MailServer, message, sender
+from server.outbox.sender import GRACE_SECONDS
 from server.outbox.webhooks import Webhooks
 from server.settings import BadSetting, Settings
 from storage import outbox, outbox_sending
 from storage.database import Database, connect
 from tests.graph import T0
+from tests.hurry import later
 from tests.outside import FROM, PATIENCE, Outside, mailing, numbered, receiving, until, until_idle
 
 
@@ -103,7 +105,11 @@ async def test_what_a_receiver_does_says_what_is_next(
 ) -> None:
     async with receiving() as receiver:
         await crm.put(crm.call(receiver.url(path)))
-        await crm.send(seconds=0.3 if path == "/hang" else 5.0)
+        sending = asyncio.create_task(crm.send())
+        await until(lambda: len(receiver.requests) == 1)
+        if path == "/hang":
+            later(crm.options().seconds)
+        await sending
         assert [one.path for one in receiver.requests] == [path]
     row = await crm.row()
     assert row.outcome is not None
@@ -305,16 +311,21 @@ async def test_a_worker_sends_by_itself_and_the_enrollment_goes_on(crm: Outside)
     assert len(receiver.requests) == 1
 
 
-async def test_told_to_end_a_sender_waits_a_little_and_says_what_it_broke_off(
-    crm: Outside, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.outbox.sender.GRACE_SECONDS", 0.3)
+async def test_told_to_end_a_sender_waits_a_little_and_says_what_it_broke_off(crm: Outside) -> None:
+    async def until_its_time_is_up() -> None:
+        async with asyncio.timeout(PATIENCE):
+            while (await crm.rows())[1].status != "DELIVERED":  # noqa: ASYNC110 (tables tell nobody)
+                await asyncio.sleep(0.01)
+        later(GRACE_SECONDS)
+
     async with receiving() as receiver:
         await crm.put(crm.call(receiver.url("/hang"), 1), crm.call(receiver.url("/held"), 2))
         async with crm.sending(seconds=60.0) as one:
             await one.take(crm.account, crm.at)
             await until(lambda: len(receiver.requests) == 2)
+            waited = asyncio.create_task(until_its_time_is_up())
             receiver.release.set()
+        await waited
     rows = await crm.rows()
     assert [(row.status, row.attempts) for row in rows] == [("PENDING", 1), ("DELIVERED", 1)]
     assert (rows[0].outcome or {})["error"]["code"] == "BROKEN_OFF"

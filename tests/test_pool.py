@@ -1,12 +1,15 @@
 """Connections are lent to all who ask, in turn, and come back good, however their block ended."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
 
 from server.deadlines import Deadlines
 from storage.database import connect
+from tests.hurry import later
+from tests.processes import PATIENCE
 
 SLEEPING = """SELECT count(*) FROM pg_stat_activity AS s
   WHERE s.query LIKE '%pg_sleep(61)%' AND s.state = 'active' AND s.pid <> pg_backend_pid()
@@ -71,12 +74,16 @@ async def test_lost_connections_are_opened_anew(database_url: str) -> None:
     """Idle ones, and one in the middle of a block."""
     async with connect(database_url, size=2) as db:
         async with db.pool.acquire() as first, db.pool.acquire() as second:
-            lost = [await each.fetchval("SELECT pg_backend_pid()") for each in (first, second)]
+            # What the pool lends is a stand-in for the one block.
+            idle: list[Any] = [each._con for each in (first, second)]
+            lost = [await each.fetchval("SELECT pg_backend_pid()") for each in idle]
         other = await asyncpg.connect(database_url)
         try:
             for pid in lost:
                 await other.execute(f"SELECT pg_terminate_backend({pid})")
-            await asyncio.sleep(0.2)
+            async with asyncio.timeout(PATIENCE):
+                while not all(each.is_closed() for each in idle):  # noqa: ASYNC110 (the driver tells nobody)
+                    await asyncio.sleep(0.01)
             assert await db.pool.fetchval("SELECT 1") == 1
             with pytest.raises(
                 (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -94,27 +101,42 @@ async def test_lost_connections_are_opened_anew(database_url: str) -> None:
 
 async def test_a_deadline_is_the_block_s_own() -> None:
     """What ends in time is left alone; a cancellation from elsewhere stays one; the first to begin ends first."""
-    deadlines = Deadlines(0.05)
+    deadlines = Deadlines(60.0)
+    never, soon, at_once = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    at_once.set()
 
-    async def work(seconds: float) -> str:
+    async def work(end: asyncio.Event) -> str:
         try:
             async with deadlines.next():
-                await asyncio.sleep(seconds)
+                await end.wait()
         except TimeoutError:
             return "late"
         return "done"
 
-    assert list(await asyncio.gather(work(0.2), work(0), work(0.01), work(0.3))) == [
-        "late",
-        "done",
-        "done",
-        "late",
-    ]
-    assert list(await asyncio.gather(work(0.2), work(0))) == ["late", "done"]
-    task = asyncio.create_task(work(5))
-    await asyncio.sleep(0)
-    task.cancel()
+    async def begun(*ends: asyncio.Event) -> list[asyncio.Task[str]]:
+        tasks = [asyncio.create_task(work(end)) for end in ends]
+        await asyncio.sleep(0)
+        return tasks
+
+    first = await begun(never, at_once, soon)
+    later(40)
+    (second,) = await begun(never)
+    soon.set()
+    assert [await one for one in first[1:]] == ["done", "done"]
+    later(30)
+    assert await first[0] == "late"
+    assert not second.done()
+    later(30)
+    assert await second == "late"
+
+    again = await begun(never, at_once)
+    later(60)
+    assert list(await asyncio.gather(*again)) == ["late", "done"]
+
+    (cancelled,) = await begun(never)
+    cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
-    await asyncio.sleep(0.1)
-    assert await work(0) == "done"
+        await cancelled
+    later(60)
+    await asyncio.sleep(0.001)
+    assert await work(at_once) == "done"

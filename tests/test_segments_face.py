@@ -14,6 +14,7 @@ from schema.root import SCHEMA
 from server.operations import Operations
 from storage.database import Database
 from tests.face import T0, Client, new_key, opened
+from tests.processes import PATIENCE
 
 FIELDS = """
     userErrors { code path message details }
@@ -223,7 +224,7 @@ async def hear(db: Database, client: Client, n: int, **variables: Any) -> list[d
     operations = Operations(SCHEMA, db, clock=lambda: T0, forget_key=lambda *_: None)
     heard: list[dict[str, Any]] = []
     stream = operations.stream(operations.prepare(EVENTS, None), variables, principal)
-    async with asyncio.timeout(10), aclosing(stream) as answers:  # type: ignore[type-var]
+    async with asyncio.timeout(PATIENCE), aclosing(stream) as answers:  # type: ignore[type-var]
         async for answer in answers:
             assert "errors" not in answer, answer
             heard.append(answer["data"]["segmentEvents"])

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import fastest_place, nobody_runs_in, until
+from tests.processes import PATIENCE, fastest_place, nobody_runs_in, until
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ def ask(url: str, key: str, query: str) -> Any:
         data=json.dumps({"query": query}).encode(),
         headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return json.load(response)
 
 

@@ -26,6 +26,7 @@ from storage.changes import EventKind, read
 from storage.database import Database
 from storage.sync import holding, leases, links
 from tests.crm import T0, waiting
+from tests.processes import PATIENCE
 from tests.sync_rig import FIRMS, Crash, Rig, rig
 from tests.sync_world import Simulated, Trouble, World, capable
 
@@ -261,7 +262,7 @@ async def test_whoever_wants_the_sync_alone_waits_for_pages_and_no_page_begins_b
     for whoever in (other, person):
         async with turn.share.hold(db, turn.rules, it.now), turn.share.hold(db, turn.rules, it.now):
             asking = asyncio.create_task(whoever())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await waiting(db)
             order.append("pages")
         await asking

@@ -7,7 +7,7 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.processes import until
+from tests.processes import PATIENCE, until
 from tests.test_serve import Installation, ask, installation
 
 __all__ = ["installation"]  # the fixture
@@ -30,7 +30,7 @@ def address_of(worker: subprocess.Popen[str]) -> str:
 
 def got(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=30) as response:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""
@@ -70,7 +70,7 @@ def test_a_worker_tells_how_it_is_and_what_it_has_done(installation: Installatio
     assert "choose another with RELATA_METRICS_PORT" in err
 
     worker.terminate()
-    assert worker.wait(timeout=30) == 0
+    assert worker.wait(timeout=PATIENCE) == 0
 
 
 def test_workers_beside_the_api_do_not_quarrel_about_the_port(installation: Installation) -> None:
@@ -78,9 +78,9 @@ def test_workers_beside_the_api_do_not_quarrel_about_the_port(installation: Inst
     worker = installation.begin("work", "--metrics-port", "0")
     port = address_of(worker).rpartition(":")[2]
     worker.terminate()
-    worker.wait(timeout=30)
+    worker.wait(timeout=PATIENCE)
     first.terminate()
-    first.wait(timeout=30)
+    first.wait(timeout=PATIENCE)
     server, api = installation.serve(RELATA_WORKERS="2", RELATA_METRICS_PORT=port)
     key = installation.key()
     assert ask(api, key, "{ account { name } }")["data"] == {"account": {"name": "acme"}}

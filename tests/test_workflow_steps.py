@@ -15,6 +15,7 @@ from storage.database import Database
 from storage.statements import Statement
 from tests.flows import Flows, equals, flows, set_property
 from tests.graph import T0
+from tests.processes import PATIENCE
 
 DONE = set_property("jobtitle", "done")
 WAIT = {"delay": {"duration": {"value": 1, "unit": "DAY"}}}
@@ -148,7 +149,7 @@ async def test_who_is_held_by_another_stepper_is_passed_over(crm: Flows) -> None
     now = crm.tick()
     async with crm.writing() as tx:
         assert len(await enrollments.claim(tx, [held.id], 0)) == 1
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             assert await steps.run_once(crm.db, crm.account, now=now) == 2
     await crm.work()
     assert await counts(crm, flow) == {"COMPLETED": 3}
@@ -259,11 +260,11 @@ async def test_a_worker_sleeps_until_the_next_one_is_due_and_no_longer(
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(crm.db, clock=lambda: datetime.now(UTC), stop=stop))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 if await counts(crm, flow) == {"COMPLETED": 1}:
                     break
                 await asyncio.sleep(0.05)
     finally:
         stop.set()
-        await asyncio.wait_for(task, 60)
+        await asyncio.wait_for(task, PATIENCE)
