@@ -1,7 +1,6 @@
 """Streams of changes and of counts: what they tell, to whom, and how they end."""
 
 import asyncio
-import json
 from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
 from typing import Any
@@ -22,7 +21,7 @@ from storage import tallies as counted
 from storage.changes import Event, EventKind
 from storage.database import Actor, Database
 from storage.tallies import MovedRow
-from tests.face import T0, Client, clients, new_key, opened
+from tests.face import T0, Client, new_key, opened
 from tests.live import Cut, listen, socket_to, stream
 from tests.processes import PATIENCE
 from tests.served import served, talk
@@ -297,19 +296,13 @@ async def test_a_key_that_may_do_less_ends_its_streams(db: Database, monkeypatch
     monkeypatch.setattr(websocket, "KEY_SECONDS", 0.2)
     monkeypatch.setattr(sse, "KEY_SECONDS", 0.2)
     account_id, key = await account_of(db)
-    app = create_app(db)
-    async with served(app) as path, talk(path, key=key) as socket, clients(app) as http:
-        await socket.subscribe("w", PLAIN)
-        found = await keys.authenticate(db, key)
-        assert found is not None
-        streaming = asyncio.create_task(
-            http.post(
-                "/graphql",
-                json={"query": PLAIN},
-                headers={"Authorization": f"Bearer {key}", "Accept": "text/event-stream"},
-            )
-        )
-        await asyncio.sleep(0.3)
+    start = cursors.encode(account_id, 0)
+    await tell(db, account_id, 1)
+    async with served(create_app(db)) as path, talk(path, key=key) as socket:
+        await socket.subscribe("w", PLAIN, after=start)
+        assert (await socket.hear())["type"] == "next"
+        streaming = stream(str(path), key, PLAIN, after=start)
+        assert "cursor" in await anext(streaming)
         async with db.transaction(account_id, now=T0, actor=Actor("SYSTEM")) as tx:
             sql = "UPDATE api_key AS k SET role = $2, scopes = '{automation:read}' WHERE k.account_id = $1"
             await tx.execute(sql, Role.VIEWER.value)
@@ -318,6 +311,6 @@ async def test_a_key_that_may_do_less_ends_its_streams(db: Database, monkeypatch
         # The socket stands, and what may no longer be done is refused.
         await socket.subscribe("w", PLAIN)
         assert (await socket.hear())["payload"][0]["extensions"]["code"] == "MISSING_SCOPE"
-        parts = (await streaming).text.split("\n\n")
-        told = [json.loads(part.split("data: ")[1]) for part in parts if part.startswith("event: next")]
-        assert told[-1]["errors"][0]["extensions"]["code"] == "ACCESS_CHANGED"
+        with pytest.raises(Cut) as told:
+            await anext(streaming)
+        assert told.value.errors[0]["extensions"]["code"] == "ACCESS_CHANGED"
