@@ -38,6 +38,8 @@ export function refuse() {
 
 /** The data of a query or a mutation. Raises `Unauthenticated`, `Told`, and what `fetch` raises. */
 export async function ask(query, variables = {}, key = keys.get()) {
+  // What no header takes is no key: typographic quotes around one, say. The server need not be asked.
+  if (!/^[\x21-\x7e]+$/.test(key)) throw new Unauthenticated("This is no key.");
   const response = await fetch(ENDPOINT, {
     method: "POST",
     headers: {
