@@ -132,7 +132,7 @@ def _unfit(prop: PropertyRow, value: Any, expected: str) -> NoReturn:
     raise InvalidValue(path=(prop.name,), property=prop.name, value=shown(value), expected=expected)
 
 
-def _storable(text: str) -> bool:
+def storable(text: str) -> bool:
     """Whether PostgreSQL can keep `text`: no NUL, no half of a surrogate pair."""
     if text.isascii():
         return "\0" not in text
@@ -149,7 +149,7 @@ def _text(prop: PropertyRow) -> Check:
             _unfit(prop, value, "text")
         if len(value) > TEXT_LIMIT:
             _unfit(prop, value, f"text of at most {TEXT_LIMIT} characters (this one has {len(value)})")
-        if not _storable(value):
+        if not storable(value):
             _unfit(prop, value, "text of whole Unicode characters, without NUL")
         return value
 
@@ -289,7 +289,7 @@ def _json_fault(value: Any) -> str | None:
                 below.extend(part.values())
             elif isinstance(part, list | tuple):
                 below.extend(part)
-            elif isinstance(part, str) and not _storable(part):
+            elif isinstance(part, str) and not storable(part):
                 return "JSON with texts of whole Unicode characters, without NUL"
             elif isinstance(part, float) and not math.isfinite(part):
                 return "JSON with finite numbers"

@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from engine import accounts, imports, labels, properties
 from engine.imports import commands, running, writing
 from engine.imports.problems import ImportNotReady, PlanMissing
-from engine.imports.runner import LEASE, Runner
+from engine.imports.runner import GIVEN_UP, LEASE, PATIENCE, Runner
 from engine.problems import NotFound, Refused
 from storage import imports as stored
 from storage.database import Actor, Database
-from storage.imports import ImportRow
+from storage.imports import ImportRow, RowErrorRow
 from tests.test_imports import everything
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -311,6 +312,47 @@ async def test_a_plan_that_no_longer_fits_fails_the_import_and_says_why(rig: Rig
     row = await rig.row(number)
     assert (row.status, row.rows_created) == ("FAILED", 3)
     assert "City" in (row.reason or "")
+
+
+@pytest.mark.parametrize("checking", [True, False])
+async def test_a_key_that_no_database_holds_is_told_and_holds_up_nothing(rig: Rig, checking: bool) -> None:
+    content = people(2) + b"a\0b@x.example,Nul,Bonn\n" + people(4).partition(b"\n")[2]
+    number = await rig.uploaded(content, PEOPLE)
+    await rig.do(imports.check if checking else imports.start, number)
+    await rig.work(rig.runner(batch=10))
+    row = await rig.row(number)
+    assert row.status == ("CHECKED" if checking else "DONE")
+    assert row.figures["errors"] == {"INVALID_VALUE": 1, "DUPLICATE_IN_FILE": 2}
+    (told, *_) = await errors_of(rig, number)
+    assert (told.row, told.column_name, told.value) == (3, "Email", "a\ufffdb@x.example")
+
+
+async def test_what_goes_wrong_unexpectedly_time_and_again_ends_the_import_with_what_is_in(rig: Rig) -> None:
+    number = await rig.uploaded(people(9).replace(b"P5", b"poison"), PEOPLE)
+    await rig.do(imports.start, number)
+    async with rig.db.pool.acquire() as connection:
+        await connection.execute(
+            "ALTER TABLE record ADD CONSTRAINT well CHECK (properties ->> 'firstname' <> 'poison') NOT VALID"
+        )
+    runner = rig.runner()
+    for left in range(PATIENCE, 0, -1):
+        assert (await rig.row(number)).status == "RUNNING", left
+        with pytest.raises(asyncpg.CheckViolationError):
+            await rig.work(runner)
+    row = await rig.row(number)
+    assert (row.status, row.reason, row.rows_created) == ("FAILED", GIVEN_UP, 3)
+    await rig.work(runner)
+    # The next one is none the worse for it.
+    number = await rig.uploaded(people(9), PEOPLE)
+    await rig.do(imports.start, number)
+    await rig.work(runner)
+    assert (await rig.row(number)).status == "DONE"
+    assert len(await rig.cities()) == 9
+
+
+async def errors_of(rig: Rig, number: int) -> list[RowErrorRow]:
+    async with rig.db.read(rig.account) as reader:
+        return await commands.errors(reader, number, after=(0, 0), first=100)
 
 
 async def test_errors_are_kept_up_to_a_bound_and_counted_beyond(

@@ -1,6 +1,7 @@
 """The worker's way with imports: it leases one, reads its file from the database, and goes on where it was left."""
 
 import asyncio
+from collections import Counter
 from datetime import datetime, timedelta
 
 from engine.crew import Alone, Crew
@@ -14,10 +15,14 @@ from engine.imports.windows import Windows
 from engine.problems import Problem, Refused
 from storage import import_work
 from storage.database import Database
+from storage.faults import fault
 from storage.imports import ImportRow
 
 # A worker that says nothing for so long has lost its import to the next one.
 LEASE = timedelta(seconds=20)
+# So often what nobody expected is tried again, ever later; then the import ends, and says so.
+PATIENCE = 8
+GIVEN_UP = "Something unexpected went wrong time and again; the server's log tells what. What is in, stays."
 # Pieces of an ended import's file that are removed at a time.
 CLEARED = 64
 
@@ -60,6 +65,8 @@ class Runner:
         self._seconds = seconds
         self._crew = crew
         self._open: dict[tuple[int, int], _Open] = {}
+        # How often each has failed in a row, for reasons that are neither the file's nor the database's.
+        self._wrong: Counter[tuple[int, int]] = Counter()
 
     async def due(self, db: Database, now: datetime) -> list[int]:
         """The accounts with imports to work on."""
@@ -81,10 +88,22 @@ class Runner:
             # The file, or what the plan names, is not what it was.
             await self._close(turn)
             await self._fail(turn, problem.message if isinstance(problem, Problem) else str(problem))
-        except BaseException:
+        except BaseException as error:
             await self._close(turn)
+            if isinstance(error, Exception) and fault(error) is None:
+                await self._bear(turn)
             raise
+        else:
+            self._wrong.pop((account_id, row.id), None)
         return True
+
+    async def _bear(self, turn: Turn) -> None:
+        """Count a failure that nobody expected: an import that is tried for ever tells its people nothing."""
+        of = turn.account_id, turn.number
+        self._wrong[of] += 1
+        if self._wrong[of] >= PATIENCE:
+            del self._wrong[of]
+            await self._fail(turn, GIVEN_UP)
 
     async def close(self) -> None:
         """Let go of all files."""

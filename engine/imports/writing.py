@@ -152,7 +152,18 @@ class Writer:
             if given or not self.plan.repeats:
                 tally.wrong(row.number, KeyMissing(column=values.tidy(key.name)), key.name, cell)
             return None
+        if isinstance(value, str) and not values.storable(value):
+            # No record has it, and the database cannot be asked for it.
+            self._unfit(row, key, value, tally)
+            return None
         return Entry(row, given, values.canonical(key.property, value))
+
+    def _unfit(self, row: Row, key: Key, value: str, tally: Tally) -> None:
+        assert key.property is not None  # ids are read otherwise
+        try:
+            values.normalize(key.property, value)
+        except Problem as problem:
+            tally.wrong(row.number, problem, key.name, row.cells[key.index])
 
     def _by_id(self, part: Part, key: Key, entry: Entry, cell: str, tally: Tally) -> Entry | None:
         if not cell.strip():
