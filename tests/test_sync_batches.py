@@ -1,12 +1,13 @@
 """Batches on their way out: the next is decided while one is written over there, and nothing is lost between them."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from engine.sync import outbound
+from engine.sync import batches, outbound
 from engine.sync.connectors.protocol import Capabilities, Unclear
-from engine.sync.turns import LEASE
+from engine.sync.turns import LEASE, Overtaken
 from storage.database import Database
 from tests.sync_rig import Crash, Rig, rig
 from tests.sync_world import World, capable
@@ -120,3 +121,14 @@ async def test_what_is_being_created_is_not_given_the_link_of_who_is_merged_into
     looked, more = await outbound.decided(turn, it.now, under_way)
     assert (looked, more) == (True, [])
     assert (await it.link(record_id=new)).create_key == under_way[0].key
+
+
+async def test_what_is_being_written_ends_with_its_runner_whatever_broke_off_before() -> None:
+    # Its sync is deleted, so what was written is not noted; then its runner, whose connector is closed behind it.
+    writing = asyncio.ensure_future(asyncio.sleep(3_600))
+    ending = asyncio.ensure_future(batches._end(writing, Overtaken()))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert writing.cancelled()

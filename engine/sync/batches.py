@@ -5,7 +5,6 @@ lost nothing more is begun: what was decided already is taken back, since first 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -66,13 +65,13 @@ def _lost(one: Send) -> bool:
 
 
 async def _end(writing: asyncio.Task[None], error: BaseException) -> None:
-    """Nobody will hear what comes of it. It is cut off only where its runner ends."""
-    if not isinstance(error, Exception):
+    """Nobody will hear what comes of it. It is cut off only where its runner ends: the connector ends with that."""
+    try:
+        if isinstance(error, Exception):
+            await asyncio.wait([writing])
+    finally:
         writing.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait([writing])
-    if not writing.cancelled():
-        writing.exception()
+        await asyncio.gather(writing, return_exceptions=True)
 
 
 async def _take_back(turn: Turn, batch: Sequence[Send], now: datetime) -> None:
