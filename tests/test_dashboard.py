@@ -191,14 +191,16 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     assert seen["sync"] == ["in, on", "4 in sync, 1 excluded"]
     assert seen["elsewhere"] == seen["complaints"] == seen["keyInAddress"] == []
     assert {name: found for name, found in seen["violations"].items() if found} == {}
-    assert set(seen["violations"]) == {"key", "light", "dark", "phone", "narrow", "empty"}
+    assert set(seen["violations"]) == {"key", "light", "dark", "wall", "phone", "narrow", "empty"}
     assert "opens nothing here" in seen["refused"]
     assert seen["shutWithoutKey"] is seen["askedElsewhere"] is seen["shutAfterRevoking"] is True
     assert "revoked" in seen["revoked"]
     assert seen["account"] == "demo"
 
     # The demo's panels are full.
-    assert all(int(told) > 0 for told in seen["tiles"])
+    *enrollments, deliveries = map(int, seen["tiles"])
+    assert all(told > 0 for told in enrollments)
+    assert deliveries == 0
     assert len(seen["workflows"]) == 5
     assert len(seen["segments"]) == 7
     assert all(int(size) > 0 for size in seen["segments"])
@@ -221,6 +223,13 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     # Two at a time; each of the demo's four once, and once more when asked again.
     assert seen["counted"] == [2, 8, 0]
 
+    # What was wrong with a file is told in words, with how often and where; of many the first few are shown.
+    assert len(seen["wrong"]) == 2
+    assert any("31.02.1999" in told and told.startswith("2") for told in seen["wrong"]), seen["wrong"]
+    assert any("row 1" in told and "DUPLICATE_IN_FILE" in told for told in seen["wrong"]), seen["wrong"]
+    assert seen["few"] == [f"Group {n}" for n in range(1, 9)]
+    assert seen["all"] == [f"Group {n}" for n in range(1, 13)]
+
     # The graph, by keyboard and by mouse.
     assert any(
         "Person1 Watched, Contact, " in label and "Decision maker" in label for label in seen["around"]
@@ -236,14 +245,20 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     light, dark, chosen_light, chosen_dark = seen["grounds"]
     assert light == chosen_light != dark == chosen_dark
     assert seen["phone"] == 360
+    width, height, panels, inside, clock = seen["wall"]
+    assert (width, height, panels, inside) == (1920, 1080, 6, True)
+    assert re.fullmatch(r"\d\d:\d\d", clock)
 
     # Before, during and after: everything, in order, once.
     assert seen["whileDown"] == "Disconnected"
+    assert re.match(r"As it was at \d", seen["old"])
     assert len(seen["log"]["changes"]) > seen["people"]
     assert seen["shown"] == seen["log"]
     assert all(n == 1 for shown in seen["shown"].values() for n in Counter(shown).values())
     assert seen["created"] == seen["people"]
-    assert seen["count"] == sum(map(len, seen["log"].values()))
+    # Of an import its beginning and its end.
+    assert len(seen["imports"]) == 2
+    assert seen["count"] == sum(map(len, seen["log"].values())) + 2
     for told in (seen["check"], seen["stopped"], seen["asked"]):
         assert "none missed" in told
     caught = re.search(r"Reconnected at .*: (\d+) events caught up, none missed", seen["check"])

@@ -27,9 +27,12 @@ export function say(node, text) {
 }
 
 /** What a panel says in place of its content. */
-export function note(title, text) {
-  return el("div", { class: "note" }, el("strong", {}, title), text && el("p", {}, text));
+export function note(title, ...text) {
+  return el("div", { class: "note" }, el("strong", {}, title), text.length ? el("p", {}, ...text) : null);
 }
+
+/** A link to where the API is explored. */
+export const api = (text) => el("a", { href: "/graphql" }, text);
 
 /** Call `work` soon, once for all calls of the next `ms`; never more than once at a time. */
 export function soon(work, ms) {

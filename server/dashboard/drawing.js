@@ -1,5 +1,5 @@
 // Bars and lines of a report: categories, and a series for each colour.
-import { compact, measure } from "./format.js";
+import { measure, short as compact } from "./format.js";
 
 const d3 = window.d3;
 const COLOURS = 8;

@@ -2,7 +2,7 @@
 
 const locale = navigator.languages?.length ? [...navigator.languages] : undefined;
 const whole = new Intl.NumberFormat(locale);
-const short = new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 });
+const shorter = new Intl.NumberFormat(locale, { notation: "compact", maximumFractionDigits: 1 });
 const rates = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 });
 let zone;
@@ -30,7 +30,8 @@ export function useZone(name) {
 }
 
 export const number = (n) => (n === null || n === undefined ? "–" : whole.format(n));
-export const compact = (n) => (n < 10_000 ? whole.format(n) : short.format(n));
+export const compact = (n) => (n < 1_000_000 ? whole.format(n) : shorter.format(n));
+export const short = (n) => (n < 10_000 ? whole.format(n) : shorter.format(n));
 export const measure = (n) => (n === null || n === undefined ? "–" : hundredths.format(n));
 export const rate = (n) => (n < 10 ? rates.format(n) : whole.format(Math.round(n)));
 export const clock = (at) => formats.second.format(new Date(at));
@@ -66,3 +67,10 @@ export function value(given) {
 
 /** A name such as "lifecycle_stage" or "ENROLLED" as words. */
 export const words = (name) => name.toLowerCase().replaceAll("_", " ");
+
+const names = new Intl.Collator(locale, { numeric: true });
+/** The order of names: stage 7 comes before stage 10. */
+export const byName = (one, other) => names.compare(one, other);
+
+/** A name within a sentence: one that is written from right to left leaves the words around it where they are. */
+export const isolated = (name) => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name);

@@ -5,6 +5,10 @@ import * as names from "./names.js";
 const d3 = window.d3;
 const HEIGHT = 540;
 const SPAN = 38;
+// What a name takes: its longest, a letter's width, a line with its circle.
+const LONGEST = 24;
+const LETTER = 6.6;
+const ROOM = 46;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** At most so many characters; one that takes two places stays whole. */
@@ -18,6 +22,30 @@ const along = ({ source, target }) => {
   return [source.x + (target.x - source.x) * t, source.y + (target.y - source.y) * t];
 };
 const radius = (node) => (node.root ? 15 : node.rest ? 8 : 11);
+
+/** A force that lets no name stand on another: each keeps a box of its name's width, and gives way by the shorter path. */
+function apart() {
+  let all = [];
+  const force = (alpha) => {
+    for (let n = 1; n < all.length; n++) {
+      for (let m = 0; m < n; m++) {
+        const [one, other] = [all[n], all[m]];
+        const [x, y] = [one.x - other.x, one.y - other.y];
+        const [wide, high] = [(one.room + other.room) / 2 - Math.abs(x), ROOM - Math.abs(y)];
+        if (wide <= 0 || high <= 0) continue;
+        const [along, by] = high * 2 < wide ? ["y", Math.sign(y || n - m) * high] : ["x", Math.sign(x || n - m) * wide];
+        const step = by * (0.1 + alpha) * 0.4;
+        one[along] += step;
+        other[along] -= step;
+      }
+    }
+  };
+  force.initialize = (nodes) => {
+    all = nodes;
+    for (const node of all) node.room = 14 + LETTER * [...cut(node.name, LONGEST)].length;
+  };
+  return force;
+}
 
 export class View {
   #nodes = [];
@@ -51,6 +79,7 @@ export class View {
       .force("link", d3.forceLink().distance((link) => (link.target.rest ? 120 : 190)).strength(0.25))
       .force("charge", d3.forceManyBody().strength(-1300).distanceMax(700))
       .force("collide", d3.forceCollide((node) => radius(node) + SPAN))
+      .force("names", apart())
       .force("x", d3.forceX())
       .force("y", d3.forceY())
       .on("tick", framed(() => this.#place()))
@@ -112,7 +141,7 @@ export class View {
       .attr("aria-label", (node) => this.#words(node))
       .attr("aria-expanded", (node) => (node.rest ? null : String(node.open)));
     this.nodes.select("circle").attr("r", radius);
-    this.nodes.select("text").attr("y", (node) => radius(node) + 14).text((node) => cut(node.name, 24));
+    this.nodes.select("text").attr("y", (node) => radius(node) + 14).text((node) => cut(node.name, LONGEST));
   }
 
   #enter(enter) {

@@ -1,11 +1,13 @@
 // Imports: the latest ones, how far each is, and what was wrong with its rows.
 import { askIfAllowed, keys } from "./api.js";
-import { byId, el, fill, note, say, soon } from "./dom.js";
+import { api, byId, el, fill, note, say, soon } from "./dom.js";
 import { duration, full, moment, number, plural, rate, words } from "./format.js";
+import { Rows, cell } from "./rows.js";
 import { on } from "./store.js";
 
 const LATEST = `{ imports(first: 6) { nodes { id name kind status startedAt endedAt rows created updated unchanged failed
-  share rate secondsLeft reason errorsUrl errorCounts { code count } findings { create update unchanged fail }
+  share rate secondsLeft reason errorsUrl errorCount errorCounts { code count }
+  errorGroups { code column count rows message } findings { create update unchanged fail }
   undone { archived restored kept } } } }`;
 const WORKING = new Set(["CHECKING", "RUNNING", "UNDOING"]);
 const CHECKS = new Set(["CHECKING", "CHECKED"]);
@@ -23,13 +25,23 @@ const STATES = {
   UNDOING: "being taken back",
   UNDONE: "taken back",
 };
-const CODES = 3;
+// So many kinds of errors are told at once; the others behind a line.
+const GROUPS = 3;
+const PARTS = ["rows", "created", "updated", "unchanged", "failed"];
+const table = new Rows("imports", {
+  caption: "The latest imports, with what was wrong",
+  head: ["File", "Rows", "Created", "Updated", "Unchanged", "Failed"],
+  kind: "stacked imports",
+  grouped: true,
+});
+// Which imports' further errors are open; a row that is made anew leaves them so.
+const opened = new Set();
 let timer = null;
 
 /** How far one is, in words. */
 function far({ status, share, rows, rate: perSecond, secondsLeft }) {
   const parts = [`${Math.floor(share * 100)} %`, plural(rows, "row", "rows")];
-  if (perSecond !== null && rows) parts.push(`${rate(perSecond < 10 ? perSecond : Math.round(perSecond))} a second`);
+  if (perSecond !== null && rows) parts.push(`${rate(perSecond)} a second`);
   if (secondsLeft !== null && status !== "PAUSED") parts.push(`${duration(secondsLeft)} left`);
   return parts.join(", ");
 }
@@ -55,13 +67,44 @@ function outcome({ status, findings, undone, reason }) {
   return null;
 }
 
-/** The errors by code, and all of them as a file: fetched with the key, which never stands in an address. */
-function errors({ errorCounts, errorsUrl, id }) {
-  if (!errorCounts.length) return null;
-  const told = errorCounts.slice(0, CODES).map(({ code, count }) => `${number(count)} ${words(code)}`);
-  if (errorCounts.length > CODES) told.push("…");
+/** The same thing wrong in the same column: how often, the first of it in words, and where. */
+function group({ code, column, count, rows, message }) {
+  const where = [column && `column ${column}`, `${rows.length === 1 ? "row" : "rows"} ${rows.map(number).join(", ")}${count > rows.length ? ", …" : ""}`];
+  return el(
+    "li",
+    {},
+    el("b", {}, number(count)),
+    el("div", {}, el("p", {}, message), el("p", { class: "quiet" }, where.filter(Boolean).join(", "), el("code", {}, code))),
+  );
+}
+
+/** What was wrong, and all of it as a file: fetched with the key, which never stands in an address. */
+function errors(one) {
+  const { id, errorGroups, errorCount, errorCounts, errorsUrl } = one;
+  if (!errorCount) return null;
+  const items = errorGroups.map(group);
+  const rest = items.splice(GROUPS);
   const button = el("button", { type: "button", class: "plain", onclick: () => void download(button, errorsUrl, id) }, "Errors as CSV");
-  return el("p", { class: "quiet" }, told.join(", "), " ", button);
+  const further = el(
+    "details",
+    { open: opened.has(id), ontoggle: ({ target }) => opened[target.open ? "add" : "delete"](id) },
+    el("summary", {}, `${plural(rest.length, "more kind", "more kinds")} of errors`),
+    el("ul", { class: "wrong" }, rest),
+  );
+  // Counts are of all errors, groups of those that are kept.
+  const kept = errorGroups.reduce((sum, { count }) => sum + count, 0);
+  const all = errorCounts.map(({ code, count }) => `${number(count)} ${words(code)}`).join(", ");
+  return el(
+    "tr",
+    { class: "detail" },
+    el(
+      "td",
+      { colspan: PARTS.length + 1 },
+      el("ul", { class: "wrong", "aria-label": `What was wrong in ${one.name}, the most frequent first` }, items),
+      rest.length ? further : null,
+      el("p", { class: "quiet" }, button, kept < errorCount ? ` In all: ${all}.` : null),
+    ),
+  );
 }
 
 async function download(button, url, id) {
@@ -85,38 +128,32 @@ function row(one) {
   const { id, name, status, startedAt, endedAt } = one;
   // A check makes nothing: what it foresees is told in words.
   const foreseen = CHECKS.has(status);
-  const figures = ["rows", "created", "updated", "unchanged", "failed"].map((part) => {
-    const told = foreseen && part !== "rows" ? null : one[part];
-    return el("td", { "data-label": part, "data-part": part, "data-none": !told }, number(told));
-  });
   const said = outcome(one);
   const at = endedAt ?? startedAt;
   return el(
-    "tr",
+    "tbody",
     { "data-import": id },
     el(
-      "th",
-      { scope: "row" },
-      el("span", { class: "name" }, el("i", { class: BAD.has(status) ? "off" : "on", "aria-hidden": "true" }), name),
-      el("small", {}, STATES[status] ?? words(status), ", ", el("time", { datetime: at, title: full(at) }, moment(at)), said && ", ", said),
-      progress(one),
-      errors(one),
+      "tr",
+      {},
+      el(
+        "th",
+        { scope: "row" },
+        el("span", { class: "name" }, el("i", { class: BAD.has(status) ? "broken" : WORKING.has(status) ? "going" : "on", "aria-hidden": "true" }), el("span", {}, name)),
+        el("small", {}, STATES[status] ?? words(status), ", ", el("time", { datetime: at, title: full(at) }, moment(at)), said && ", ", said),
+        progress(one),
+      ),
+      PARTS.map((part) => cell(part, foreseen && part !== "rows" ? null : one[part])),
     ),
-    figures,
+    errors(one),
   );
 }
 
 function show(list) {
   const working = list.filter(({ status }) => WORKING.has(status)).length;
   say(byId("imports-summary"), working ? `${number(working)} under way` : "");
-  if (!list.length) {
-    fill(byId("imports"), note("No imports yet", "relata import, or createImport, brings files in."));
-    return working;
-  }
-  const head = ["File", "Rows", "Created", "Updated", "Unchanged", "Failed"].map((text) => el("th", { scope: "col" }, text));
-  const caption = el("caption", { class: "unseen" }, "The latest imports");
-  const body = el("tbody", {}, list.map(row));
-  fill(byId("imports"), el("table", { class: "numbers stacked" }, caption, el("thead", {}, el("tr", {}, head)), body));
+  if (list.length) table.show(list.map((one) => ({ id: one.id, told: one, make: () => row(one) })));
+  else fill(byId("imports"), note("No imports yet", "relata import brings files in, and createImport: ", api("in GraphiQL")));
   return working;
 }
 
@@ -138,6 +175,7 @@ on("events", (batch) => batch.some(({ stream }) => stream === "importEvents") &&
 on("checked", later);
 
 export function begin() {
-  fill(byId("imports"));
+  opened.clear();
+  table.forget();
   later();
 }

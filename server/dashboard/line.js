@@ -13,17 +13,20 @@ const STATES = {
 };
 let times = [];
 let timer = null;
+// When the line was cut; 0 while it stands.
+let lost = 0;
 
 const show = framed(() => {
   const { state, until } = store.connection;
   const troubled = store.streams.find((stream) => stream.state === "troubled");
   const place = byId("line-state");
-  place.dataset.state = state === "live" && troubled ? "waiting" : state;
-  if (state === "waiting") {
+  const cut = state === "waiting" || (state === "connecting" && lost);
+  place.dataset.state = cut || (state === "live" && troubled) ? "waiting" : state;
+  if (cut) {
     const seconds = Math.max(1, Math.ceil((until - Date.now()) / 1000));
-    // Told once, not every second anew: the count-down is for the eyes.
+    // Told once, neither every second anew nor with every try: the count-down is for the eyes.
     say(place, STATES.waiting);
-    place.dataset.more = `next try in ${seconds} s`;
+    place.dataset.more = state === "waiting" ? `next try in ${seconds} s` : "trying …";
   } else {
     say(place, state === "live" && troubled ? "Live, in part" : STATES[state]);
     delete place.dataset.more;
@@ -51,7 +54,10 @@ function words({ why, state, at, complete, caught, compared, missed, gaps }) {
 
 function checked() {
   const place = byId("line-check");
-  if (!store.check) {
+  if (lost) {
+    say(place, `As it was at ${clock(lost)}. What happens meanwhile will be caught up.`);
+    place.dataset.result = "cut";
+  } else if (!store.check) {
     say(place, "Nothing is lost: after a cut, this page goes on where it was.");
     delete place.dataset.result;
   } else {
@@ -62,7 +68,20 @@ function checked() {
   show();
 }
 
-on("connection", show);
+/** Without a line everything on the page is as old as the cut, and says so until there is one again. */
+function stand() {
+  const { state } = store.connection;
+  const before = lost;
+  if (state === "waiting") lost ||= Date.now();
+  else if (state !== "connecting") lost = 0;
+  if (lost !== before) {
+    byId("main").dataset.state = lost ? "old" : "";
+    checked();
+  }
+  show();
+}
+
+on("connection", stand);
 on("status", show);
 on("events", (batch) => {
   times.push([Date.now(), batch.length]);

@@ -13,6 +13,7 @@ import * as syncs from "./syncs.js";
 import "./theme.js";
 import * as throughput from "./throughput.js";
 import * as ticker from "./ticker.js";
+import "./wall.js";
 import * as workflows from "./workflows.js";
 
 const UNKNOWN_KEY = "This key opens nothing here: it is not whole, or was revoked.";

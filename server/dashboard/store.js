@@ -2,6 +2,8 @@
 import { Socket } from "./socket.js";
 import { RESUMABLE, Stream, position } from "./streams.js";
 
+// Four pictures a second are as many as eyes follow, and little work where much happens.
+const TOLD_EVERY = 250;
 // The newest events that panels can show.
 export const LISTED = 500;
 
@@ -57,20 +59,23 @@ let socket = null;
 let marks = null;
 let checking = 0;
 let arrived = [];
+let toldAt = 0;
 let promised = false;
 
-/** Tell of events in one go: a burst is one piece of work for each panel. */
+/** Tell of events in one go: a burst is one piece of work for each panel, and the first of it is told at once. */
 function arrive(stream, event) {
   arrived.push({ ...event, stream });
   if (promised) return;
   promised = true;
+  const rest = TOLD_EVERY - (performance.now() - toldAt);
   setTimeout(() => {
     promised = false;
+    toldAt = performance.now();
     const batch = arrived;
     arrived = [];
     store.events = [...batch.toReversed(), ...store.events].slice(0, LISTED);
     tell("events", batch);
-  }, 60);
+  }, Math.max(40, rest));
 }
 
 export const received = () => store.streams.reduce((sum, stream) => sum + stream.count, 0);

@@ -6,6 +6,8 @@ const KEPT = 5_000;
 const OVERLAP = 50;
 // Nothing came for so long: what the log held has been told.
 const QUIET = 700;
+// Where it never is quiet, what came within so long is compared, and the rest is as new as any other.
+const SETTLED = 3_000;
 const LONGEST = 15_000;
 const RETRY = 3_000;
 
@@ -37,6 +39,8 @@ export class Stream {
   gaps = 0;
   #seen = [];
   #known = new Set();
+  /** What was told since a mark, and shortly before: held for the comparison, however much comes behind. */
+  #pinned = null;
   #stop = null;
   #last = 0;
 
@@ -77,13 +81,13 @@ export class Stream {
     }
     this.#known.add(event.cursor);
     this.#seen.push(event.cursor);
+    if (this.#pinned?.size < KEPT) this.#pinned.add(event.cursor);
     if (this.#seen.length > KEPT * 1.2) {
       this.#seen = this.#seen.slice(-KEPT);
       this.#known = new Set(this.#seen);
     }
     this.count += 1;
     this.hear(event);
-    this.changed();
   }
 
   #ended(errors) {
@@ -109,13 +113,14 @@ export class Stream {
 
   /** What is to be compared after a cut that happens now. */
   mark() {
-    const place = this.#seen.length - OVERLAP;
-    return { from: this.#seen[Math.max(0, place)] ?? null, start: this.cursor, count: this.count };
+    const place = Math.max(0, this.#seen.length - OVERLAP);
+    this.#pinned = new Set(this.#seen.slice(place));
+    return { from: this.#seen[place] ?? null, start: this.cursor, count: this.count };
   }
 
   /** Wait until all that came meanwhile was told. */
   async settled() {
-    const until = Date.now() + LONGEST;
+    const until = Date.now() + SETTLED;
     const begun = Date.now();
     while (Date.now() < until && Date.now() - Math.max(begun, this.#last) < QUIET) await pause(100);
   }
@@ -128,15 +133,22 @@ export class Stream {
     const from = mark.from ?? mark.start;
     if (from === null || this.state !== "live") return null;
     await this.settled();
-    const logged = await this.#read(from);
+    const logged = await this.#read(from, this.#seen.at(-1));
     if (logged === null) return null;
-    await this.settled();
-    const missed = logged.filter((cursor) => !this.#known.has(cursor));
+    const missing = () => logged.filter((cursor) => !this.#known.has(cursor) && !this.#pinned?.has(cursor));
+    // What the log has told already may be on its way to us.
+    const until = Date.now() + LONGEST;
+    while (missing().length && Date.now() < until) await pause(100);
+    const missed = missing();
+    this.#pinned = null;
     return { caught: this.count - mark.count, compared: logged.length, missed: missed.length };
   }
 
-  /** The cursors that the log holds behind one of them. */
-  #read(from) {
+  /**
+   * The cursors that the log holds behind one of them, as far as another (of what comes meanwhile there is no end), and
+   * not more than are pinned.
+   */
+  #read(from, to) {
     return new Promise((done) => {
       const found = [];
       const finish = (answer) => {
@@ -145,13 +157,18 @@ export class Stream {
         stop();
         done(answer);
       };
-      const short = `subscription Again($after: String) { ${this.field}(after: $after) { cursor } }`;
-      const later = () => setTimeout(() => finish(found), QUIET);
+      // Asked for by the same words as the stream, its kinds included: what it leaves out is no loss.
+      const asked = this.query.slice(0, this.query.indexOf("{", this.query.indexOf(`${this.field}(`)));
+      const short = `${asked}{ cursor } }`;
+      // Where something is known to come, a server that is busy may take its time; else quiet is the end.
+      const known = to !== undefined && to !== from;
+      const later = () => setTimeout(() => finish(known ? null : found), known ? LONGEST : QUIET);
       let timer = later();
-      const longest = setTimeout(() => finish(found), LONGEST);
+      const longest = setTimeout(() => finish(known ? null : found), 2 * LONGEST);
       const stop = this.socket.run(short, () => ({ after: found.at(-1) ?? from }), {
         next: (data) => {
           found.push(data[this.field].cursor);
+          if (found.at(-1) === to || found.length === KEPT - OVERLAP) return finish(found);
           clearTimeout(timer);
           timer = later();
         },

@@ -1,7 +1,7 @@
 // Enrollments a few seconds at a time over the last minutes: a chart, and the same as a table.
 import { askIfAllowed } from "./api.js";
 import { byId, el, fill, framed, note, soon } from "./dom.js";
-import { minute, number } from "./format.js";
+import { minute, number, short } from "./format.js";
 import { on, store } from "./store.js";
 
 const d3 = window.d3;
@@ -12,33 +12,50 @@ const KINDS = { ENROLLED: "enrolled", ENROLLMENT_COMPLETED: "completed", ENROLLM
 const SERIES = ["enrolled", "completed", "failed"];
 const HEIGHT = 190;
 const CURVE = d3.curveMonotoneX;
-const MARGIN = { top: 12, right: 32, bottom: 24, left: 40 };
+const MARGIN = { top: 12, right: 32, bottom: 24, left: 48 };
 const BEFORE = `{ enrollments(first: 500) { nodes { id status enrolledAt endedAt } pageInfo { hasNextPage } } }`;
 
-// Enrollment and kind to the moment: told by the log and by the first question, counted once.
-let moments = new Map();
+// What happened within ten seconds each: the slot's begin to `{enrolled, completed, failed}`.
+let counted = new Map();
+// Whom the first question told of, or who was told of before it was answered: "enrollment kind", counted once.
+let heard = new Set();
+let answered = false;
+// What was before is unknown: not read, or lost by the log.
 let since = 0;
+let gaps = 0;
 let timer = null;
 let denied = "";
 
-function keep(id, series, at) {
-  moments.set(`${id} ${series}`, { series, at: Date.parse(at) });
+function count(series, at) {
+  const slot = Math.floor(at / SLOT) * SLOT;
+  if (!counted.has(slot)) counted.set(slot, { enrolled: 0, completed: 0, failed: 0 });
+  counted.get(slot)[series] += 1;
+}
+
+function once(id, series, at) {
+  const key = `${id} ${series}`;
+  if (heard.has(key)) return;
+  heard.add(key);
+  count(series, Date.parse(at));
 }
 
 /** What was enrolled and ended shortly before the page was opened. */
 async function before() {
+  const mine = counted;
   const { data, missing } = await askIfAllowed(BEFORE);
+  if (mine !== counted) return;
   denied = missing ?? "";
   if (data) {
     const { nodes, pageInfo } = data.enrollments;
     for (const { id, status, enrolledAt, endedAt } of nodes) {
-      keep(id, "enrolled", enrolledAt);
-      if (status === "COMPLETED") keep(id, "completed", endedAt);
-      if (status === "FAILED") keep(id, "failed", endedAt);
+      once(id, "enrolled", enrolledAt);
+      if (status === "COMPLETED") once(id, "completed", endedAt);
+      if (status === "FAILED") once(id, "failed", endedAt);
     }
     // Older ones than were read are unknown, not none.
     since = pageInfo.hasNextPage ? Date.parse(nodes.at(-1).enrolledAt) : 0;
   }
+  answered = true;
   show();
 }
 
@@ -46,33 +63,33 @@ async function before() {
 function slots(now = Date.now()) {
   const end = Math.ceil(now / SLOT) * SLOT;
   const begin = end - SLOTS * SLOT;
-  const found = d3.range(SLOTS).map((n) => ({ at: begin + n * SLOT, enrolled: 0, completed: 0, failed: 0 }));
-  for (const [key, { series, at }] of moments) {
-    const n = Math.floor((at - begin) / SLOT);
-    if (n < 0) moments.delete(key);
-    else found[Math.min(n, SLOTS - 1)][series] += 1;
-  }
+  for (const at of counted.keys()) if (at < begin) counted.delete(at);
+  const found = d3.range(SLOTS).map((n) => ({ enrolled: 0, completed: 0, failed: 0, ...counted.get(begin + n * SLOT), at: begin + n * SLOT }));
+  // The server's clock may go before ours.
+  for (const [at, early] of counted) if (at >= end) for (const series of SERIES) found.at(-1)[series] += early[series];
   return found;
 }
 
+/** The time that is told of. */
+const span = (found) => (since > found[0].at ? `since ${minute(since)}` : `in ${MINUTES} minutes`);
 const total = (found, series) => d3.sum(found, (slot) => slot[series]);
 
 function words(found) {
   const [enrolled, completed, failed] = SERIES.map((series) => total(found, series));
-  if (!enrolled && !completed && !failed) return `Quiet for ${MINUTES} minutes`;
-  return `${number(enrolled)} enrolled, ${number(completed)} completed, ${number(failed)} failed in ${MINUTES} minutes`;
+  if (!enrolled && !completed && !failed) return `Quiet ${since > found[0].at ? span(found) : `for ${MINUTES} minutes`}`;
+  return `${number(enrolled)} enrolled, ${number(completed)} completed, ${number(failed)} failed ${span(found)}`;
 }
 
 /** What the colours mean, with the sums. */
 function legend(found) {
   const told = SERIES.map((series) => [series, number(total(found, series))]);
-  const now = JSON.stringify(told);
+  const now = JSON.stringify([told, span(found)]);
   if (byId("flow-summary").dataset.told === now) return;
   byId("flow-summary").dataset.told = now;
   fill(
     byId("flow-summary"),
     told.map(([series, n]) => el("li", {}, el("i", { class: series, "aria-hidden": "true" }), el("b", {}, n), ` ${series}`)),
-    el("li", {}, `in ${MINUTES} minutes`),
+    el("li", {}, span(found)),
   );
 }
 
@@ -109,8 +126,9 @@ function draw(found) {
     });
   const middle = (slot) => x(slot.at + SLOT / 2);
   const top = (slot) => y(slot.enrolled);
-  svg.select(".line").selectAll("path").data([found]).join("path").attr("d", d3.line(middle, top).curve(CURVE));
-  svg.select(".area").selectAll("path").data([found]).join("path").attr("d", d3.area(middle, base, top).curve(CURVE));
+  const known = found.filter((slot) => slot.at + SLOT > since);
+  svg.select(".line").selectAll("path").data([known]).join("path").attr("d", d3.line(middle, top).curve(CURVE));
+  svg.select(".area").selectAll("path").data([known]).join("path").attr("d", d3.area(middle, base, top).curve(CURVE));
   const unknown = since > found[0].at ? [since] : [];
   svg
     .select(".unknown")
@@ -131,7 +149,7 @@ function grid(group, y, width) {
   rows.exit().remove();
   const all = made.merge(rows).attr("transform", (n) => `translate(0,${y(n)})`);
   all.select("line").attr("x1", MARGIN.left).attr("x2", width - MARGIN.right);
-  all.select("text").attr("x", MARGIN.left - 8).attr("dy", "0.32em").text((n) => number(n));
+  all.select("text").attr("x", MARGIN.left - 8).attr("dy", "0.32em").text((n) => short(n));
 }
 
 function hours(group, x, width) {
@@ -188,20 +206,35 @@ byId("flow-table-toggle").addEventListener("click", ({ target }) => {
 });
 on("events", (batch) => {
   for (const { kind, enrollmentId, at, stream } of batch) {
-    if (stream === "enrollmentEvents" && KINDS[kind]) keep(enrollmentId ?? at, KINDS[kind], at);
+    const series = stream === "enrollmentEvents" ? KINDS[kind] : null;
+    if (!series) continue;
+    // Once the first question is answered, only whom it told of can be told of again.
+    if (!answered || heard.has(`${enrollmentId} ${series}`)) once(enrollmentId ?? at, series, at);
+    else count(series, Date.parse(at));
   }
   show();
+});
+on("connection", () => {
+  const lost = store.streams.find(({ field }) => field === "enrollmentEvents")?.gaps ?? 0;
+  if (lost > gaps) since = Date.now();
+  gaps = lost;
 });
 new ResizeObserver(() => show()).observe(byId("flow"));
 
 export function begin() {
-  moments = new Map();
+  counted = new Map();
+  heard = new Set();
+  answered = false;
+  gaps = 0;
   denied = "";
   since = 0;
   for (const id of ["flow", "flow-table", "flow-summary"]) fill(byId(id));
   delete byId("flow-summary").dataset.told;
   clearInterval(timer);
   timer = setInterval(show, SLOT / 2);
-  before().catch(() => show());
+  before().catch(() => {
+    answered = true;
+    show();
+  });
   show();
 }

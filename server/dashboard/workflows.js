@@ -1,7 +1,8 @@
 // How workflows stand: all together as tiles, one by one as a table.
 import { askIfAllowed } from "./api.js";
-import { byId, el, fill, framed, note, say } from "./dom.js";
-import { compact, number, plural } from "./format.js";
+import { api, byId, el, fill, framed, note, say } from "./dom.js";
+import { byName, compact, number, plural } from "./format.js";
+import { Rows, cell, share } from "./rows.js";
 import { on, store } from "./store.js";
 
 const TILES = [
@@ -10,97 +11,54 @@ const TILES = [
   ["completed", "Completed", "went through"],
   ["failed", "Failed", "ended with an error"],
   ["enrolled", "Enrolled", "ever"],
+  ["deliveries", "Deliveries", ""],
 ];
 const PARTS = ["completed", "goalMet", "active", "unenrolled", "failed"];
-const ALL = "{ workflows(first: 100) { nodes { id name objectType enabled } } }";
+const ALL = "{ workflows(first: 100) { nodes { id name objectType enabled problems { message } } } }";
 
 // Also those that never enrolled anybody, which the counts leave out.
 let known = [];
-const rows = new Map();
-let body = null;
+const table = new Rows("workflows", {
+  caption: "How each workflow stands",
+  head: ["Workflow", ["Active", "active"], "Waiting", ["Completed", "completed"], ["Failed", "failed"], "Share"],
+  kind: "stacked",
+});
 
 function tiles(status) {
+  const outside = status && { ...status, deliveries: status.outboxPending };
+  const hints = { deliveries: status?.outboxFailed ? `on their way; ${number(status.outboxFailed)} did not arrive` : "mails and calls on their way" };
   fill(
     byId("tiles"),
     TILES.map(([name, label, hint]) =>
-      el("div", { "data-tile": name }, el("dt", {}, label), el("dd", { title: number(status?.[name] ?? 0) }, status ? compact(status[name]) : "–"), el("dd", { class: "hint" }, hint)),
+      el(
+        "div",
+        { "data-tile": name, "data-trouble": name === "deliveries" && Boolean(status?.outboxFailed) },
+        el("dt", {}, label),
+        el("dd", { title: number(outside?.[name] ?? 0) }, outside ? compact(outside[name]) : "–"),
+        el("dd", { class: "hint" }, hints[name] ?? hint),
+      ),
     ),
   );
 }
 
-/** How the enrollments of a workflow are shared out. */
-function bar(standing) {
-  const all = Math.max(1, standing.enrolled);
-  const told = PARTS.filter((part) => standing[part]).map((part) => `${number(standing[part])} ${LABELS[part]}`);
-  const node = el("div", { class: "share", role: "img", "aria-label": told.join(", ") || "nobody enrolled yet" });
-  for (const part of PARTS) {
-    if (!standing[part]) continue;
-    const piece = el("i", { class: part, title: `${number(standing[part])} ${LABELS[part]}` });
-    // By script: a style in the markup is against the page's own policy.
-    piece.style.flexGrow = standing[part] / all;
-    node.append(piece);
-  }
-  return node;
-}
 const LABELS = { completed: "completed", goalMet: "met the goal", active: "active", unenrolled: "left", failed: "failed" };
 const NONE = { enrolled: 0, active: 0, due: 0, waiting: 0, completed: 0, failed: 0, goalMet: 0, unenrolled: 0 };
 
-function row({ id, name, objectType, enabled, backfill }, standing) {
+function row({ id, name, objectType, enabled, backfill, problems }, standing) {
   const going = backfill ? el("em", {}, `enrolling existing records: ${number(backfill.enrolled)} so far`) : null;
-  const cells = ["active", "waiting", "completed", "failed"].map((part) =>
-    el("td", { "data-label": part, "data-part": part, "data-none": standing[part] === 0 }, number(standing[part])),
-  );
+  const broken = problems?.length ? el("em", { class: "bad" }, problems[0].message) : null;
   return el(
     "tr",
     { "data-workflow": id },
     el(
       "th",
       { scope: "row" },
-      el("span", { class: "name" }, el("i", { class: enabled ? "on" : "off", "aria-hidden": "true" }), name),
-      el("small", {}, `${objectType}, ${enabled ? "on" : "off"}`, going && ", ", going),
+      el("span", { class: "name" }, el("i", { class: broken ? "broken" : enabled ? "on" : "off", "aria-hidden": "true" }), el("span", {}, name)),
+      el("small", {}, `${objectType}, ${enabled ? "on" : "off"}`, going && ", ", going, broken && ": ", broken),
     ),
-    cells,
-    el("td", { class: "sharing" }, bar(standing)),
+    ["active", "waiting", "completed", "failed"].map((part) => cell(part, standing[part])),
+    el("td", { class: "sharing" }, share(PARTS, LABELS, standing, standing.enrolled, "nobody enrolled yet")),
   );
-}
-
-function table(list) {
-  if (!body?.isConnected) {
-    const names = ["Workflow", "Active", "Waiting", "Completed", "Failed", "Share"];
-    const head = el("tr", {}, names.map((text) => el("th", { scope: "col" }, text)));
-    body = el("tbody");
-    rows.clear();
-    const caption = el("caption", { class: "unseen" }, "How each workflow stands");
-    fill(byId("workflows"), el("table", { class: "numbers stacked" }, caption, el("thead", {}, head), body));
-  }
-  for (const [workflow, standing] of list) {
-    const told = JSON.stringify([workflow, standing]);
-    const before = rows.get(workflow.id);
-    if (before?.told === told) continue;
-    const node = row(workflow, standing);
-    if (before) {
-      flash(before.node, node);
-      before.node.replaceWith(node);
-    } else {
-      body.append(node);
-    }
-    rows.set(workflow.id, { told, node });
-  }
-  const there = new Set(list.map(([workflow]) => workflow.id));
-  for (const [id, { node }] of rows) {
-    if (!there.has(id)) {
-      node.remove();
-      rows.delete(id);
-    }
-  }
-}
-
-/** Numbers that changed stand out for a moment. */
-function flash(before, after) {
-  for (const cell of after.querySelectorAll("td[data-part]")) {
-    const old = before.querySelector(`td[data-part="${cell.dataset.part}"]`);
-    if (old.textContent !== cell.textContent) cell.classList.add("changed");
-  }
 }
 
 const show = framed(() => {
@@ -117,15 +75,15 @@ const show = framed(() => {
   }
   const standings = new Map(status.workflows.filter(({ workflow }) => workflow).map((one) => [one.workflowId, one]));
   const listed = new Map(known.map((workflow) => [workflow.id, workflow]));
-  for (const [id, { workflow }] of standings) listed.set(id, { id, ...workflow });
+  for (const [id, { workflow }] of standings) listed.set(id, { ...listed.get(id), id, ...workflow });
   const list = [...listed.values()].map((workflow) => [workflow, standings.get(workflow.id) ?? NONE]);
-  list.sort(([a, x], [b, y]) => y.enrolled - x.enrolled || a.name.localeCompare(b.name));
+  list.sort(([a, x], [b, y]) => y.enrolled - x.enrolled || byName(a.name, b.name));
   if (!list.length) {
-    fill(byId("workflows"), note("No workflows yet", "Create one with createWorkflow; GraphiQL has an example."));
+    fill(byId("workflows"), note("No workflows yet", "Create one with createWorkflow: ", api("GraphiQL has an example")));
     say(byId("workflows-summary"), "");
     return;
   }
-  table(list);
+  table.show(list.map(([workflow, standing]) => ({ id: workflow.id, told: [workflow, standing], make: () => row(workflow, standing) })));
   const running = list.filter(([workflow]) => workflow.enabled).length;
   say(byId("workflows-summary"), `${plural(running, "workflow", "workflows")} on, ${number(list.length - running)} off`);
 });
@@ -141,8 +99,7 @@ let timer = null;
 
 export function begin() {
   known = [];
-  body = null;
-  fill(byId("workflows"));
+  table.forget();
   clearInterval(timer);
   timer = setInterval(() => !document.hidden && find().catch(() => {}), 30_000);
   find().catch(() => show());

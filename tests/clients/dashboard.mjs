@@ -181,6 +181,19 @@ await page.locator("#ticker li", { hasText: "Contacts with Shop is live" }).wait
 await page.locator("#ticker li", { hasText: "Mira Olsen is in sync: Contacts with Shop" }).waitFor();
 seen.sync = [await sync.locator("small").first().innerText(), await sync.locator(".share").getAttribute("aria-label")];
 
+// An import whose rows are wrong says why, and how often.
+const FILE = "Mail,Born\na@watched.example,31.02.1999\nb@watched.example,never\na@watched.example,\n";
+const { createImport: brought } = await ask(
+  "mutation ($input: CreateImportInput!) { createImport(input: $input) { import { id uploadUrl } userErrors { message } } }",
+  { input: { name: "wrong.csv", plan: { parts: [{ objectType: "contacts", mode: "UPSERT", key: "Mail", columns: [{ column: "Mail", property: "email" }, { column: "Born", property: "date_of_birth" }] }] } } },
+);
+const upload = new URL(new URL(brought.import.uploadUrl).pathname, other);
+await fetch(upload, { method: "PUT", body: FILE, headers: { Authorization: `Bearer ${key}` } });
+await ask("mutation ($input: StartImportInput!) { startImport(input: $input) { userErrors { message } } }", { input: { id: brought.import.id } });
+await page.locator("[data-import] .wrong li").first().waitFor();
+await page.locator("[data-import]", { hasText: "done" }).waitFor();
+seen.wrong = await page.locator("[data-import] .wrong li").allInnerTexts();
+
 // The graph: found by name, walked by keyboard and by mouse.
 await page.selectOption("#search-type", "companies");
 await page.fill("#search-text", "watched works");
@@ -242,6 +255,20 @@ await page.click("#theme");
 seen.grounds.push(await ground());
 await page.click("#theme");
 
+// A screen on the wall: one picture with all that moves, nothing below its edge; and back.
+await page.setViewportSize({ width: 1920, height: 1080 });
+await page.click("#wall");
+await page.waitForFunction(() => document.documentElement.classList.contains("wall"));
+await look(page, "wall");
+seen.wall = await page.evaluate(() => {
+  const { scrollHeight, scrollWidth } = document.documentElement;
+  const panels = [...document.querySelectorAll(".panel")].filter((one) => one.offsetParent);
+  const inside = panels.every((one) => one.getBoundingClientRect().bottom <= innerHeight && one.getBoundingClientRect().height > 100);
+  return [scrollWidth, scrollHeight, panels.length, inside, document.getElementById("clock").textContent];
+});
+await page.click("#wall");
+await page.waitForFunction(() => !document.fullscreenElement && !document.documentElement.classList.contains("wall"));
+
 // A phone: everything is there, and nothing to the right of it.
 await page.setViewportSize({ width: 360, height: 740 });
 await page.waitForTimeout(300);
@@ -259,7 +286,9 @@ const racing = (async () => {
 await please("kill");
 await state(page, "waiting");
 seen.whileDown = await text(page, "#line-state");
+seen.old = await text(page, "#line-check");
 await racing;
+await hire(); // somebody at least came while nobody was told, however slow the kill was
 await please("start");
 await state(page, "live");
 for (let n = 0; n < 5; n++) await hire(url);
@@ -276,6 +305,7 @@ for (const field of ["changes", "enrollmentEvents", "segmentEvents", "syncEvents
   const shown = await page.locator(`#ticker li[data-stream="${field}"]`).evaluateAll((items) => items.map((item) => item.dataset.cursor));
   seen.shown[field] = shown.toReversed();
 }
+seen.imports = await page.locator('#ticker li[data-stream="importEvents"]').allInnerTexts();
 seen.count = Number((await text(page, "#line-count")).replaceAll(",", ""));
 
 // It is stopped in good order and started again, which is told as well.
@@ -330,7 +360,7 @@ const narrow = (await ask(KEY, { input: { name: "narrow", role: "VIEWER", scopes
 const visitor = await open();
 await enter(visitor, narrow.secret, true);
 await state(visitor, "live");
-await visitor.locator("#workflows .note").waitFor();
+for (const panel of ["workflows", "failures", "flow"]) await visitor.locator(`#${panel} .note`).waitFor();
 await visitor.locator("#details .note").waitFor();
 await visitor.locator("[data-segment]").first().waitFor();
 seen.denied = {};
@@ -357,6 +387,16 @@ for (const panel of ["workflows", "segments", "failures", "ticker", "details"]) 
 await newcomer.locator("#workflows .note", { hasText: "No workflows yet" }).waitFor();
 await newcomer.waitForFunction(() => document.querySelector("#tiles dd").textContent === "0");
 await look(newcomer, "empty");
+// Of many the first few are shown, in the order of people's numbers, and the others when they are wanted.
+const groups = Array.from({ length: 12 }, (_, n) => `s${n}: createSegment(input: { name: "Group ${n + 1}", objectType: "contacts", kind: STATIC }) { userErrors { message } }`);
+await ask(`mutation { ${groups.join(" ")} }`, {}, { by: emptyKey });
+await newcomer.reload();
+await newcomer.locator("#segments .more").waitFor();
+const shownSegments = () => newcomer.locator("[data-segment]:visible .of").allInnerTexts();
+seen.few = await shownSegments();
+await newcomer.locator("#segments .more").focus();
+await newcomer.keyboard.press("Enter");
+seen.all = await shownSegments();
 await hire(url, emptyKey);
 await newcomer.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
 await newcomer.locator("#ticker .link").first().click();
