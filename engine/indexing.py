@@ -9,7 +9,7 @@ take them alone. Whatever happens to the process, the state and how far a fill h
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from storage import properties, property_keys, property_parts, property_values
+from storage import properties, property_keys, property_parts, property_values, statistics
 from storage.catalogue import PropertyRow
 from storage.database import Actor, Database, Transaction
 from storage.properties import Claimed
@@ -43,6 +43,8 @@ async def run_once(db: Database, account_id: int, *, now: datetime) -> bool:
             case _:
                 done = await _walked(tx, claimed, await property_parts.clear(tx, row, claimed.last, CHUNK))
     if done:
+        if not claimed.of_values and row.parts_state == "FILLING":
+            await statistics.cut(db)
         await _advance(db, account_id, row, claimed, now)
     return True
 

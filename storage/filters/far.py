@@ -75,11 +75,12 @@ def indexed(leaf: PropertyLeaf, alias: str, add: Add) -> tuple[str, str, bool]:
     mine = f"{alias}.account_id = $1 AND {alias}.property_id = {int(leaf.property.id)}"
     wanted = lookup(leaf)
     if leaf.index is Index.PARTS:
-        # Fenced, so that each is a look-up of its own: together they would be a join.
+        # Fenced, so that each is a look-up of its own: together they would be a join. Said twice, the planner takes it
+        # for rare, as it is: said once, it may rather read all rows of the account.
         found = (
             f"SELECT {alias}_p.account_id, {alias}_p.property_id, {alias}_p.record_id FROM property_part AS {alias}_p"
             f" WHERE {alias}_p.account_id = $1 AND {alias}_p.property_id = {int(leaf.property.id)}"
-            f" AND {alias}_p.parts @> {alias}_w.parts::int[] OFFSET 0"
+            f" AND {alias}_p.parts @> {alias}_w.parts::int[] AND {alias}_w.parts::int[] <@ {alias}_p.parts OFFSET 0"
         )
         each = f"unnest({add(wanted, 'text[]')}) AS {alias}_w(parts)"
         return f"{each} CROSS JOIN LATERAL ({found}) AS {alias}", mine, False

@@ -19,7 +19,14 @@ def upgrade() -> None:
         sa.Column("parts", sa.ARRAY(sa.Integer()), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "record_id", "property_id"),
     )
-    op.create_index("property_part_parts", "property_part", ["parts"], unique=False, postgresql_using="gin")
+    op.create_index(
+        "property_part_parts",
+        "property_part",
+        ["parts"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": "1024"},
+    )
     op.add_column(
         "property", sa.Column("parts_state", sa.Text(collation="C"), server_default="NONE", nullable=False)
     )
