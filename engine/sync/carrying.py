@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 from engine.crew import Hand
 from engine.sync import effects, inbound, plan_ends
 from engine.sync.book import OURS, Book
+from engine.sync.cases import Case, gather
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Kind
 from engine.sync.effects import refused_ends, told_of
-from engine.sync.inbound import Case
 from engine.sync.plan_ends import Told
 from engine.sync.rehearsing import cases_of, planned, refused
 from engine.sync.rules import Rules
@@ -143,7 +143,7 @@ class _Attempt:
         cases = await cases_of(tx, rules, [self.present[item.external_id or ""] for item in self.items])
         for case, item in zip(cases, self.items, strict=True):
             case.place = item.id
-        await inbound.gather(tx, rules, cases, self._promised)
+        await gather(tx, rules, cases, self._promised)
         before = [case.record for case in cases]
         for item, case, record in zip(self.items, cases, before, strict=True):
             # What our commands are to refuse is not known before they are asked; nor what becomes of associations.

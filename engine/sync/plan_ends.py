@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 from engine.associations.kinds import kinds_of
 from engine.sync import ends, inbound, roles
 from engine.sync.book import OURS, THEIRS, Book
+from engine.sync.cases import Case
 from engine.sync.decide import Kind
 from engine.sync.effects import ADDED, REMOVED, done
 from engine.sync.ends import Ends, Known, Later
-from engine.sync.inbound import Case
 from engine.sync.rules import Direction, RoleMapping, Rules, Side
 from storage.changes import AssociationChanges, ChangeKind
 from storage.database import Queryable, Transaction

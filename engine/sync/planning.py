@@ -12,11 +12,11 @@ from typing import Any
 from engine import ids
 from engine.problems import NotFound, Problem
 from engine.sync import matching
+from engine.sync.cases import Case
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import CursorLost, Item, Phase, Rejected
 from engine.sync.decide import Kind
 from engine.sync.effects import told_of
-from engine.sync.inbound import Case
 from engine.sync.rehearsing import cases_of, complete, look, rehearse
 from engine.sync.rules import Rules, Side
 from engine.sync.turns import Turn

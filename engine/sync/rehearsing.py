@@ -12,10 +12,10 @@ from typing import Any
 
 from engine.sync import effects, finding, inbound, plan_ends, refusals
 from engine.sync.book import Book
+from engine.sync.cases import Case, gather
 from engine.sync.connectors.protocol import Item
 from engine.sync.decide import Decision, Kind, Known, best, decide
 from engine.sync.ends import Ends, Later
-from engine.sync.inbound import Case
 from engine.sync.plan_ends import Told
 from engine.sync.rules import Rules, Side
 from engine.sync.turns import Turn
@@ -52,7 +52,7 @@ async def rehearse(tx: Transaction, rules: Rules, cases: Sequence[Case], plan_id
     rows: list[PlanItemRow] = []
     with contextlib.suppress(_Undone):
         async with tx.attempt():
-            await inbound.gather(tx, rules, cases, besides)
+            await gather(tx, rules, cases, besides)
             before = [case.record for case in cases]
             book = Book(tx, rules)
             await inbound.carry_out(tx, rules, cases, book)
