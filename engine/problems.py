@@ -92,7 +92,7 @@ class UnknownObjectType(NotFound):
 
 
 class MalformedId(Problem):
-    """The value "{id}" is not an id of a {kind}; ids are opaque: pass them as you received them."""
+    """The value "{id}" is not the id of any {kind}; ids are opaque: pass them as you received them."""
 
 
 class InvalidInput(Problem):

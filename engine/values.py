@@ -115,8 +115,13 @@ def same(prop: PropertyRow, one: Any, other: Any) -> bool:
 
 
 def tidy(text: str) -> str:
-    """Foreign text as it may be told and stored: short, without NUL and without halves of characters."""
-    return text[:100].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    """Foreign text as it may be told and stored: short, and `whole`."""
+    return whole(text[:100])
+
+
+def whole(text: str) -> str:
+    """Text that may hold foreign text, as it can be stored: without NUL and without halves of characters."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def shown(value: Any) -> str:

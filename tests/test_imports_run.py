@@ -327,6 +327,18 @@ async def test_a_key_that_no_database_holds_is_told_and_holds_up_nothing(rig: Ri
     assert (told.row, told.column_name, told.value) == (3, "Email", "a\ufffdb@x.example")
 
 
+async def test_an_id_that_no_database_holds_is_told(rig: Rig) -> None:
+    columns = [{"column": "Id", "property": "id"}, {"column": "City", "property": "city"}]
+    plan = {"parts": [{"objectType": "contacts", "mode": "UPDATE", "key": "Id", "columns": columns}]}
+    number = await rig.uploaded(b"Id,City\nrec_1\0,Bonn\nrec_9999,Bonn\n", plan)
+    await rig.do(imports.start, number)
+    await rig.work(rig.runner())
+    assert (await rig.row(number)).status == "DONE"
+    nul, unknown = await errors_of(rig, number)
+    assert (nul.code, unknown.code) == ("MALFORMED_ID", "UNKNOWN_KEY")
+    assert "rec_1\ufffd" in nul.message
+
+
 async def test_what_goes_wrong_unexpectedly_time_and_again_ends_the_import_with_what_is_in(rig: Rig) -> None:
     number = await rig.uploaded(people(9).replace(b"P5", b"poison"), PEOPLE)
     await rig.do(imports.start, number)

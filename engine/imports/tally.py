@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from engine.problems import Problem
-from engine.values import tidy
+from engine.values import tidy, whole
 from storage.imports import ErrorGroupRow, ImportRow, RowErrorRow
 
 # An import keeps this many errors; those beyond are counted.
@@ -44,7 +44,8 @@ class RowError:
             None if column is None else tidy(column)[:COLUMN_SHOWN],
             None if value is None else tidy(value),
             problem.code,
-            problem.message,
+            # It names what stood in the cell, as it stood there.
+            whole(problem.message),
         )
 
     @classmethod
