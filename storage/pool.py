@@ -126,6 +126,10 @@ class Pool:
         """Give a connection back to asyncpg: it ends what still runs, and closes what is not good any more."""
         try:
             await self._pool.release(lease.connection)
+        except asyncpg.InternalClientError:
+            # Lost at that moment: asyncpg has taken it back already, and nothing is left to be settled.
+            if lease.good:
+                raise
         finally:
             self._hand(None)
 

@@ -99,6 +99,18 @@ async def test_lost_connections_are_opened_anew(database_url: str) -> None:
             await other.close()
 
 
+async def test_a_connection_that_is_lost_while_it_is_given_back_is_nobodys_error(database_url: str) -> None:
+    """As when PostgreSQL dies while a process ends: asyncpg takes the connection back before it is asked to."""
+    async with connect(database_url, size=1) as db:
+        assert await db.pool.fetchval("SELECT 1") == 1
+        (lease,) = db.pool._idle
+        closing = asyncio.create_task(db.pool.settle(db.pool._idle.pop()))
+        # Between the first step of giving it back and the second.
+        asyncio.get_running_loop().call_soon(lease.connection._con.terminate)
+        await closing
+        assert await db.pool.fetchval("SELECT 1") == 1
+
+
 async def test_a_deadline_is_the_block_s_own() -> None:
     """What ends in time is left alone; a cancellation from elsewhere stays one; the first to begin ends first."""
     deadlines = Deadlines(60.0)
