@@ -96,6 +96,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[RUN_DIR] = tempfile.mkdtemp(prefix=f"relata-tests-{os.getpid()}-", dir=base)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: while one waits for others, a processor is not idle for it."""
+    places = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (places or 1) + 1
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first, then those of most tests, where several processes share them (see the Makefile)."""
