@@ -23,6 +23,8 @@ let answered = false;
 // What was before is unknown: not read, or lost by the log.
 let since = 0;
 let gaps = 0;
+// When the line was cut, 0 while it stands: what is behind it is not known yet.
+let cut = 0;
 let timer = null;
 let denied = "";
 
@@ -126,7 +128,7 @@ function draw(found) {
     });
   const middle = (slot) => x(slot.at + SLOT / 2);
   const top = (slot) => y(slot.enrolled);
-  const known = found.filter((slot) => slot.at + SLOT > since);
+  const known = found.filter((slot) => slot.at + SLOT > since && (!cut || slot.at <= cut));
   svg.select(".line").selectAll("path").data([known]).join("path").attr("d", d3.line(middle, top).curve(CURVE));
   svg.select(".area").selectAll("path").data([known]).join("path").attr("d", d3.area(middle, base, top).curve(CURVE));
   const unknown = since > found[0].at ? [since] : [];
@@ -218,6 +220,8 @@ on("connection", () => {
   const lost = store.streams.find(({ field }) => field === "enrollmentEvents")?.gaps ?? 0;
   if (lost > gaps) since = Date.now();
   gaps = lost;
+  if (store.connection.state === "live") cut = 0;
+  else cut ||= Date.now();
 });
 new ResizeObserver(() => show()).observe(byId("flow"));
 
