@@ -89,18 +89,22 @@ LOOK = Statement(
     """,
 )
 
+# The neighbours of records ($2), each with the type that leads back, of which a document ($3) tells: joined, types would
+# be read whole for each neighbour where planners believe that the account has few of them. Fenced for the same reason.
+_AROUND = """(SELECT a.to_id, ($3::jsonb ->> a.type_id::text)::bigint AS inverse_id
+                FROM unnest($2::bigint[]) AS g(id)
+                     CROSS JOIN LATERAL (SELECT a.to_id, a.type_id FROM association AS a
+                                          WHERE a.account_id = $1 AND a.from_id = g.id OFFSET 0) AS a
+              OFFSET 0) AS a"""
+
 # What archiving hides and restoring shows again: the neighbours' counters, whether they are visible or not.
 # Locked first and in order; the update that follows then waits for nobody.
 LOCK_AROUND = Statement(
     "associations.lock_around",
-    """
+    f"""
     SELECT count(*) FROM (
         SELECT c.n
-          FROM (SELECT DISTINCT a.to_id, t.inverse_id
-                  FROM association AS a
-                       JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id
-                 WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[])
-                 ORDER BY a.to_id, t.inverse_id) AS e
+          FROM (SELECT DISTINCT a.to_id, a.inverse_id FROM {_AROUND} ORDER BY a.to_id, a.inverse_id) AS e
                CROSS JOIN LATERAL (
                    SELECT c.n FROM association_count AS c
                     WHERE c.account_id = $1 AND c.record_id = e.to_id AND c.type_id = e.inverse_id
@@ -110,14 +114,12 @@ LOCK_AROUND = Statement(
 
 SHIFT_AROUND = Statement(
     "associations.shift_around",
-    """
+    f"""
     INSERT INTO association_count AS c (account_id, record_id, type_id, n)
-    SELECT $1, a.to_id, t.inverse_id, count(*) * $3::bigint
-      FROM association AS a
-           JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id
-     WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[])
-     GROUP BY a.to_id, t.inverse_id
-     ORDER BY a.to_id, t.inverse_id
+    SELECT $1, a.to_id, a.inverse_id, count(*) * $4::bigint
+      FROM {_AROUND}
+     GROUP BY a.to_id, a.inverse_id
+     ORDER BY a.to_id, a.inverse_id
     ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
     """,
 )
@@ -128,15 +130,19 @@ HOLD_AROUND = Statement(
     "associations.hold_around",
     """
     SELECT count(*) FROM (
-        SELECT r.id FROM record AS r
-         WHERE r.account_id = $1
-           AND r.id IN (SELECT given.id FROM unnest($2::bigint[]) AS given(id)
-                        UNION
-                        SELECT a.to_id FROM association AS a
-                         WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[])
-                           AND ($3::bigint[] IS NULL OR a.type_id = ANY($3::bigint[])))
-         ORDER BY r.id
-           FOR NO KEY UPDATE) AS held
+        SELECT r.id
+          FROM (SELECT given.id FROM unnest($2::bigint[]) AS given(id)
+                UNION
+                SELECT a.to_id
+                  FROM unnest($2::bigint[]) AS g(id)
+                       CROSS JOIN LATERAL (SELECT a.to_id FROM association AS a
+                                            WHERE a.account_id = $1 AND a.from_id = g.id
+                                              AND ($3::bigint[] IS NULL OR a.type_id = ANY($3::bigint[]))
+                                           OFFSET 0) AS a
+                ORDER BY 1) AS e
+               CROSS JOIN LATERAL (SELECT r.id FROM record AS r
+                                    WHERE r.account_id = $1 AND r.id = e.id
+                                      FOR NO KEY UPDATE) AS r) AS held
     """,
 )
 
@@ -145,17 +151,19 @@ HOLD_AROUND = Statement(
 RETURNING = Statement(
     "associations.returning",
     """
-    SELECT a.from_id, a.to_object_type_id, a.to_id, a.type_id, coalesce(c.n, 0) AS n
-      FROM association AS a
-           JOIN association_type AS t ON t.account_id = $1 AND t.id = a.type_id
-           JOIN record AS o ON o.account_id = $1 AND o.id = a.to_id
-                AND (o.archived_at IS NULL OR o.id = ANY($2::bigint[]))
-           LEFT JOIN association_count AS c
-                ON c.account_id = $1 AND c.record_id = a.to_id AND c.type_id = t.inverse_id
-     WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[]) AND a.type_id = ANY($3::bigint[])
-       AND (a.from_id, a.to_object_type_id, a.to_id, a.type_id) > ($4, $5, $6, $7)
-     ORDER BY a.from_id, a.to_object_type_id, a.to_id, a.type_id
-     LIMIT $8
+    SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id,
+           coalesce((SELECT c.n FROM association_count AS c
+                      WHERE c.account_id = $1 AND c.record_id = e.to_id
+                        AND c.type_id = ($9::jsonb ->> e.type_id::text)::bigint), 0) AS n
+      FROM (SELECT a.from_id, a.to_object_type_id, a.to_id, a.type_id
+              FROM association AS a
+             WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[]) AND a.type_id = ANY($3::bigint[])
+               AND (a.from_id, a.to_object_type_id, a.to_id, a.type_id) > ($4, $5, $6, $7)
+               AND (SELECT o.archived_at IS NULL OR o.id = ANY($2::bigint[]) FROM record AS o
+                     WHERE o.account_id = $1 AND o.id = a.to_id)
+             ORDER BY a.from_id, a.to_object_type_id, a.to_id, a.type_id
+             LIMIT $8) AS e
+     ORDER BY e.from_id, e.to_object_type_id, e.to_id, e.type_id
     """,
 )
 
@@ -170,7 +178,8 @@ NEIGHBOURS = Statement(
              GROUP BY a.to_object_type_id, a.to_id
              ORDER BY a.to_object_type_id, a.to_id
              LIMIT $3) AS n
-           JOIN record AS o ON o.account_id = $1 AND o.id = n.to_id
+           CROSS JOIN LATERAL (SELECT o.archived_at FROM record AS o
+                                WHERE o.account_id = $1 AND o.id = n.to_id OFFSET 0) AS o
      ORDER BY n.to_object_type_id, n.to_id
     """,
 )
@@ -257,8 +266,8 @@ async def filling(reader: Queryable, keys: Sequence[tuple[int, int, int]], most:
 
 async def hide(tx: Transaction, ids: Sequence[int]) -> None:
     """Take archived records out of all their neighbours' counters."""
-    await tx.fetchval(LOCK_AROUND, ids)
-    await tx.execute(SHIFT_AROUND, ids, -1)
+    await lock_around(tx, ids)
+    await tx.execute(SHIFT_AROUND, ids, _back(tx), -1)
 
 
 async def hold_around(tx: Transaction, ids: Sequence[int], type_ids: Sequence[int] | None) -> None:
@@ -268,23 +277,28 @@ async def hold_around(tx: Transaction, ids: Sequence[int], type_ids: Sequence[in
 
 async def lock_around(tx: Transaction, ids: Sequence[int]) -> None:
     """Lock the counters of all neighbours."""
-    await tx.fetchval(LOCK_AROUND, ids)
+    await tx.fetchval(LOCK_AROUND, ids, _back(tx))
 
 
 async def show(tx: Transaction, ids: Sequence[int]) -> None:
     """Put restored records back into all their neighbours' counters."""
-    await tx.execute(SHIFT_AROUND, ids, 1)
+    await tx.execute(SHIFT_AROUND, ids, _back(tx), 1)
+
+
+def _back(tx: Transaction) -> dict[str, int]:
+    """The type that leads back, of each type."""
+    return {str(row.id): row.inverse_id for row in tx.catalogue.association_types.values()}
 
 
 async def returning(
-    reader: Queryable,
+    tx: Transaction,
     ids: Sequence[int],
     type_ids: Sequence[int],
     after: tuple[int, int, int, int],
     limit: int,
 ) -> list[tuple[int, int, int, int, int]]:
     """A page of (from, to's object type, to, type, the neighbour's count under the inverse)."""
-    rows = await reader.fetch(RETURNING, ids, type_ids, *after, limit)
+    rows = await tx.fetch(RETURNING, ids, type_ids, *after, limit, _back(tx))
     return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
 
 

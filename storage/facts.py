@@ -9,6 +9,7 @@ from storage.arrays import flags, lists, numbers
 from storage.change_rows import PACKED
 from storage.changes import AssociationChanges, AssociationEvents, ChangeKind, EventKind, told, with_append
 from storage.database import Transaction
+from storage.places import places
 from storage.statements import Statement
 
 # Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
@@ -16,7 +17,14 @@ from storage.statements import Statement
 # travel as two arrays of records. The parts touch different rows and see one snapshot. All records are held, so no
 # row moves underneath: what goes is found by a probe each and deleted where it lies, since a join could become a
 # scan of all the account's associations.
-_PARTS = """
+_GONE = places(
+    """ARRAY(SELECT (SELECT g.ctid FROM association AS g
+                     WHERE g.account_id = $1 AND g.from_id = e.from_id
+                       AND g.to_object_type_id = e.to_object_type_id AND g.to_id = e.to_id
+                       AND g.type_id = e.type_id)
+              FROM edge AS e WHERE NOT e.added)"""
+)
+_PARTS = f"""
     edge AS MATERIALIZED (
         SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id, s.added
           FROM unnest((SELECT $2::text)::text[], (SELECT $3::text)::text[], (SELECT $4::text)::bigint[],
@@ -29,13 +37,8 @@ _PARTS = """
                AS e(from_id, to_object_type_id, to_id, type_id)
     ), gone AS (
         DELETE FROM association AS a
-         WHERE a.account_id = $1
-           AND a.ctid = ANY(ARRAY(
-                   SELECT (SELECT g.ctid FROM association AS g
-                            WHERE g.account_id = $1 AND g.from_id = e.from_id
-                              AND g.to_object_type_id = e.to_object_type_id AND g.to_id = e.to_id
-                              AND g.type_id = e.type_id)
-                     FROM edge AS e WHERE NOT e.added))
+         USING {_GONE}
+         WHERE a.account_id = $1 AND a.ctid = p.place
         RETURNING a.from_id, a.to_object_type_id, a.to_id, a.type_id, a.created_at, a.source, a.source_id,
                   a.user_id
     ), told AS (

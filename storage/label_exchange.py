@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from storage.database import Queryable, Transaction
+from storage.places import places
 from storage.statements import Statement
 
 # The next part of what is to move, along the primary key, and all that moving means: history of what goes, the new
@@ -15,7 +16,7 @@ from storage.statements import Statement
 # ends. Both directions are moved as they come, each in its turn.
 MOVE = Statement(
     "label_exchange.move",
-    """
+    f"""
     WITH part AS MATERIALIZED (
         SELECT a.ctid AS place, a.from_id, a.to_object_type_id, a.to_id, a.type_id,
                EXISTS (SELECT FROM association AS b
@@ -29,7 +30,8 @@ MOVE = Statement(
          LIMIT $8
     ), gone AS (
         DELETE FROM association AS a
-         WHERE a.account_id = $1 AND a.ctid = ANY(ARRAY(SELECT p.place FROM part AS p))
+         USING {places("ARRAY(SELECT o.place FROM part AS o)")}
+         WHERE a.account_id = $1 AND a.ctid = p.place
         RETURNING a.from_id, a.to_object_type_id, a.to_id, a.type_id, a.created_at, a.source, a.source_id,
                   a.user_id
     ), told AS (

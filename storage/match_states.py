@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.database import Queryable, Transaction
+from storage.places import places
 from storage.statements import Statement
 
 
@@ -78,15 +79,17 @@ SET = Statement(
     """,
 )
 
+_PLACES = places(
+    """ARRAY(SELECT (SELECT g.ctid FROM match_state AS g
+                     WHERE g.account_id = $1 AND g.listener_id = n.listener_id AND g.record_id = n.record_id)
+              FROM unnest($2::bigint[], $3::bigint[]) AS n(listener_id, record_id))"""
+)
 CLEAR = Statement(
     "match_states.clear",
-    """
+    f"""
     DELETE FROM match_state AS s
-     WHERE s.account_id = $1
-       AND s.ctid = ANY(ARRAY(
-               SELECT (SELECT g.ctid FROM match_state AS g
-                        WHERE g.account_id = $1 AND g.listener_id = n.listener_id AND g.record_id = n.record_id)
-                 FROM unnest($2::bigint[], $3::bigint[]) AS n(listener_id, record_id)))
+     USING {_PLACES}
+     WHERE s.account_id = $1 AND s.ctid = p.place
     """,
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from storage.arrays import flags, numbers
 from storage.database import Queryable, Transaction
+from storage.places import places
 from storage.statements import Statement
 
 
@@ -82,9 +83,14 @@ RANGE = Statement(
 # leaves is found by a probe of the primary key for each, whatever the planner believes of the table. Many moves have
 # one cause: causes come once, and moves name them by number. Arrays come as text: see storage.arrays. $9 is
 # {"segment": [members more, lines more]}.
+_LEAVING = places(
+    """ARRAY(SELECT (SELECT g.ctid FROM segment_member AS g
+                     WHERE g.account_id = $1 AND g.segment_id = l.segment_id AND g.record_id = l.record_id)
+              FROM moved AS l WHERE NOT l.joined)"""
+)
 WRITE = Statement(
     "memberships.write",
-    """
+    f"""
     WITH moved AS MATERIALIZED (
         SELECT n.segment_id, n.n, n.record_id, n.joined, n.cause
           FROM unnest((SELECT $2::text)::bigint[], (SELECT $3::text)::bigint[], (SELECT $4::text)::bigint[],
@@ -95,11 +101,8 @@ WRITE = Statement(
         SELECT $1, j.segment_id, j.record_id, $8 FROM moved AS j WHERE j.joined
     ), leaving AS (
         DELETE FROM segment_member AS m
-         WHERE m.account_id = $1
-           AND m.ctid = ANY(ARRAY(
-                   SELECT (SELECT g.ctid FROM segment_member AS g
-                            WHERE g.account_id = $1 AND g.segment_id = l.segment_id AND g.record_id = l.record_id)
-                     FROM moved AS l WHERE NOT l.joined))
+         USING {_LEAVING}
+         WHERE m.account_id = $1 AND m.ctid = p.place
     ), telling AS (
         INSERT INTO segment_history (account_id, segment_id, n, record_id, joined, at, cause)
         SELECT $1, h.segment_id, h.n, h.record_id, h.joined, $8, $7::jsonb -> h.cause FROM moved AS h

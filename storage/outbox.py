@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
+from storage.places import places
 from storage.statements import Statement
 
 
@@ -94,37 +95,42 @@ OF_ENROLLMENT = Statement(
     """,
 )
 
+# Where those of ids ($2) lie.
+OF_IDS = places(
+    """ARRAY(SELECT (SELECT g.ctid FROM outbox AS g WHERE g.account_id = $1 AND g.id = n.id)
+              FROM unnest($2::bigint[]) AS n(id))"""
+)
 RETRY = Statement(
     "outbox.retry",
-    """
+    f"""
     UPDATE outbox AS o
        SET status = 'PENDING', attempts = 0, next_attempt_at = $3, finished_at = NULL, recalled = false
-     WHERE o.account_id = $1
-       AND o.ctid = ANY(ARRAY(
-               SELECT (SELECT g.ctid FROM outbox AS g WHERE g.account_id = $1 AND g.id = n.id)
-                 FROM unnest($2::bigint[]) AS n(id)))
+      FROM {OF_IDS}
+     WHERE o.account_id = $1 AND o.ctid = p.place
        AND o.status IN ('FAILED', 'UNKNOWN', 'CANCELLED')
     RETURNING o.id
     """,
 )
 
 # What a sender has is told that it is not wanted again; the rest ends here.
+_WAITING = places(
+    """ARRAY(SELECT g.ctid
+               FROM unnest($2::bigint[]) AS n(id)
+              CROSS JOIN LATERAL (SELECT g.ctid FROM outbox AS g
+                                   WHERE g.account_id = $1 AND g.enrollment_id = n.id
+                                     AND g.next_attempt_at IS NOT NULL
+                                  OFFSET 0) AS g)"""
+)
 CANCEL = Statement(
     "outbox.cancel",
-    """
+    f"""
     UPDATE outbox AS o
        SET recalled = true,
            status = CASE WHEN o.status = 'PENDING' THEN 'CANCELLED' ELSE o.status END,
            next_attempt_at = CASE WHEN o.status <> 'PENDING' THEN o.next_attempt_at END,
            finished_at = CASE WHEN o.status = 'PENDING' THEN $3::timestamptz END
-     WHERE o.account_id = $1
-       AND o.ctid = ANY(ARRAY(
-               SELECT g.ctid
-                 FROM unnest($2::bigint[]) AS n(id)
-                CROSS JOIN LATERAL (SELECT g.ctid FROM outbox AS g
-                                     WHERE g.account_id = $1 AND g.enrollment_id = n.id
-                                       AND g.next_attempt_at IS NOT NULL
-                                    OFFSET 0) AS g))
+      FROM {_WAITING}
+     WHERE o.account_id = $1 AND o.ctid = p.place
        AND o.next_attempt_at IS NOT NULL
     """,
 )

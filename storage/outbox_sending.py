@@ -7,6 +7,8 @@ from typing import Any
 
 from storage.changes import Event, EventKind
 from storage.database import Database, Transaction
+from storage.outbox import OF_IDS
+from storage.places import places
 from storage.statements import Statement
 from storage.walks import everyone
 
@@ -102,7 +104,7 @@ LOCK_ENROLLMENTS = Statement(
 # planner believes of the table, with the new values in one document.
 FINISH = Statement(
     "outbox_sending.finish",
-    """
+    f"""
     UPDATE outbox AS o
        SET (status, next_attempt_at, finished_at, outcome, lease_token) = (
            SELECT m.status, CASE WHEN m.status = 'PENDING' THEN (m.new ->> 2)::timestamptz END,
@@ -110,10 +112,8 @@ FINISH = Statement(
              FROM (SELECT n.new, CASE WHEN n.new ->> 1 = 'PENDING' AND o.recalled THEN 'CANCELLED'
                                       ELSE n.new ->> 1 END AS status
                      FROM (SELECT $3::jsonb -> o.id::text AS new) AS n) AS m)
-     WHERE o.account_id = $1
-       AND o.ctid = ANY(ARRAY(
-               SELECT (SELECT g.ctid FROM outbox AS g WHERE g.account_id = $1 AND g.id = n.id)
-                 FROM unnest($2::bigint[]) AS n(id)))
+      FROM {OF_IDS}
+     WHERE o.account_id = $1 AND o.ctid = p.place
        AND o.status = 'SENDING' AND o.lease_token = ($3::jsonb -> o.id::text ->> 0)
     RETURNING o.id, o.key, o.kind, o.status, o.enrollment_id, o.step, o.workflow_id, o.record_id, o.outcome
     """,
@@ -121,14 +121,16 @@ FINISH = Statement(
 
 # Those that are held lie where they are found, so a probe each does. A subquery with a LIMIT is no join that could be
 # turned round.
+_HELD = places(
+    """ARRAY(SELECT (SELECT g.ctid FROM enrollment AS g WHERE g.account_id = $1 AND g.id = n.id)
+              FROM unnest($2::bigint[]) AS n(id))"""
+)
 CALL = Statement(
     "outbox_sending.call",
-    """
+    f"""
     UPDATE enrollment AS e SET due_at = $3
-     WHERE e.account_id = $1
-       AND e.ctid = ANY(ARRAY(
-               SELECT (SELECT g.ctid FROM enrollment AS g WHERE g.account_id = $1 AND g.id = n.id)
-                 FROM unnest($2::bigint[]) AS n(id)))
+      FROM {_HELD}
+     WHERE e.account_id = $1 AND e.ctid = p.place
        AND (SELECT o.id FROM outbox AS o
              WHERE o.account_id = $1 AND o.enrollment_id = e.id AND o.step = e.steps
                AND o.next_attempt_at IS NOT NULL

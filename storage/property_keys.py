@@ -10,6 +10,7 @@ from typing import Any
 
 from storage.catalogue import PropertyRow
 from storage.database import Transaction
+from storage.places import places
 from storage.statements import Statement
 
 # Along the primary key, in its order. A fill may have written the row already, and so may have a writer that it
@@ -36,16 +37,18 @@ INSERT_FRESH = Statement(
 
 # By the whole primary key of each row, whatever the planner believes of the table: the inner loop is fenced, and
 # its rows are removed by their place.
+_PLACES = places(
+    """ARRAY(SELECT (SELECT g.ctid FROM property_key AS g
+                     WHERE g.account_id = $1 AND g.property_id = n.property_id AND g.value_hash = n.value_hash
+                       AND g.record_id = n.record_id)
+              FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS n(property_id, value_hash, record_id))"""
+)
 DELETE = Statement(
     "property_keys.delete",
-    """
+    f"""
     DELETE FROM property_key AS k
-     WHERE k.account_id = $1
-       AND k.ctid = ANY(ARRAY(
-           SELECT (SELECT g.ctid FROM property_key AS g
-                    WHERE g.account_id = $1 AND g.property_id = n.property_id AND g.value_hash = n.value_hash
-                      AND g.record_id = n.record_id)
-             FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS n(property_id, value_hash, record_id)))
+     USING {_PLACES}
+     WHERE k.account_id = $1 AND k.ctid = p.place
     """,
 )
 
@@ -63,14 +66,17 @@ PAGE = Statement(
 )
 
 # A part of the range of the primary key that is a property; sorted for the same reason as searchable values.
+_FIRST = places(
+    """ARRAY(SELECT g.ctid FROM property_key AS g
+              WHERE g.account_id = $1 AND g.property_id = $2
+              ORDER BY g.value_hash LIMIT $3)"""
+)
 CLEAR = Statement(
     "property_keys.clear",
-    """
+    f"""
     DELETE FROM property_key AS k
-     WHERE k.account_id = $1 AND k.property_id = $2
-       AND k.ctid = ANY(ARRAY(SELECT g.ctid FROM property_key AS g
-                               WHERE g.account_id = $1 AND g.property_id = $2
-                               ORDER BY g.value_hash LIMIT $3))
+     USING {_FIRST}
+     WHERE k.account_id = $1 AND k.ctid = p.place AND k.property_id = $2
     """,
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from storage.catalogue import PropertyRow
 from storage.database import Transaction
+from storage.places import places
 from storage.statements import Statement
 
 TEXT_KEPT = 256
@@ -71,17 +72,20 @@ FILL = Statement(
 
 # A part of the property's range of either index: its values are in one of them, whatever its type. Sorted, so that
 # it is the index that is read: whoever begins at the table's start each time reads again what was removed.
+_FIRST = places(
+    """ARRAY(SELECT g.ctid FROM property_value AS g
+              WHERE g.account_id = $1 AND g.property_id = $2 AND g.text_value IS NOT NULL
+              ORDER BY g.text_value LIMIT $3)
+    || ARRAY(SELECT g.ctid FROM property_value AS g
+              WHERE g.account_id = $1 AND g.property_id = $2 AND g.number_value IS NOT NULL
+              ORDER BY g.number_value LIMIT $3)"""
+)
 CLEAR = Statement(
     "property_values.clear",
-    """
+    f"""
     DELETE FROM property_value AS v
-     WHERE v.account_id = $1 AND v.property_id = $2
-       AND v.ctid = ANY(ARRAY(SELECT g.ctid FROM property_value AS g
-                               WHERE g.account_id = $1 AND g.property_id = $2 AND g.text_value IS NOT NULL
-                               ORDER BY g.text_value LIMIT $3)
-                     || ARRAY(SELECT g.ctid FROM property_value AS g
-                               WHERE g.account_id = $1 AND g.property_id = $2 AND g.number_value IS NOT NULL
-                               ORDER BY g.number_value LIMIT $3))
+     USING {_FIRST}
+     WHERE v.account_id = $1 AND v.ctid = p.place AND v.property_id = $2
     """,
 )
 

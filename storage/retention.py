@@ -44,12 +44,13 @@ EVENTS = Statement(
     """
     WITH oldest AS MATERIALIZED (
         SELECT e.seq, e.at FROM event_log AS e WHERE e.account_id = $1 ORDER BY e.seq LIMIT $3
-    ), kept AS (
+    ), kept AS MATERIALIZED (
         SELECT min(o.seq) AS seq FROM oldest AS o WHERE o.at >= $2
     )
     DELETE FROM event_log AS e
      WHERE e.account_id = $1
-       AND e.seq = ANY(ARRAY(SELECT o.seq FROM oldest AS o, kept AS k WHERE k.seq IS NULL OR o.seq < k.seq))
+       AND e.seq = ANY(ARRAY(SELECT o.seq FROM oldest AS o
+                              WHERE o.seq < (SELECT coalesce(k.seq, o.seq + 1) FROM kept AS k)))
     """,
 )
 

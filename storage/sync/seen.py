@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from storage.database import Transaction
+from storage.places import places
 from storage.statements import Statement
 
 PUT = Statement(
@@ -15,14 +16,17 @@ PUT = Statement(
 )
 
 # A part of the passes that are over, in the order of the key.
+_FIRST = places(
+    """ARRAY(SELECT g.ctid FROM sync_seen AS g
+              WHERE g.account_id = $1 AND g.sync_id = $2 AND g.pass_number <= $3
+              ORDER BY g.pass_number, g.external_id LIMIT $4)"""
+)
 CLEAR = Statement(
     "sync_seen.clear",
-    """
+    f"""
     DELETE FROM sync_seen AS s
-     WHERE s.account_id = $1
-       AND s.ctid = ANY(ARRAY(SELECT g.ctid FROM sync_seen AS g
-                               WHERE g.account_id = $1 AND g.sync_id = $2 AND g.pass_number <= $3
-                               ORDER BY g.pass_number, g.external_id LIMIT $4))
+     USING {_FIRST}
+     WHERE s.account_id = $1 AND s.ctid = p.place
     """,
 )
 

@@ -1,0 +1,15 @@
+"""Rows by where they lie: found by a probe each, then changed or removed there.
+
+A join by their keys could become a scan of the table; their places cannot. But that alone (`ctid = ANY(…)`) did not do:
+of an account that statistics do not know, planners believe that it has one row, and reading "all of it" to look which
+rows lie there seemed less than going to ten places. A thousand labels were taken away in 4 s, in place of 0.1 s.
+"""
+
+# A limit that planners cannot see is taken for a tenth of what it limits, and no less than one row. So they expect one
+# place, and for one there is nothing cheaper than to go there.
+_MANY = 2**31 - 1
+
+
+def places(array: str) -> str:
+    """An array of places as a table `p(place)`: to be joined by `x.ctid = p.place`, and by nothing else."""
+    return f"(SELECT p.place FROM unnest({array}) AS p(place) LIMIT (SELECT {_MANY})) AS p"
