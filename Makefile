@@ -18,9 +18,10 @@ CODE := schema resolvers engine storage server tests $(wildcard bench)
 run: $(STAMP)
 	@exec $(BIN)/relata serve --demo
 
-# Files in the order of tests/conftest.py: the longest first, so that no core waits for another's last one.
+# Files in the order of tests/conftest.py: the longest first, so that no core waits for another's last one. Bytecode is
+# written: some hundred processes are started, and each would compile all of it again.
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check $(CODE)

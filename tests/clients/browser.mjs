@@ -9,7 +9,7 @@ const seen = { answers: {}, complaints: [], elsewhere: [] };
 // The container that tests run in gives no sandbox to root.
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: process.env.RELATA_SCHEME });
-page.setDefaultTimeout(30_000);
+page.setDefaultTimeout(60_000);
 page.on("request", (request) => {
   if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) seen.elsewhere.push(request.url());
 });

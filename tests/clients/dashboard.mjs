@@ -40,7 +40,7 @@ async function logged(field, after) {
   });
   const found = [];
   let text = "";
-  let timer = setTimeout(() => ended.abort(), 3_000);
+  let timer = setTimeout(() => ended.abort(), 1_500);
   try {
     for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
       text += part;
@@ -50,7 +50,7 @@ async function logged(field, after) {
         if (!message.startsWith("event: next\ndata: ")) continue;
         found.push(JSON.parse(message.slice("event: next\ndata: ".length)).data[field].cursor);
         clearTimeout(timer);
-        timer = setTimeout(() => ended.abort(), 1_500);
+        timer = setTimeout(() => ended.abort(), 700);
       }
     }
   } catch (problem) {
@@ -73,7 +73,7 @@ const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "
 async function open(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, locale: "en-GB", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   page.on("request", (request) => {
     if (!request.url().startsWith(`${origin}/`) && !request.url().startsWith("data:")) seen.elsewhere.push(request.url());
     if (request.url().includes("relata_")) seen.keyInAddress.push(request.url());
@@ -215,6 +215,7 @@ await page.locator("#details h3", { hasText: hired.name }).waitFor();
 seen.said = await text(page, "#graph-said");
 await page.keyboard.press("Home");
 seen.home = await page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+await page.locator("#details h3", { hasText: "Watched Works" }).waitFor();
 await page.click("#details .link"); // the first neighbour in the list: the picture begins anew there
 await node(hired.name).and(page.locator(".root")).waitFor();
 await page.selectOption("#search-type", "companies");
@@ -301,9 +302,13 @@ seen.created = (await page.locator("#ticker li", { hasText: "Watched was made" }
 seen.log = {};
 seen.shown = {};
 for (const field of ["changes", "enrollmentEvents", "segmentEvents", "syncEvents"]) {
-  seen.log[field] = await logged(field, start);
-  const shown = await page.locator(`#ticker li[data-stream="${field}"]`).evaluateAll((items) => items.map((item) => item.dataset.cursor));
-  seen.shown[field] = shown.toReversed();
+  // Workers are still at work: at the latest when they rest, both are the same.
+  for (let n = 0; n < 20; n++) {
+    seen.log[field] = await logged(field, start);
+    const shown = await page.locator(`#ticker li[data-stream="${field}"]`).evaluateAll((items) => items.map((item) => item.dataset.cursor));
+    seen.shown[field] = shown.toReversed();
+    if (String(seen.shown[field]) === String(seen.log[field])) break;
+  }
 }
 seen.imports = await page.locator('#ticker li[data-stream="importEvents"]').allInnerTexts();
 seen.count = Number((await text(page, "#line-count")).replaceAll(",", ""));
