@@ -89,8 +89,9 @@ LOOK = Statement(
     """,
 )
 
-# The neighbours of records ($2), each with the type that leads back, of which a document ($3) tells: joined, types would
-# be read whole for each neighbour where planners believe that the account has few of them. Fenced for the same reason.
+# The neighbours of records ($2), each with the type that leads back, of which a document ($3) tells: joined, types
+# would be read whole for each neighbour where planners believe that the account has few of them. Fenced for the same
+# reason.
 _AROUND = """(SELECT a.to_id, ($3::jsonb ->> a.type_id::text)::bigint AS inverse_id
                 FROM unnest($2::bigint[]) AS g(id)
                      CROSS JOIN LATERAL (SELECT a.to_id, a.type_id FROM association AS a
