@@ -120,6 +120,11 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     if not hasattr(config, "workerinput") and (run_dir := os.environ.pop(RUN_DIR, None)):
+        # Here, not where one of several workers ends: the others copy it still.
+        if (external := os.environ.get(EXTERNAL)) and (Path(run_dir) / "template.made").exists():
+            found = elsewhere(external, Path(run_dir))
+            with contextlib.suppress(OSError, asyncpg.PostgresError):
+                outside_any_loop(command(found, f'DROP DATABASE IF EXISTS "{found.template}"'))
         shutil.rmtree(run_dir, ignore_errors=True)
 
 
@@ -149,7 +154,7 @@ def server() -> Iterator[Server]:
     run_dir = Path(os.environ[RUN_DIR])
     with contextlib.ExitStack() as stack:
         if external := os.environ.get(EXTERNAL):
-            found = Server(external, f"relata_template_{run_dir.name.rsplit('-', 1)[-1]}".lower())
+            found = elsewhere(external, run_dir)
         else:
             running = stack.enter_context(start(run_dir / "data", durable=False))
             found = Server(running.url("postgres"), "relata_template")
@@ -159,9 +164,11 @@ def server() -> Iterator[Server]:
                 outside_any_loop(make_template(found))
                 (run_dir / "template.made").touch()
         yield found
-        if external:
-            with contextlib.suppress(asyncpg.PostgresError):
-                outside_any_loop(command(found, f'DROP DATABASE IF EXISTS "{found.template}"'))
+
+
+def elsewhere(url: str, run_dir: Path) -> Server:
+    """A server of your own, with a template of this run."""
+    return Server(url, f"relata_template_{run_dir.name.rsplit('-', 1)[-1]}".lower())
 
 
 @pytest.fixture
