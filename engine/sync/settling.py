@@ -9,14 +9,16 @@ from datetime import datetime, timedelta
 
 from engine.sync import inbound, matching, outcomes
 from engine.sync.book import OURS, THEIRS, Book
-from engine.sync.connectors.protocol import Item
+from engine.sync.connectors.protocol import CursorLost, Item, Phase
 from engine.sync.sending import holds
 from engine.sync.turns import Turn
-from storage.sync import links
+from storage.sync import leases, links
 from storage.sync.links import PENDING, LinkRow
 
 # Creations that are looked at together, and those of them that are asked for one by one in a step.
 MOST, SETTLED_A_STEP = 1_000, 100
+# Pages of the feed among which a creation is sought.
+PAGES = 50
 # How soon it is looked again: not before so long, and not after.
 SOON, SELDOM = timedelta(seconds=1), timedelta(seconds=10)
 # When it was first asked for, in `planned`.
@@ -48,6 +50,9 @@ async def settle(turn: Turn, now: datetime) -> datetime:
     if _patience(turn):
         rest = [link for link in open_ if link.id not in answers.made]
         answers.alike = await _look(turn, rest)
+    lost = [link for link in due if link.id in answers.asked and link.id not in answers.made]
+    lost = [link for link in lost if link.id not in answers.alike and _until(turn, link, now) <= now]
+    answers.alike |= await _new(turn, lost)
     again = await _note(turn, open_, answers, now)
     return now if again is None or len(due) > SETTLED_A_STEP else again
 
@@ -60,6 +65,11 @@ def _patience(turn: Turn) -> timedelta:
 def _since(link: LinkRow) -> datetime | None:
     asked = (link.planned or {}).get(ASKED)
     return None if asked is None else datetime.fromisoformat(asked)
+
+
+def _until(turn: Turn, link: LinkRow, now: datetime) -> datetime:
+    """When it is no longer looked for: who did not hear of it by then takes it for not done."""
+    return (_since(link) or now) + _patience(turn)
 
 
 def _known_at(turn: Turn, link: LinkRow, now: datetime) -> datetime:
@@ -92,6 +102,48 @@ async def _look(turn: Turn, open_: Sequence[LinkRow]) -> dict[int, tuple[Item, .
     return found
 
 
+async def _new(turn: Turn, lost: Sequence[LinkRow]) -> dict[int, tuple[Item, ...]]:
+    """Items that are new over there, as far as the feed tells, and hold what was sent for these.
+
+    For apps that know neither our keys nor anything else by which this kind of item is found. Of the feed it is read
+    from where the sync has come to, which was before they were sent; it goes on there as if nobody had looked.
+    """
+    rules = turn.rules
+    if not lost or not rules.capabilities.changes or rules.capabilities.idempotent_create:
+        return {}
+    async with turn.db.read(turn.account_id) as reader:
+        run = await leases.look(reader, turn.sync_id)
+    cursor = None if run is None else run[0].cursors.get("changes")
+    told: dict[str, Item] = {}
+    for _ in range(PAGES if cursor is not None else 0):
+        turn.at("read")
+        try:
+            page = await turn.connector.read(rules.remote, Phase.CHANGES, cursor, rules.capabilities.page)
+        except CursorLost:
+            break
+        told |= {one.external_id: one for one in page.items}
+        cursor = page.cursor
+        if not page.more:
+            break
+    wanted = [one.external_id for one in told.values() if any(_as_sent(turn, link, one) for link in lost)]
+    found: dict[int, tuple[Item, ...]] = {}
+    for at in range(0, len(wanted), rules.capabilities.page):
+        turn.at("get")
+        for item in await turn.connector.get(rules.remote, wanted[at : at + rules.capabilities.page]):
+            for link in lost:
+                if _as_sent(turn, link, item):
+                    found[link.id] = (*found.get(link.id, ()), item)
+    return found
+
+
+def _as_sent(turn: Turn, link: LinkRow, item: Item) -> bool:
+    """Whether an item holds everything that was sent to be created; what else it holds, the app may have added."""
+    sent = {
+        name: value for name, value in (link.planned or {}).get("theirs", {}).items() if value is not None
+    }
+    return bool(sent) and not item.deleted and holds(turn.rules, item.fields, {**item.fields, **sent})
+
+
 async def _note(turn: Turn, open_: Sequence[LinkRow], answers: _Answers, now: datetime) -> datetime | None:
     """Note what is known now; when the rest is looked for again, None: there is none."""
     met: list[Item] = []
@@ -116,7 +168,7 @@ async def _note(turn: Turn, open_: Sequence[LinkRow], answers: _Answers, now: da
                     taken.add(item.external_id)
                     met.append(item)
             elif link.id in answers.asked:
-                until = (_since(link) or now) + _patience(turn)
+                until = _until(turn, link, now)
                 if until <= now:
                     not_made(turn, book, link)
                 else:
