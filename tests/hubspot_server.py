@@ -581,7 +581,7 @@ def _handle(
         if isinstance(planned, tuple):
             return planned[0], planned[2], planned[1], False
         _let_in(portal, request)
-        headers = portal.admit(search=handler is search)
+        headers = portal.admit()
         status, told_, model = handler(Call(portal, request, body))
         if model is not None:
             package, _, name = model.rpartition(":")

@@ -174,19 +174,16 @@ class Portal:
         # Whether batches fail item by item.
         self.multi_status = True
         self.calls_in_ten_seconds = 1_000_000
-        self.searches_in_a_second = 1_000_000
         # Answers that come instead of the next ones: (status, headers, body), or "lose" after it was done;
         # "lose batch/create": the next one to such a path.
         self.next: deque[tuple[int, dict[str, str], dict[str, Any]] | str] = deque()
         # Every request: method, path, body.
         self.log: list[tuple[str, str, Any]] = []
-        self.refused = 0
         # What went wrong in the stand-in itself: none of it is HubSpot's.
         self.broken: list[Exception] = []
         self._moments = 0
         self._ids = 100
         self._calls: deque[float] = deque()
-        self._searches: deque[float] = deque()
         # Some calls of search and list come in an order of their own.
         self.random = random.Random(8)
 
@@ -502,27 +499,12 @@ class Portal:
 
     # --- how much may be asked ---------------------------------------------------------------------------------
 
-    def admit(self, *, search: bool) -> dict[str, str]:
-        """Count a call. Answers with headers; raises Refusal where there are too many."""
+    def admit(self) -> dict[str, str]:
+        """Count a call. Answers with headers."""
         now = time.monotonic()
-        for calls, most, seconds, policy in (
-            (self._calls, self.calls_in_ten_seconds, 10.0, "TEN_SECONDLY_ROLLING"),
-            (self._searches, self.searches_in_a_second, 1.0, "SECONDLY"),
-        ):
-            if policy == "SECONDLY" and not search:
-                continue
-            while calls and calls[0] <= now - seconds:
-                calls.popleft()
-            if len(calls) >= most:
-                self.refused += 1
-                raise Refusal(
-                    429,
-                    "RATE_LIMITS",
-                    f"You have reached your {policy.lower()} limit.",
-                    errorType="RATE_LIMIT",
-                    policyName=policy,
-                )
-            calls.append(now)
+        while self._calls and self._calls[0] <= now - 10.0:
+            self._calls.popleft()
+        self._calls.append(now)
         left = max(0, self.calls_in_ten_seconds - len(self._calls))
         return {
             "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
