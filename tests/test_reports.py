@@ -294,6 +294,18 @@ async def test_the_first_axis_is_ordered_by_what_it_comes_to(graph: Graph) -> No
     ]
 
 
+async def test_a_chart_of_too_many_values_is_refused_and_its_rows_are_had_all_the_same(graph: Graph) -> None:
+    # Each city has a value in the series of each name: 600 groups, 360,000 values.
+    await make(graph, "contacts", *({"city": str(n), "firstname": str(n)} for n in range(600)))
+    axes = [{"property": {"name": name}} for name in ("city", "firstname")]
+    result = await report(graph, objectType="contacts", axes=axes)
+    assert (len(result.groups), len(result.categories)) == (600, 600)
+    with pytest.raises(problems.ReportChartTooLarge, match="360000"):
+        _ = result.series
+    top = {"property": {"name": "firstname", "top": {"n": 3}}}
+    assert len((await report(graph, objectType="contacts", axes=[axes[0], top])).series) == 4
+
+
 async def test_a_report_of_too_many_groups_is_told_to_be_that(graph: Graph, monkeypatch: Any) -> None:
     monkeypatch.setattr(compiling, "GROUPS", 3)
     monkeypatch.setattr(running, "GROUPS", 3)

@@ -55,5 +55,12 @@ class ReportBroken(Problem):
     """The report "{name}" names what is not there (any more): {reason}"""
 
 
+class ReportChartTooLarge(Problem):
+    """A chart of {categories} categories in {series} series has {count} values, more than {limit}.
+
+    Ask for `rows` alone, or for the top of an axis.
+    """
+
+
 class ReportTooLarge(Problem):
     """This report has more than {limit} groups; choose coarser axes, or the top of one."""

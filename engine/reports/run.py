@@ -18,6 +18,8 @@ from storage.reports.tree import Order
 # What an axis shows where there is no value: no property, no label, no associated record.
 NO_VALUE = "(No value)"
 OTHERS = "(Others)"
+# A chart's values: every category has one in every series, whether there is a group or not.
+CELLS = 250_000
 # Beyond this a JSON number is none of the numbers that clients hold.
 _WHOLE = 2**53
 
@@ -48,14 +50,29 @@ class Series:
     values: tuple[float | None, ...]
 
 
+Ranks = Mapping[Any, int] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Groups in the report's order, and totals; the same for charts: `categories` of the first axis, and series."""
+    """Groups in the report's order, and totals; the same for charts, made when they are asked for."""
 
     groups: tuple[Row, ...]
     totals: tuple[Row, ...]
-    categories: tuple[Key, ...]
-    series: tuple[Series, ...]
+    # What a chart shows, with the ranks of the second axis and the number of measures.
+    charted: Sequence[tuple[GroupRow, Row]]
+    seconds: Ranks
+    measures: int
+
+    @property
+    def categories(self) -> tuple[Key, ...]:
+        """Values of the first axis, in the order in which groups have them."""
+        return tuple(dict.fromkeys(key for _, one in self.charted for key in one.keys[:1] if key is not None))
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        """Each measure along the categories, for each value of the second axis. Raises `ReportChartTooLarge`."""
+        return _series(self.charted, self.seconds, self.measures)
 
 
 async def run(reader: Queryable, bound: Bound, *, now: datetime, totals: bool = True) -> Result:
@@ -82,7 +99,9 @@ async def run(reader: Queryable, bound: Bound, *, now: datetime, totals: bool = 
     return Result(
         tuple(one for _, one in groups),
         tuple(one for row, one in rows if row.level != 0) if totals else (),
-        *_chart(charted, ranks, len(bound.measures)),
+        charted,
+        ranks[1] if len(ranks) > 1 else None,
+        len(bound.measures),
     )
 
 
@@ -190,18 +209,19 @@ def _charted(
     return [(row, one) for row, one in two if one.keys[:2] in there]
 
 
-def _chart(
-    rows: Sequence[tuple[GroupRow, Row]], ranks: Sequence[Mapping[Any, int] | None], measures: int
-) -> tuple[tuple[Key, ...], tuple[Series, ...]]:
-    """Categories are values of the first axis, in the order in which groups have them; series by the second."""
+def _series(rows: Sequence[tuple[GroupRow, Row]], ranks: Ranks, measures: int) -> tuple[Series, ...]:
     if not rows or not rows[0][1].keys:
-        return (), tuple(Series(None, n, (one.measures[n],)) for _, one in rows for n in range(measures))
+        return tuple(Series(None, n, (one.measures[n],)) for _, one in rows for n in range(measures))
     places: dict[Key | None, int] = {}
     seconds: dict[Key | None, tuple[Any, ...]] = {}
     for row, one in rows:
         places.setdefault(one.keys[0], len(places))
         second = one.keys[1] if len(one.keys) > 1 else None
-        seconds[second] = () if second is None else (row.others[1], *_placed(row.values[1], ranks[1]))
+        seconds[second] = () if second is None else (row.others[1], *_placed(row.values[1], ranks))
+    if (cells := len(places) * len(seconds) * measures) > CELLS:
+        raise told.ReportChartTooLarge(
+            categories=len(places), series=len(seconds) * measures, count=cells, limit=CELLS
+        )
     values: dict[tuple[Key | None, int], list[float | None]] = {
         (key, n): [None] * len(places)
         for key in sorted(seconds, key=lambda key: seconds[key])
@@ -210,5 +230,4 @@ def _chart(
     for _, one in rows:
         for n, value in enumerate(one.measures):
             values[one.keys[1] if len(one.keys) > 1 else None, n][places[one.keys[0]]] = value
-    categories = tuple(key for key in places if key is not None)
-    return categories, tuple(Series(key, n, tuple(found)) for (key, n), found in values.items())
+    return tuple(Series(key, n, tuple(found)) for (key, n), found in values.items())
