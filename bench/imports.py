@@ -1,11 +1,11 @@
 """Imports beside COPY: contacts (six columns, two searchable, one of these unique), and their labelled associations.
 
-    python -m bench.imports [--rows 1000000] [--hands 4] [--json FILE]
+    python -m bench.imports [--rows 1000000] [--hands 4] [--parts] [--json FILE]
 
 The same CSV files: by PostgreSQL's COPY into bare tables without any index, and by `engine.imports` into an account,
 all rules, unique checks, history, property indexes and the change log included; then the contacts again, which changes
 nothing. Rows a second, and their ratio to COPY. No worker runs beside it; as many processes share the work as the
-command `relata import` would have.
+command `relata import` would have. `--parts`: e-mail addresses are found by their parts, too.
 
 The floor is what the import leaves behind and nothing else: the very rows that it wrote, put into words beforehand, by
 COPY from as many connections at once into the same tables with all their indexes, in transactions of the same size.
@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from engine import accounts, imports, labels, properties
+from engine import accounts, imports, indexing, labels, properties
 from engine.crew import Crew
 from engine.imports.cutting import BATCH
 from server.crew import Processes
@@ -52,8 +52,8 @@ TABLES = {
 # What one import writes, and nobody changes until the next one does: with all that tells of it.
 WRITTEN = {
     "contacts": (
-        "record", "property_history", "unique_value", "property_value", "property_key", "import_record",
-        "change_queue", "event_log",
+        "record", "property_history", "unique_value", "property_value", "property_key", "property_part",
+        "import_record", "change_queue", "event_log",
     ),
     "associations": ("association", "association_count", "import_pair", "change_queue", "event_log"),
 }  # fmt: skip
@@ -196,8 +196,8 @@ def _cut(text: bytes, pieces: int) -> Iterator[bytes]:
         yield text[begin:end]
 
 
-async def defined(db: Database) -> int:
-    """An account with what the files need."""
+async def defined(db: Database, parts: bool) -> int:
+    """An account with what the files need; `parts`: addresses are found by theirs."""
     account = await accounts.create(db, f"imports {now():%F %T}", now=now())
     async with db.transaction(account, now=now(), actor=ACTOR, defining=True) as tx:
         for name in ("first", "city", "size", "score"):
@@ -211,6 +211,9 @@ async def defined(db: Database) -> int:
         )
         await labels.create(tx, "contacts", "companies", label="Billing", inverse_label="Billed by")
         await labels.create(tx, "contacts", "companies", label="Decision", inverse_label="Decided by")
+        if parts:
+            await properties.update(tx, "contacts", "email", parts_searchable=True)
+    await indexing.run_all(db, account, now=now())
     return account
 
 
@@ -228,9 +231,11 @@ async def copied(connection: Any, files: Files, rows: int) -> dict[str, float]:
     return rates
 
 
-async def run(url: str, db: Database, crew: Crew, files: Files, rows: int, hands: int) -> dict[str, Any]:
+async def run(
+    url: str, db: Database, crew: Crew, files: Files, rows: int, hands: int, parts: bool
+) -> dict[str, Any]:
     """Measure everything once."""
-    account = await defined(db)
+    account = await defined(db, parts)
     connection = await asyncpg.connect(url)
     bare = await copied(connection, files, rows)
     meter = Meter(await postmaster(connection))
@@ -280,7 +285,7 @@ async def run(url: str, db: Database, crew: Crew, files: Files, rows: int, hands
     }
 
 
-async def main(rows: int, hands: int) -> dict[str, Any]:
+async def main(rows: int, hands: int, parts: bool) -> dict[str, Any]:
     """Measure on a PostgreSQL of our own, or on the one that RELATA_BENCH_DATABASE names."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
@@ -288,15 +293,15 @@ async def main(rows: int, hands: int) -> dict[str, Any]:
         files = Files.written(Path(place), rows)
         given = os.environ.get("RELATA_BENCH_DATABASE")
         if given:
-            return await _measured(given, files, rows, hands)
+            return await _measured(given, files, rows, hands, parts)
         with start(Path(place) / "data") as postgres:
-            return await _measured(postgres.url(), files, rows, hands)
+            return await _measured(postgres.url(), files, rows, hands, parts)
 
 
-async def _measured(url: str, files: Files, rows: int, hands: int) -> dict[str, Any]:
+async def _measured(url: str, files: Files, rows: int, hands: int, parts: bool) -> dict[str, Any]:
     await migrate(url)
     async with connect(url) as db, contextlib.aclosing(Processes(db, now, hands)) as crew:
-        return await run(url, db, crew, files, rows, hands)
+        return await run(url, db, crew, files, rows, hands, parts)
 
 
 def shown(value: float | None, form: str) -> str:
@@ -308,9 +313,10 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--hands", type=int, default=os.cpu_count() or 1)
+    options.add_argument("--parts", action="store_true")
     options.add_argument("--json", type=Path)
     chosen = options.parse_args()
-    figures = asyncio.run(main(chosen.rows, chosen.hands))
+    figures = asyncio.run(main(chosen.rows, chosen.hands, chosen.parts))
     print(f"{'':16} {'COPY':>12} {'floor':>10} {'import':>10} {'of COPY':>8} {'of floor':>8} {'CPU us':>8}")
     for what, one in figures.items():
         print(

@@ -11,6 +11,7 @@ included: pg_trgm has small letters only, and in a database of the C locale thos
 """
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -27,6 +28,8 @@ KEPT = 1_000
 LOOKED_UP = 50
 # PostgreSQL's integers have a sign.
 HALF = 2**31
+# So many letters of a property are hashed once: it takes a quarter of the time.
+REMEMBERED = 50_000
 
 # By the primary key, a row for each record and property: no join, as for the values of searchable properties.
 DELETE = Statement(
@@ -87,7 +90,7 @@ def seed(account_id: int, property_id: int) -> int:
 
 def parts_of(text: str, seed: int) -> Collection[int]:
     """The parts of a value, as they are kept."""
-    return {seed - HALF} if len(text) > KEPT else _hashed(f"{MARK}{text}{MARK}", seed)
+    return list(map(int, _parts_of(text, seed)))
 
 
 def narrows(place: Place, text: str) -> bool:
@@ -102,24 +105,46 @@ def looked_up(place: Place, texts: Sequence[str], seed: int) -> list[str]:
         marked = f"{MARK * (place is Place.START)}{text}{MARK * (place is Place.END)}"
         found.append(_array(sorted(_hashed(marked, seed))[:LOOKED_UP]))
     # Of long texts only this is known.
-    return [*found, _array([seed - HALF])]
-
-
-def _hashed(text: str, seed: int) -> set[int]:
-    count = len(text) - LETTERS + 1
-    if text.isascii():
-        octets = text.encode()
-        return {crc32(octets[n : n + LETTERS], seed) - HALF for n in range(count)}
-    return {crc32(text[n : n + LETTERS].encode(), seed) - HALF for n in range(count)}
-
-
-def _array(parts: Collection[int]) -> str:
-    return f"{{{','.join(map(str, parts))}}}"
+    return [*found, _array(_long(seed))]
 
 
 def kept(prop: PropertyRow, value: Any) -> str | None:
     """What is kept of a value, as text; None where nothing is."""
-    return _array(parts_of(value, prop.parts_seed)) if prop.writes_parts and isinstance(value, str) else None
+    return _array(_parts_of(value, prop.parts_seed)) if prop.writes_parts and isinstance(value, str) else None
+
+
+class _Hashes(dict[str, str]):
+    """The hashes of letters, in the words of SQL: values are made of few different ones, over and over."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def __missing__(self, letters: str) -> str:
+        found = str(crc32(letters.encode(), self._seed) - HALF)
+        if len(self) < REMEMBERED:
+            self[letters] = found
+        return found
+
+
+# By property.
+_hashes = lru_cache(maxsize=200)(_Hashes)
+
+
+def _parts_of(text: str, seed: int) -> Collection[str]:
+    return _long(seed) if len(text) > KEPT else _hashed(f"{MARK}{text}{MARK}", seed)
+
+
+def _long(seed: int) -> list[str]:
+    return [str(seed - HALF)]
+
+
+def _hashed(text: str, seed: int) -> set[str]:
+    known = _hashes(seed)
+    return {known[text[n : n + LETTERS]] for n in range(len(text) - LETTERS + 1)}
+
+
+def _array(parts: Collection[str]) -> str:
+    return f"{{{','.join(parts)}}}"
 
 
 async def replace(

@@ -17,7 +17,8 @@ from resolvers.selection.answering import prepare
 from resolvers.selection.reading import Reading
 from schema.root import SCHEMA
 from storage.database import Database
-from storage.selection import ordered, sources
+from storage.filters import ways
+from storage.selection import ordered
 from storage.selection.text import compile
 from tests.queries import ACTOR, T0, Asker, asker, story
 from tests.statements import counted
@@ -280,7 +281,7 @@ async def test_a_page_in_an_order_begins_with_the_several_of_another_index(
     of = await story(db)
     await of.create("contacts", **{f"q{n}": {"lastname": f"L{n}", "city": "Rom"} for n in range(40)})
     await of.create("contacts", **{f"u{n}": {"lastname": f"M{n}", "city": f"Ulm {n}"} for n in range(5)})
-    monkeypatch.setattr(sources, "FEW", 2)
+    monkeypatch.setattr(ways, "FEW", 2)
     text = """query ($order: [OrderInput!]) { records(objectType: "contacts", orderBy: $order,
         where: {property: {name: "city", operator: STARTS_WITH, value: "Ulm "}}) { nodes { id } } }"""
     plan = await plan_of(of, text, {"order": [{"property": "lastname"}]}, "force_custom_plan")

@@ -67,47 +67,21 @@ async def test_a_batch_reads_no_table_from_end_to_end_and_compares_nothing_with_
         async for name, mode, plan in explained(connection, it.account, CASES):
             # To go where each row lies is a loop, too (storage.places).
             loops = plan.count("Nested Loop") - plan.count("Tid Scan")
-            assert loops <= 0 and "Seq Scan" not in plan and "Hash Join" not in plan, (name, mode, plan)
+            joined = loops > 0 or "Hash Join" in plan
+            assert not joined, (name, mode, plan)
+            assert "Seq Scan" not in plan, (name, mode, plan)
 
 
 async def test_the_living_of_a_type_are_counted_in_their_index_alone(db: Database) -> None:
     it = await crm(db)
     params = Params()
     counted = total(Records(1, None), params, "r")
+    async with db.pool.acquire() as connection:
+        await connection.execute(FILL[0], it.account, 2_000, T0)
+        await connection.execute("VACUUM ANALYZE record")
     async with db.pool.acquire() as connection, connection.transaction():
         # Which way is shorter depends on the table; that there is this one depends on what the index says.
         for other in ("enable_seqscan", "enable_bitmapscan"):
             await connection.execute(f"SET LOCAL {other} = off")
         rows = await connection.fetch(f"EXPLAIN SELECT {counted}", it.account, *params.values)
     assert "Index Only Scan using record_pages" in "\n".join(row[0] for row in rows)
-
-
-@pytest.mark.parametrize("descending", [False, True])
-async def test_pages_by_the_moment_of_creation_are_read_along_their_index(db: Database, descending: bool) -> None:
-    it = await crm(db)
-    async with db.pool.acquire() as connection:
-        await connection.execute(FILL[0], it.account, ROWS, T0)
-        await connection.execute(
-            "UPDATE record SET created_at = created_at + id % 997 * INTERVAL '1 hour' WHERE account_id = $1", it.account
-        )
-        await connection.execute("VACUUM ANALYZE record")
-        seen: list[int] = []
-        order = Order((Term("created_at", Kind.MOMENT, descending, column=True),), descending)
-        position = None
-        for _ in range(3):
-            params = Params()
-            listing = Listing(Records(1, None), Page(order, 50, after=position))
-            sql = limited(listing, params, "r", ("id", "created_at"))
-            plan = await connection.fetch(f"EXPLAIN {sql}", it.account, *params.values)
-            told = "\n".join(row[0] for row in plan)
-            assert "using record_created" in told
-            assert "Sort" not in told
-            rows = await connection.fetch(sql, it.account, *params.values)
-            position = Position((rows[-1]["created_at"],), rows[-1]["id"])
-            seen += [row["id"] for row in rows]
-        expected = await connection.fetch(
-            f"SELECT r.id FROM record AS r WHERE r.account_id = $1"
-            f" ORDER BY r.created_at {'DESC' * descending}, r.id {'DESC' * descending} LIMIT 150",
-            it.account,
-        )
-    assert seen == [row[0] for row in expected]

@@ -39,7 +39,7 @@ class BothWays:
     given: "Asked"
     decided: AssociatedLeaf | None
     # So many ids are worth to begin a page with that is read in their order.
-    few: int = FEW
+    few: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CASTS = {Kind.TEXT: 'text COLLATE "C"', Kind.NUMBER: "numeric", Kind.MOMENT: "timestamptz"}
 CURSOR = re.compile(r"([0-9a-f]{8})_([1-9][0-9]{0,18})(?:_([A-Za-z0-9_-]+))?", re.ASCII)
 LARGEST = 2**63 - 1
+# Columns of which every record has a value: where it is said nowhere that some have none, an index gives their order.
+ALWAYS = ("created_at", "updated_at")
 LONGEST = 100_000
 
 
@@ -54,7 +56,8 @@ def order_by(order: Order, record: str, *, ident: str | None = None, backward: b
     words = []
     for term in order.terms:
         way = "DESC" if term.descending is not backward else "ASC"
-        words.append(f"{expression(term, record)} {way} NULLS {'FIRST' if backward else 'LAST'}")
+        missing = "" if _always(term) else f" NULLS {'FIRST' if backward else 'LAST'}"
+        words.append(f"{expression(term, record)} {way}{missing}")
     words.append(f"{ident or f'{record}.id'}{' DESC' if order.id_descending is not backward else ''}")
     return ", ".join(words)
 
@@ -69,6 +72,9 @@ def beyond(
     before: bool = False,
 ) -> str:
     """The condition that a record stands after `position` (or before it)."""
+    if _one_place(order, position):
+        sign = "<" if order.id_descending is not before else ">"
+        return _compared(order, position, record, params, sign, ident)
     sign = "<" if order.id_descending is not before else ">"
     condition = f"{ident or f'{record}.id'} {sign} {params.big(position.id)}"
     for term, value in reversed(list(zip(order.terms, position.values, strict=True))):
@@ -98,7 +104,38 @@ def at_or_before(
     if not order.terms:
         sign = ">=" if order.id_descending is not mirrored else "<="
         return f"{ident or f'{record}.id'} {sign} {params.big(position.id)}"
+    if _one_place(order, position):
+        sign = ">=" if order.id_descending is not mirrored else "<="
+        return _compared(order, position, record, params, sign, ident)
     return f"({beyond(order, position, record, params, ident=ident, before=mirrored)}) IS NOT TRUE"
+
+
+def by_creation(order: Order) -> bool:
+    """Whether there is an index of records in this order, be it read forward or backward."""
+    return len(order.terms) == 1 and order.terms[0].column and order.terms[0].name == "created_at"
+
+
+def _always(term: Term) -> bool:
+    return term.column and term.name in ALWAYS
+
+
+def _one_place(order: Order, position: Position) -> bool:
+    """Whether what lies beyond a position lies beyond one place of an index: rows are compared, then."""
+    terms = order.terms
+    return (
+        len(terms) == 1
+        and _always(terms[0])
+        and terms[0].descending is order.id_descending
+        and position.values[0] is not None
+    )
+
+
+def _compared(
+    order: Order, position: Position, record: str, params: Params, sign: str, ident: str | None
+) -> str:
+    (term,), (value,) = order.terms, position.values
+    mine = f"{expression(term, record)}, {ident or f'{record}.id'}"
+    return f"({mine}) {sign} ({params.add(value, CASTS[term.kind])}, {params.big(position.id)})"
 
 
 def cursor(page: Page, record: str) -> Text:

@@ -11,7 +11,7 @@ from storage.filters.compile import FAR
 from storage.filters.compile import compile as condition
 from storage.filters.ways import Asked
 from storage.selection import ordered, past
-from storage.selection.orders import at_or_before, beyond, order_by
+from storage.selection.orders import at_or_before, beyond, by_creation, order_by
 from storage.selection.sql import Params
 from storage.selection.tree import Associated, Listing, Order, Page, Records, Source
 
@@ -36,7 +36,9 @@ def limited(
     if indexed:
         return _ordered(listing, params, record, columns, more)
     conditions = _between(page, params, record, _ident(listing.source, record))
-    body = _body(listing.source, params, record, of, conditions, fenced=not page.order.terms)
+    # In the order of an index of records, these could be walked in place of the associations.
+    fenced = not page.order.terms or by_creation(page.order)
+    body = _body(listing.source, params, record, of, conditions, fenced=fenced)
     wanted = ", ".join(_column(listing.source, params, name, record, of) for name in dict.fromkeys(columns))
     return (
         f"SELECT {wanted} {body} "

@@ -43,6 +43,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where="index_state <> 'READY' OR (parts_state <> 'NONE' AND parts_state <> 'READY')",
     )
+    op.create_index(
+        "record_created", "record", ["account_id", "object_type_id", "created_at", "id"], unique=False
+    )
     # By hand from here on.
     # What is looked for is a parameter, and narrow in any case: to count the commonest parts would take most of an ANALYZE
     # and could only mislead.
