@@ -50,11 +50,24 @@ class Recovering:
         (cluster / "local.conf").write_text("hot_standby = off\n")
 
 
-@pytest.fixture
-def recovering() -> Iterator[Recovering]:
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """Data of a server that has ended, made once: each test has a copy of its own."""
     # On a disk: a server whose commits last writes the log that a standby needs.
     place = Path(tempfile.mkdtemp(prefix="relata-pg-"))
     place.chmod(0o755)
+    with start(place / "data"):
+        pass
+    yield place / "data"
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+def recovering(made: Path) -> Iterator[Recovering]:
+    place = Path(tempfile.mkdtemp(prefix="relata-pg-"))
+    place.chmod(0o755)
+    # With their owners, which Python's own copying forgets.
+    subprocess.run(["cp", "-a", made, place / "data"], check=True)
     with start(place / "data") as server:
         found = Recovering(place / "data", server.url())
     found.begin()
