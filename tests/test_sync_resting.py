@@ -161,3 +161,19 @@ def test_what_an_app_does_not_tell_of_any_more_is_kept_where_it_may_come_back() 
     assert {one.name for one in together[0].fields} == {one.name for one in PEOPLE.fields}
     gone = redescribing.together([PEOPLE], [replace(PEOPLE, fields=PEOPLE.fields[:1])])
     assert [one.name for one in gone[0].fields] == ["mail"]
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("bad", ["a\x00b", "\ud800", "".join(chr(0x4E00 + n) for n in range(2_000))])
+async def test_an_item_whose_id_cannot_be_kept_keeps_nobody_from_the_others(db: Database, bad: str) -> None:
+    world = World()
+    world._store("people", bad, {"mail": "bad@example.com"})
+    world.add(mail="bob@example.com")
+    async with two_workers(db, Slowly(world)) as it:
+        await synced(it)
+
+        async def here() -> bool:
+            return await it.ours("email") == [("ann@example.com",), ("bob@example.com",)]
+
+        await until(here)
+        assert await held(it) == []

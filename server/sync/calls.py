@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
@@ -21,6 +22,7 @@ from engine.sync.connectors.protocol import (
     Phase,
     RemoteObject,
 )
+from engine.sync.keepable import keepable, plain
 from engine.sync.turns import Overtaken
 from storage.database import Database
 from storage.sync import budgets
@@ -72,15 +74,21 @@ class Calls:
 
     async def read(self, object_: RemoteObject, phase: Phase, cursor: str | None, limit: int) -> Page:
         """See `Connector`."""
-        return await self._call(self._inner.read(object_, phase, cursor, limit))
+        page = await self._call(self._inner.read(object_, phase, cursor, limit))
+        items = tuple(keepable(page.items))
+        if len(items) < len(page.items):
+            left = len(page.items) - len(items)
+            log.warning("items with ids that cannot be kept", connection=self._connection_id, left_out=left)
+        return replace(page, items=items)
 
     async def get(self, object_: RemoteObject, external_ids: Sequence[str]) -> list[Item]:
         """See `Connector`."""
-        return await self._call(self._inner.get(object_, external_ids))
+        return [plain(item) for item in await self._call(self._inner.get(object_, external_ids))]
 
     async def find(self, object_: RemoteObject, field_: str, values: Sequence[str]) -> list[tuple[Item, ...]]:
         """See `Connector`."""
-        return await self._call(self._inner.find(object_, field_, values))
+        found = await self._call(self._inner.find(object_, field_, values))
+        return [tuple(keepable(some)) for some in found]
 
     async def write(self, object_: RemoteObject, ops: Sequence[Op]) -> list[Outcome]:
         """See `Connector`."""
