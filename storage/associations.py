@@ -42,7 +42,8 @@ PRIMARIES = Statement(
     """
     SELECT a.from_id, a.type_id, a.to_id
       FROM association AS a
-           JOIN record AS o ON o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL
+           CROSS JOIN LATERAL (SELECT FROM record AS o
+                                WHERE o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL LIMIT 1) AS o
      WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[]) AND a.to_object_type_id = ANY($3::bigint[])
        AND a.type_id = ANY($4::bigint[])
     """,
@@ -52,8 +53,11 @@ PRIMARIES = Statement(
 FILLING = Statement(
     "associations.filling",
     """
-    SELECT ARRAY(SELECT a.to_id FROM association AS a
-                        JOIN record AS o ON o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL
+    SELECT ARRAY(SELECT a.to_id
+                   FROM association AS a
+                        CROSS JOIN LATERAL (SELECT FROM record AS o
+                                             WHERE o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL
+                                             LIMIT 1) AS o
                   WHERE a.account_id = $1 AND a.from_id = k.record_id
                     AND a.to_object_type_id = k.to_object_type_id AND a.type_id = k.type_id
                   ORDER BY a.to_id LIMIT $5)

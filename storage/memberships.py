@@ -114,11 +114,14 @@ WRITE = Statement(
     """,
 )
 
+# A probe for each: PostgreSQL 16 may take a list for something to be looked for in the whole segment.
 JOINED_AT = Statement(
     "memberships.joined_at",
     """
-    SELECT m.record_id, m.joined_at FROM segment_member AS m
-     WHERE m.account_id = $1 AND m.segment_id = $2 AND m.record_id = ANY($3::bigint[])
+    SELECT m.record_id, m.joined_at
+      FROM unnest($3::bigint[]) AS g(id)
+           CROSS JOIN LATERAL (SELECT m.record_id, m.joined_at FROM segment_member AS m
+                                WHERE m.account_id = $1 AND m.segment_id = $2 AND m.record_id = g.id LIMIT 1) AS m
     """,
 )
 

@@ -93,10 +93,11 @@ CLAIM = Statement(
 LOCK_ENROLLMENTS = Statement(
     "outbox_sending.lock_enrollments",
     """
-    SELECT e.id, e.steps, e.status = 'ACTIVE' AND e.due_at IS NULL AS waits FROM enrollment AS e
-     WHERE e.account_id = $1 AND e.id = ANY($2::bigint[])
-     ORDER BY e.id
-       FOR NO KEY UPDATE
+    SELECT e.id, e.steps, e.status = 'ACTIVE' AND e.due_at IS NULL AS waits
+      FROM (SELECT DISTINCT g.id FROM unnest($2::bigint[]) AS g(id) ORDER BY g.id) AS g
+           CROSS JOIN LATERAL (SELECT e.id, e.steps, e.status, e.due_at FROM enrollment AS e
+                                WHERE e.account_id = $1 AND e.id = g.id
+                                  FOR NO KEY UPDATE) AS e
     """,
 )
 

@@ -129,6 +129,8 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "around, held under a type": (associations.HOLD_AROUND, (SOME, [11])),
     "coming back": (associations.RETURNING, (SOME, [11, 12], 0, 0, 0, 0, 500, BACK)),
     "neighbours": (associations.NEIGHBOURS, (50, 500)),
+    "primaries": (associations.PRIMARIES, (SOME, [1], [11])),
+    "who fills a limit": (associations.FILLING, (SOME, [1] * 100, [11] * 100, 3)),
     "keys": (property_keys.DELETE, ([2] * 100, [n % 1000 for n in SOME], SOME)),
     "keys, cleared": (property_keys.CLEAR, (2, 100)),
     "members": (memberships.WRITE, LEFT),

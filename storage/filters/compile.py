@@ -212,8 +212,10 @@ class Writer:
         """FROM and WHERE of a record's associations: along the primary key, in the order of pages."""
         nested = "" if where is None else f" AND {self.condition(where, neighbour)}"
         return (
-            f"FROM association AS {edge} JOIN record AS {neighbour} ON {neighbour}.account_id = $1"
-            f" AND {neighbour}.id = {edge}.to_id AND {neighbour}.archived_at IS NULL"
+            # A probe for each: joined, all records would be compared with each where planners do not know the account.
+            f"FROM association AS {edge} CROSS JOIN LATERAL (SELECT {neighbour}.* FROM record AS {neighbour}"
+            f" WHERE {neighbour}.account_id = $1 AND {neighbour}.id = {edge}.to_id"
+            f" AND {neighbour}.archived_at IS NULL LIMIT 1) AS {neighbour}"
             f" WHERE {edge}.account_id = $1 AND {edge}.from_id = {ident}"
             f" AND {edge}.to_object_type_id = {int(reach.to_object_type_id)}"
             f" AND {edge}.type_id {far.among(reach.type_ids)}"
