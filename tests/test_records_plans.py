@@ -77,8 +77,8 @@ async def test_the_living_of_a_type_are_counted_in_their_index_alone(db: Databas
     params = Params()
     counted = total(Records(1, None), params, "r")
     async with db.pool.acquire() as connection, connection.transaction():
-        # Which way is shorter depends on the table, and on what of it has been vacuumed; that there is this one depends on
-        # what the index says. The other one that begins so does not say who is archived.
+        # Which way is shorter depends on the table, and on what of it has been vacuumed; that there is this one depends
+        # on what the index says. The other one that begins so does not say who is archived.
         await connection.execute("DROP INDEX record_created")
         for other in ("enable_seqscan", "enable_bitmapscan"):
             await connection.execute(f"SET LOCAL {other} = off")
