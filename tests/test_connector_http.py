@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from engine.sync.categories import Category
-from engine.sync.connectors.answers import failure, unavailable
+from engine.sync.connectors.answers import Answer, failure, unavailable
 from engine.sync.connectors.carddav import APP
 from engine.sync.connectors.http import Http
 from engine.sync.connectors.protocol import (
@@ -389,3 +390,9 @@ async def test_a_server_that_shows_nothing_says_why() -> None:
                 with pytest.raises(Disconnected) as told:
                     await connector.check()
                 assert told.value.category is category
+
+
+@pytest.mark.parametrize("said", [b"[]", b"null", b"5", b"<html>", b""])
+def test_who_answers_with_something_else_is_not_the_app(said: bytes) -> None:
+    with pytest.raises(Disconnected, match="is the address right"):
+        Answer(200, httpx.Headers(), said, "https://crm.example.com/v1").document()

@@ -45,6 +45,15 @@ class Answer:
                 f"{urlsplit(self.url).netloc} answered with no JSON: is the address right?"
             ) from None
 
+    def document(self) -> dict[str, Any]:
+        """The answer's JSON where it is an object, as the app's answers are. Raises Disconnected, as `json` does."""
+        found = self.json()
+        if not isinstance(found, dict):
+            raise Disconnected(
+                f"{urlsplit(self.url).netloc} answered with other JSON than expected: is the address right?"
+            )
+        return found
+
     def waits(self) -> timedelta | None:
         """How long the app asks to wait. A date is read by the app's own clock."""
         text = self.headers.get("Retry-After")

@@ -169,7 +169,7 @@ class DirectusConnector(OnlyAsked):
         """How many items there are."""
         query = {"limit": 1, "fields": [shape.key], "meta": ["total_count"]}
         _, answer = await self._calls.search(shape.object.name, query)
-        total = (answer.json().get("meta") or {}).get("total_count")
+        total = (answer.document().get("meta") or {}).get("total_count")
         return int(total) if isinstance(total, int | str) else None
 
     async def _deleted(self, shape: Shape, here: reading.Place, limit: int) -> Page:

@@ -139,7 +139,7 @@ class Writer:
         """What a good answer says of each. Items are told by key, and what is not there is left out."""
         if isinstance(ops[group[0]], Delete):
             return {n: Written(str(body)) for n, body in zip(group, bodies, strict=True)}
-        rows = answer.json()["data"] if answer.content else []
+        rows = answer.document()["data"] if answer.content else []
         if isinstance(ops[group[0]], Create):
             return {n: self._written(row) for n, row in zip(group, self._ordered(bodies, rows), strict=True)}
         known = {str(row[self._shape.key]): row for row in rows}

@@ -84,7 +84,7 @@ class Calls:
         self._heed(answer)
         if not answer.ok:
             raise whole(answer)
-        responses = answer.json().get("responses") or []
+        responses = answer.document().get("responses") or []
         if len(responses) != len(calls):
             raise Disconnected(
                 f"{self.host} answered a batch of {len(calls)} with {len(responses)} responses."
@@ -102,7 +102,7 @@ class Calls:
     async def size(self) -> int:
         """How many calls a batch of this server takes."""
         if self._batch is None:
-            told = (await self.get("")).json().get("settings") or {}
+            told = (await self.get("")).document().get("settings") or {}
             self._batch = int(told.get("batch_max_requests") or BATCH)
         return self._batch
 

@@ -49,7 +49,7 @@ class KintoConnector(OnlyAsked):
 
     async def check(self) -> str:
         """Whether the bucket can be read; who we are there."""
-        told = (await self._calls.get("")).json()
+        told = (await self._calls.get("")).document()
         user = (told.get("user") or {}).get("id")
         if self._calls.signed_in and not user:
             raise Disconnected(
@@ -68,7 +68,7 @@ class KintoConnector(OnlyAsked):
             sample = (
                 []
                 if schema
-                else (await self._calls.get(f"{self._records(name)}?_limit={SAMPLE}")).json()["data"]
+                else (await self._calls.get(f"{self._records(name)}?_limit={SAMPLE}")).document()["data"]
             )
             objects.append(shape(name, schema, sample, self._more))
         return objects
@@ -89,7 +89,7 @@ class KintoConnector(OnlyAsked):
         if not answer.ok:
             raise whole(answer)
         after, more = reading.after(place, answer)
-        items = tuple(self._item(object_, record) for record in answer.json()["data"])
+        items = tuple(self._item(object_, record) for record in answer.document()["data"])
         if phase is Phase.FULL:
             items = tuple(each for each in items if not each.deleted)
         return Page(items, after, more, total)
@@ -181,7 +181,7 @@ class KintoConnector(OnlyAsked):
         while True:
             query = urlencode({**params, **({"_token": token} if token else {})})
             answer = await self._calls.get(f"{path}?{query}")
-            found += answer.json()["data"]
+            found += answer.document()["data"]
             token = reading.token(answer)
             if token is None:
                 return found
@@ -190,7 +190,7 @@ class KintoConnector(OnlyAsked):
         """Of what was found loosely, what is really equal."""
         if not answer.ok:
             raise whole(answer)
-        records = answer.json()["data"]
+        records = answer.document()["data"]
         if reading.token(answer) is not None:
             exact = dict([reading.equal(field_, value).split("=", 1)])
             records = await self._all(
@@ -236,9 +236,9 @@ class KintoConnector(OnlyAsked):
     def _outcome(self, object_: RemoteObject, op: Op, answer: Answer) -> Outcome:
         """What came of an op."""
         if answer.ok:
-            return self._written(object_, answer.json()["data"])
+            return self._written(object_, answer.document()["data"])
         if isinstance(op, Create) and answer.status == 412:
-            existing = (answer.json().get("details") or {}).get("existing")
+            existing = (answer.document().get("details") or {}).get("existing")
             if existing:
                 # It was made before, by this very key.
                 return self._written(object_, existing)

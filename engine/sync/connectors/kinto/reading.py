@@ -77,7 +77,7 @@ def after(here: Place, answer: Answer) -> tuple[str, bool]:
     if here.phase is Phase.CHANGES and reached < since:
         # The collection is another one by now, or it was set back.
         raise lost()
-    top = max([here.top, *(int(record["last_modified"]) for record in answer.json()["data"])])
+    top = max([here.top, *(int(record["last_modified"]) for record in answer.document()["data"])])
     following = token(answer)
     if following is not None:
         told = {
