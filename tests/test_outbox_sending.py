@@ -105,11 +105,14 @@ async def test_what_a_receiver_does_says_what_is_next(
 ) -> None:
     async with receiving() as receiver:
         await crm.put(crm.call(receiver.url(path)))
-        sending = asyncio.create_task(crm.send())
-        await until(lambda: len(receiver.requests) == 1)
-        if path == "/hang":
-            later(crm.options().seconds)
-        await sending
+        async with crm.sending() as one:
+            await one.take(crm.account, crm.at)
+            await until(lambda: len(receiver.requests) == 1)
+            if path == "/hang":
+                later(crm.options().seconds)
+            async with asyncio.timeout(PATIENCE):
+                while (await crm.row()).status == "SENDING":  # noqa: ASYNC110 (tables tell nobody)
+                    await asyncio.sleep(0.01)
         assert [one.path for one in receiver.requests] == [path]
     row = await crm.row()
     assert row.outcome is not None
