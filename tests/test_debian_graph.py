@@ -131,6 +131,8 @@ async def test_the_real_graph_loads_answers_and_works(db: Database) -> None:
     facts = Facts()
     async with opened(db) as client:
         await load(db, client.account_id, facts)
+        # As autovacuum does within seconds; which it is, decides no clock here.
+        await db.pool.execute("ANALYZE")
         await ask(client, facts)
         await page_through_the_hub(client, facts)
         await let_a_report_count(client, facts)
