@@ -60,7 +60,7 @@ async def gather(
         case.link.record_id for case in cases if case.link is not None and case.link.record_id is not None
     }
     maybe = {record_id for case in single for _, ids in case.found for record_id in ids}
-    held = await finding.lock(tx, rules, sorted(wanted | maybe))
+    held = await finding.lock(tx, sorted(wanted | maybe))
     taken: set[int] = set()
     if maybe:
         ids = sorted({row.id for record_id in maybe if (row := held.get(record_id)) is not None})
@@ -76,7 +76,7 @@ async def gather(
         if case.link is not None:
             case.conflicts = open_.get(case.link.id, ())
         others = _promised(case, held, promised) if promised else None
-        _decide(tx, rules, case, held, taken | others if others else taken, within)
+        _decide(rules, case, held, taken | others if others else taken, within)
         if case.decision.kind is Kind.MATCH and case.record is not None and _alone(case):
             taken.add(case.record.id)
             _join(case, halves.get(case.record.id))
@@ -101,7 +101,6 @@ async def _within(tx: Transaction, rules: Rules, held: Mapping[int, RecordRow]) 
 
 
 def _decide(
-    tx: Transaction,
     rules: Rules,
     case: Case,
     held: Mapping[int, RecordRow],
@@ -129,9 +128,9 @@ def _decide(
         frozenset(one.mapping_id for one in case.conflicts) if case.conflicts else _NONE,
         _NOBODY,
     )
-    case.decision = decide(rules, known, tx.now)
+    case.decision = decide(rules, known)
     if case.conflicts and (chosen := resolved(case.conflicts, case.decision.merged)):
-        case.decision = decide(rules, replace(known, resolved=chosen), tx.now)
+        case.decision = decide(rules, replace(known, resolved=chosen))
     if case.decision.kind is Kind.MATCH and match is not None:
         case.record = match
 

@@ -7,7 +7,6 @@ import dataclasses
 import enum
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from engine.sync import conditions
@@ -94,7 +93,7 @@ class Decision:
     deleted: str | None = None
 
 
-def decide(rules: Rules, known: Known, now: datetime) -> Decision:
+def decide(rules: Rules, known: Known) -> Decision:
     """What becomes of what is known."""
     link = known.link
     if link is not None and link.record_id is not None and link.external_id is not None:

@@ -8,7 +8,6 @@ from engine.sync.decide import Decision, Kind
 from engine.sync.rules import Rules, Side
 from storage.records import RecordRow
 from storage.sync.links import FAILED, LinkRow
-from storage.sync.plan_items import PlanItemRow
 
 # What is done with something, as people say it.
 WORDS = {
@@ -145,8 +144,3 @@ def overtaken(kind: str, planned: Mapping[str, Any], kind_now: str, now: Mapping
 def _category(told: Mapping[str, Any]) -> str | None:
     problem = told.get("problem")
     return None if problem is None else problem.get("category")
-
-
-def goes_out(item: PlanItemRow) -> bool:
-    """Whether a plan's item was found from our side: it is carried out by sending the record."""
-    return bool(item.effect.get("out"))

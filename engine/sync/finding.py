@@ -87,7 +87,7 @@ def _stored(check: values.Check, value: Any) -> Any:
         return None
 
 
-async def lock(tx: Transaction, rules: Rules, ids: Sequence[int]) -> dict[int, RecordRow]:
+async def lock(tx: Transaction, ids: Sequence[int]) -> dict[int, RecordRow]:
     """Hold records by ids that may be merged away: {id asked for: record that it leads to}."""
     return await records.lock_survivors(tx, ids) if ids else {}
 

@@ -114,7 +114,7 @@ async def _decide(
             record_id in within if within is not None else True,
             frozenset(one.mapping_id for one in open_[link.id]) if link and link.id in open_ else frozenset(),
         )
-        decision = decide(rules, known, tx.now)
+        decision = decide(rules, known)
         if decision.kind is Kind.MATCH and record_id in rivals:
             decision = ambiguous(Side.OURS, decision.matched_by, rivals[record_id])
         if decision.failed_side == THEIRS and decision.category in TELLING:

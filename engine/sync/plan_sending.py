@@ -35,7 +35,7 @@ async def send_out(turn: Turn, plan: PlanRow, batch: Sequence[Undone], now: date
         items = await plan_work.page(reader, plan.id, [one.id for one in batch])
         later = {one.record_id: plan_ends.later(told_of(one.effect)) for one in items if one.record_id}
         looked = await look(reader, turn.rules, list(later), now, later)
-    rows = {row.record_id: row for row in await complete(turn, looked, now)}
+    rows = {row.record_id: row for row in await complete(turn, looked)}
     became: list[Became] = []
     for item in items:
         row = rows.get(item.record_id)

@@ -188,7 +188,7 @@ async def _ours(turn: Turn, plan: PlanRow, after: int, now: datetime) -> None:
             met = await facts.met(reader, rules.filter_ours, rules.object_type.id, found, now=now)
             found = [one for one in found if one in met]
         looked = await look(reader, rules, found, now)
-    rows = [row for row in await complete(turn, looked, now) if row.kind != Kind.NONE]
+    rows = [row for row in await complete(turn, looked) if row.kind != Kind.NONE]
     async with turn.hold(now) as (tx, _):
         held = await _held(tx, turn, plan)
         if held is None:

@@ -161,7 +161,7 @@ async def look(
     ]
 
 
-async def complete(turn: Turn, looked: Sequence[Looked], now: datetime) -> list[PlanItemRow]:
+async def complete(turn: Turn, looked: Sequence[Looked]) -> list[PlanItemRow]:
     """What would be done with each of these records, with the items that match them as they are now."""
     rules = turn.rules
     wanted = sorted({one.match for one in looked if one.match is not None})
@@ -180,7 +180,7 @@ async def complete(turn: Turn, looked: Sequence[Looked], now: datetime) -> list[
             match if len(fitting) == 1 else None,
             one.within,
         )
-        decision = decide(rules, known, now)
+        decision = decide(rules, known)
         told = one.associations if decision.kind is Kind.CREATE_THEIRS else ()
         row = _row(rules, decision, one.link, one.record, match, None, told)
         rows.append(replace(row, effect=row.effect | {"out": True}))

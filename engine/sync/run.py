@@ -48,7 +48,7 @@ async def step(turn: Turn, memory: Memory, now: datetime) -> datetime | None:
     start = order.index(memory.last) + 1
     chosen = next(kind for kind in order[start:] + order[:start] if kind in due)
     memory.last = chosen
-    await _do(turn, row, work, chosen, now)
+    await _do(turn, row, chosen, now)
     return now
 
 
@@ -77,7 +77,7 @@ def _due(turn: Turn, row: RunRow, work: Work, now: datetime) -> tuple[set[str], 
     return due, min(rest, default=None)
 
 
-async def _do(turn: Turn, row: RunRow, work: Work, kind: str, now: datetime) -> None:
+async def _do(turn: Turn, row: RunRow, kind: str, now: datetime) -> None:
     match kind:
         case "AGAIN":
             await passes.again(turn, now)
@@ -88,10 +88,10 @@ async def _do(turn: Turn, row: RunRow, work: Work, kind: str, now: datetime) -> 
         case "DELETE":
             await deleting.delete(turn, now)
         case _:
-            await _pass(turn, row, work, now)
+            await _pass(turn, row, now)
 
 
-async def _pass(turn: Turn, row: RunRow, work: Work, now: datetime) -> None:
+async def _pass(turn: Turn, row: RunRow, now: datetime) -> None:
     match row.cursors.get("stage"):
         case passes.FULL if rounds.helps(turn, row):
             await rounds.full(turn, row, now)

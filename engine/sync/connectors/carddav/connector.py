@@ -128,7 +128,7 @@ class CardDav(OnlyAsked):
 
     async def _items(self, book: Book, names: Sequence[str]) -> list[Item]:
         cards = await self.cards(book, names)
-        return [_item(name, cards.get(name), book) for name in names]
+        return [_item(name, cards.get(name)) for name in names]
 
     async def _query(self, book: Book, values: Sequence[str]) -> list[Item]:
         try:
@@ -148,8 +148,7 @@ class CardDav(OnlyAsked):
         return [
             item
             for each in told.found
-            if each.raw("address-data", dav.CARD) is not None
-            and not (item := _item(each.name, each, book)).deleted
+            if each.raw("address-data", dav.CARD) is not None and not (item := _item(each.name, each)).deleted
         ]
 
     async def _report(self, book: Book, content: bytes, parts: int) -> dav.Multistatus | None:
@@ -184,7 +183,7 @@ def _path(url: str) -> str:
     return re.sub(r"^[a-z]+://[^/]*", "", url)
 
 
-def _item(name: str, found: dav.Found | None, book: Book) -> Item:
+def _item(name: str, found: dav.Found | None) -> Item:
     text = None if found is None else found.raw("address-data", dav.CARD)
     if found is None or text is None:
         return Item(name, deleted=True)

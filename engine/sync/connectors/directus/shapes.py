@@ -87,13 +87,12 @@ def shapes(
         and not (one.get("meta") or {}).get("singleton")
         and (one["collection"] in only if only else one["collection"] not in between)
     }
-    found = (_shape(name, names[name], of.get(name, {}), of, relations, names) for name in sorted(names))
+    found = (_shape(name, of.get(name, {}), of, relations, names) for name in sorted(names))
     return [one for one in found if one is not None]
 
 
 def _shape(
     name: str,
-    collection: Mapping[str, Any],
     fields: Mapping[str, Mapping[str, Any]],
     of: Mapping[str, Mapping[str, Mapping[str, Any]]],
     relations: Iterable[Mapping[str, Any]],

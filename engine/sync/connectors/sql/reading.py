@@ -91,7 +91,7 @@ def _full(
         stands = _Cursor(Phase.FULL, None, None, ahead, total)
     asked = sa.select(*bound.selected).where(*there)
     if stands.at is not None:
-        asked = asked.where(_behind(bound, bound.keys, _key(bound, stands.at[1])))
+        asked = asked.where(_behind(bound.keys, _key(bound, stands.at[1])))
     rows = connection.execute(asked.order_by(*bound.keys).limit(limit + 1)).all()
     items = _items(connection, bound, rows[:limit])
     if more := len(rows) > limit:
@@ -118,7 +118,7 @@ def _changes(
     if stands.at is not None:
         moment = _bind(updated_at, stands.at[0])
         keys = (updated_at, *bound.keys)
-        asked = asked.where(_behind(bound, keys, (moment, *_key(bound, stands.at[1]))))
+        asked = asked.where(_behind(keys, (moment, *_key(bound, stands.at[1]))))
     else:
         asked = asked.where(_since(bound, mark, overlap))
     rows = connection.execute(asked.order_by(updated_at, *bound.keys).limit(limit + 1)).all()
@@ -202,7 +202,7 @@ def _key(bound: Bound, external_id: str) -> tuple[Any, ...]:
     )
 
 
-def _behind(bound: Bound, columns: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+def _behind(columns: Sequence[sa.Column[Any]], values: Sequence[Any]) -> sa.ColumnElement[bool]:
     """Whether a row comes behind another in the order of these columns."""
     found: sa.ColumnElement[bool] = columns[-1] > values[-1]
     if len(columns) == 1:
