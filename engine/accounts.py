@@ -82,7 +82,7 @@ async def create(db: Database, name: str, *, now: datetime, settings: Mapping[st
 
     Raises `AccountExists`, `MalformedText`, `UnknownSetting` and `InvalidSetting`.
     """
-    name = naming.text(name, "account name")
+    name = naming.text(name, "account name", "name")
     chosen = merged(Settings(), settings or {})
     account_id = secrets.randbits(ACCOUNT_BITS) | 1 << ACCOUNT_BITS
     numbers = count(1)
@@ -90,7 +90,7 @@ async def create(db: Database, name: str, *, now: datetime, settings: Mapping[st
     joins = between_all(types, types, numbers, now)
     async with accounts.founding(db, account_id, now=now, actor=Actor("SYSTEM")) as tx:
         if not await accounts.insert(tx, name, asdict(chosen), next_id=max(FIRST, next(numbers))):
-            raise AccountExists(name=name)
+            raise AccountExists(name=name, path=("name",))
         await object_types.insert(tx, types)
         await properties.insert(tx, props)
         await association_types.insert(tx, joins)
@@ -118,9 +118,9 @@ async def read(reader: Queryable) -> Account:
 
 async def rename(tx: Transaction, name: str) -> None:
     """Give the account another name. Raises `AccountExists` and `MalformedText`; nothing may follow then."""
-    name = naming.text(name, "account name")
+    name = naming.text(name, "account name", "name")
     if not await accounts.rename(tx, name):
-        raise AccountExists(name=name)
+        raise AccountExists(name=name, path=("name",))
 
 
 async def change_settings(tx: Transaction, changes: Mapping[str, Any]) -> Settings:
@@ -144,22 +144,28 @@ def merged(settings: Settings, changes: Mapping[str, Any]) -> Settings:
             raise UnknownSetting(name=name[:100], known=known)
     chosen = asdict(settings) | dict(changes)
     if not _time_zone(chosen["time_zone"]):
-        raise InvalidSetting(name="time_zone", expected='the name of a time zone, such as "Europe/Berlin"')
+        raise _invalid("time_zone", 'the name of a time zone, such as "Europe/Berlin"')
     labels = chosen["labels_per_pair"]
     if not isinstance(labels, int) or isinstance(labels, bool) or not 0 <= labels <= 1_000:
-        raise InvalidSetting(name="labels_per_pair", expected="a whole number from 0 to 1000")
+        raise _invalid("labels_per_pair", "a whole number from 0 to 1000")
     for name, most in (("webhook_events", 1_000), ("webhook_replay_seconds", 86_400)):
         given = chosen[name]
         if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= most:
-            raise InvalidSetting(name=name, expected=f"a whole number from 0 to {most}")
+            raise _invalid(name, f"a whole number from 0 to {most}")
     for name, most in DAYS.items():
         given = chosen[name]
         if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= most:
-            raise InvalidSetting(name=name, expected=f"a whole number from 1 to {most}")
+            raise _invalid(name, f"a whole number from 1 to {most}")
     given = chosen["record_event_days"]
     if not isinstance(given, int) or isinstance(given, bool) or not (given == 0 or 30 <= given <= 36_500):
-        raise InvalidSetting(name="record_event_days", expected="0, or a whole number from 30 to 36500")
+        raise _invalid("record_event_days", "0, or a whole number from 30 to 36500")
     return Settings(**chosen)
+
+
+def _invalid(name: str, expected: str) -> InvalidSetting:
+    """What is wrong with a setting, by the name that it has in the API."""
+    called = naming.camel(name)
+    return InvalidSetting(name=called, expected=expected, path=(called,))
 
 
 def _time_zone(name: object) -> bool:

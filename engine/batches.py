@@ -83,14 +83,14 @@ async def once(
     if key is None:
         return await work()
     if not 0 < len(key) <= KEY_LIMIT or not key.isprintable():
-        raise MalformedIdempotencyKey(limit=KEY_LIMIT)
+        raise MalformedIdempotencyKey(limit=KEY_LIMIT, path=("idempotencyKey",))
     asked = _fingerprint(operation, request)
     while not await idempotency.claim(tx, key, asked):
         known = await idempotency.find(tx, key)
         # None: the key was taken back between the two statements.
         if known is not None:
             if known.request_hash != asked:
-                raise IdempotencyKeyReused(key=key)
+                raise IdempotencyKeyReused(key=key, path=("idempotencyKey",))
             return known.answer
     answer = await work()
     await idempotency.answer(tx, key, answer)

@@ -52,7 +52,9 @@ async def create(
     """
     chosen = SCOPES[role] if scopes is None else frozenset(scopes)
     for scope in sorted(chosen - SCOPES[role]):
-        raise ScopeBeyondRole(role=role.value, scope=scope.value, allowed=sorted(SCOPES[role]))
+        raise ScopeBeyondRole(
+            role=role.value, scope=scope.value, allowed=sorted(SCOPES[role]), path=("scopes",)
+        )
     for scope in sorted(chosen - (SCOPES[Role.SUPER_ADMIN] if maker is None else maker)):
         raise ScopeBeyondMaker(scope=scope.value, allowed=sorted(maker or ()), path=("scopes",))
     if user_id is not None:
@@ -63,7 +65,7 @@ async def create(
     row = KeyRow(
         number,
         user_id,
-        naming.text(name, "key name"),
+        naming.text(name, "key name", "name"),
         prefix,
         role.value,
         tuple(sorted(chosen)),
@@ -103,7 +105,7 @@ async def revoke(tx: Transaction, number: int) -> KeyRow:
     """End a key at once; ending it again changes nothing. Raises `NotFound`."""
     row = await keys.revoke(tx, number)
     if row is None:
-        raise NotFound(kind="key", name=ids.encode("key", number))
+        raise NotFound(kind="key", name=ids.encode("key", number), path=("id",))
     return row
 
 
@@ -115,9 +117,9 @@ async def listing(reader: Queryable) -> list[KeyRow]:
 async def _within_user(tx: Transaction, user_id: int, role: Role) -> None:
     user = await users.lock(tx, user_id)
     if user is None:
-        raise NotFound(kind="user", name=ids.encode("user", user_id))
+        raise NotFound(kind="user", name=ids.encode("user", user_id), path=("userId",))
     if not SCOPES[role] <= SCOPES[Role(user.role)]:
-        raise RoleBeyondUser(user=user.name, user_role=user.role, role=role.value)
+        raise RoleBeyondUser(user=user.name, user_role=user.role, role=role.value, path=("role",))
 
 
 def base36(number: int) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine.problems import Problem
+from engine.problems import PathPart, Problem
 
 INTERNAL = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 LONGEST_NAME = 63
@@ -21,33 +21,39 @@ class MalformedText(Problem):
 
 
 class NameTaken(Problem):
-    """There is already a {kind} with the internal name "{name}"."""
+    """The internal name "{name}" is taken by another {kind}; choose another one."""
 
 
-def internal_name(name: str) -> str:
-    """`name`, if it may be an internal name; raises `MalformedName`."""
+def internal_name(name: str, *path: PathPart) -> str:
+    """`name`, which stands at `path`, if it may be an internal name; raises `MalformedName`."""
     if INTERNAL.fullmatch(name) is None or len(name) > LONGEST_NAME:
-        raise MalformedName(name=_shown(name))
+        raise MalformedName(name=_shown(name), path=path)
     return name
 
 
-def text(value: str, what: str, *, longest: int = LONGEST_TEXT) -> str:
-    """`value` without spaces around it, if people can read it; raises `MalformedText`."""
+def text(value: str, what: str, *path: PathPart, longest: int = LONGEST_TEXT) -> str:
+    """`value`, which stands at `path`, without spaces around it, if people can read it; raises `MalformedText`."""
     trimmed = value.strip()
     if not trimmed:
-        raise MalformedText(what=what, reason="it is empty")
+        raise MalformedText(what=what, reason="it is empty", path=path)
     if len(trimmed) > longest:
-        raise MalformedText(what=what, reason=f"it has more than {longest} characters")
+        raise MalformedText(what=what, reason=f"it has more than {longest} characters", path=path)
     if not storable(trimmed):
-        raise MalformedText(what=what, reason="it holds a character that is no text")
+        raise MalformedText(what=what, reason="it holds a character that is no text", path=path)
     return trimmed
 
 
 def description(value: str | None) -> str | None:
-    """A description, None where there is nothing in it; raises `MalformedText`."""
+    """What stands as "description", None where there is nothing in it; raises `MalformedText`."""
     if value is None or not value.strip():
         return None
-    return text(value, "description", longest=LONGEST_DESCRIPTION)
+    return text(value, "description", "description", longest=LONGEST_DESCRIPTION)
+
+
+def camel(name: str) -> str:
+    """A name of ours as the API writes it: "event_days" is "eventDays"."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def counted(number: float, one: str, several: str) -> str:

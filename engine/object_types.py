@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from engine import naming
 from engine.association_types import between_all
-from engine.problems import Problem, UnknownObjectType
+from engine.problems import Problem, UnknownObjectType, at
 from storage import association_types, object_types
 from storage.catalogue import Catalogue, ObjectTypeRow
 from storage.database import Transaction
@@ -41,19 +41,19 @@ async def create(
 
     Raises `MalformedName`, `NameTaken`, `MalformedText` and `TooManyObjectTypes`.
     """
-    naming.internal_name(name)
+    naming.internal_name(name, "name")
     await tx.redefine()
     known = tx.catalogue
     if name in known.by_name:
-        raise naming.NameTaken(kind="object type", name=name)
+        raise naming.NameTaken(kind="object type", name=name, path=("name",))
     if sum(row.category == "CUSTOM" for row in known.object_types.values()) >= MOST_CUSTOM:
         raise TooManyObjectTypes(limit=MOST_CUSTOM)
     (number,) = await tx.new_ids(1)
     row = ObjectTypeRow(
         number,
         name,
-        naming.text(singular, "singular name"),
-        naming.text(plural, "plural name"),
+        naming.text(singular, "singular name", "singular"),
+        naming.text(plural, "plural name", "plural"),
         naming.description(description),
         "CUSTOM",
         True,
@@ -85,15 +85,17 @@ async def update(
     `NotDisplayProperty` and `CoreObjectType`.
     """
     await tx.redefine()
-    row = get(tx.catalogue, name)
+    with at("name"):
+        row = get(tx.catalogue, name)
     if active is False and name in CORE:
-        raise CoreObjectType(name=name)
+        raise CoreObjectType(name=name, path=("active",))
     if isinstance(primary_display_property, str):
-        _check_display(row, primary_display_property)
+        with at("primaryDisplayProperty"):
+            _check_display(row, primary_display_property)
     changed = replace(
         row,
-        singular=row.singular if singular is None else naming.text(singular, "singular name"),
-        plural=row.plural if plural is None else naming.text(plural, "plural name"),
+        singular=row.singular if singular is None else naming.text(singular, "singular name", "singular"),
+        plural=row.plural if plural is None else naming.text(plural, "plural name", "plural"),
         description=row.description if isinstance(description, Keep) else naming.description(description),
         primary_display_property=row.primary_display_property
         if isinstance(primary_display_property, Keep)

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine import naming
 from engine.object_types import KEEP, Keep, get
-from engine.problems import NotFound, Problem
+from engine.problems import NotFound, Problem, at
 from storage import properties, property_parts
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Transaction
@@ -101,16 +101,16 @@ async def create(
 
     Raises problems of this module and of `engine.naming`, and `NotFound`.
     """
-    naming.internal_name(name)
+    naming.internal_name(name, "name")
     if type not in FIELDS:
-        raise UnknownPropertyType(type=type[:100], known=sorted(FIELDS))
+        raise UnknownPropertyType(type=type[:100], known=sorted(FIELDS), path=("type",))
     fitting = _field(type, field, multiple)
     check_flags(type, multiple, unique, searchable, parts_searchable)
     choices = options_of(type, options)
     await tx.redefine()
-    owner = get(tx.catalogue, object_type)
+    owner = _owner(tx, object_type)
     if name in owner.properties:
-        raise naming.NameTaken(kind=f"property of {owner.name}", name=name)
+        raise naming.NameTaken(kind=f"property of {owner.name}", name=name, path=("name",))
     if len(owner.properties) >= MOST_PROPERTIES:
         raise TooManyProperties(object_type=owner.name, limit=MOST_PROPERTIES)
     (number,) = await tx.new_ids(1)
@@ -118,8 +118,8 @@ async def create(
         number,
         owner.id,
         name,
-        naming.text(label, "label"),
-        naming.text(group, "group"),
+        naming.text(label, "label", "label"),
+        naming.text(group, "group", "group"),
         naming.description(description),
         type,
         fitting,
@@ -165,8 +165,8 @@ async def update(
         check_flags(row.type, row.multiple, row.is_unique, bool(searchable), bool(parts_searchable))
     changed = replace(
         row,
-        label=row.label if label is None else naming.text(label, "label"),
-        group_name=row.group_name if group is None else naming.text(group, "group"),
+        label=row.label if label is None else naming.text(label, "label", "label"),
+        group_name=row.group_name if group is None else naming.text(group, "group", "group"),
         description=row.description if isinstance(description, Keep) else naming.description(description),
         options=row.options if options is None else kept(row, options_of(row.type, options)),
         required=row.required if required is None else required,
@@ -174,11 +174,11 @@ async def update(
     )
     if changed.searchable is not row.searchable:
         if row.index_state != "READY":
-            raise PropertyBeingIndexed(name=name, object_type=owner.name)
+            raise PropertyBeingIndexed(name=name, object_type=owner.name, path=("searchable",))
         changed = replace(changed, index_state="FILLING", index_changed_at=tx.now)
     if parts_searchable is not None and parts_searchable is not row.parts_searchable:
         if row.parts_state not in ("NONE", "READY"):
-            raise PropertyBeingIndexed(name=name, object_type=owner.name)
+            raise PropertyBeingIndexed(name=name, object_type=owner.name, path=("partsSearchable",))
         changed = replace(
             changed,
             parts_state="FILLING" if parts_searchable else "RETIRING",
@@ -195,12 +195,12 @@ async def archive(tx: Transaction, object_type: str, name: str) -> PropertyRow:
     Archiving it again changes nothing. Raises `NotFound` and `PropertyNamesRecords`.
     """
     await tx.redefine()
-    owner = get(tx.catalogue, object_type)
+    owner = _owner(tx, object_type)
     row = _known(owner, name)
     if row.archived_at is not None:
         return row
     if owner.primary_display_property == name:
-        raise PropertyNamesRecords(name=name, object_type=owner.name)
+        raise PropertyNamesRecords(name=name, object_type=owner.name, path=("name",))
     # Its values are forgotten as those of an index that nobody reads.
     archived = replace(row, archived_at=tx.now, index_state="CLEARING", index_changed_at=tx.now)
     if row.parts_state != "NONE":
@@ -209,18 +209,23 @@ async def archive(tx: Transaction, object_type: str, name: str) -> PropertyRow:
     return (await tx.reload()).object_types[owner.id].properties[name]
 
 
+def _owner(tx: Transaction, object_type: str) -> ObjectTypeRow:
+    with at("objectType"):
+        return get(tx.catalogue, object_type)
+
+
 def _live(tx: Transaction, object_type: str, name: str) -> tuple[ObjectTypeRow, PropertyRow]:
-    owner = get(tx.catalogue, object_type)
+    owner = _owner(tx, object_type)
     row = _known(owner, name)
     if row.archived_at is not None:
-        raise PropertyArchived(name=name, object_type=owner.name)
+        raise PropertyArchived(name=name, object_type=owner.name, path=("name",))
     return owner, row
 
 
 def _known(owner: ObjectTypeRow, name: str) -> PropertyRow:
     row = owner.properties.get(name)
     if row is None:
-        raise NotFound(kind=f"property of {owner.name}", name=name[:100])
+        raise NotFound(kind=f"property of {owner.name}", name=name[:100], path=("name",))
     return row
 
 
@@ -231,7 +236,7 @@ def _field(type: str, field: str | None, multiple: bool) -> str:
     if field is None:
         return possible[0]
     if field not in possible:
-        raise FieldDoesNotFit(field=field[:100], type=type, possible=possible)
+        raise FieldDoesNotFit(field=field[:100], type=type, possible=possible, path=("field",))
     return field
 
 
@@ -240,35 +245,36 @@ def check_flags(
 ) -> None:
     """Raise `FlagDoesNotFit` where the flags do not go with the type."""
     if multiple and type != "ENUMERATION":
-        raise FlagDoesNotFit(type=type, flag="multiple", reason="only an enumeration has several values")
+        reason = "only an enumeration has several values"
+        raise FlagDoesNotFit(type=type, flag="multiple", reason=reason, path=("multiple",))
     if unique and (multiple or type in ("JSON", "BOOLEAN")):
         reason = "its values do not tell records apart"
-        raise FlagDoesNotFit(type=type, flag="unique", reason=reason)
+        raise FlagDoesNotFit(type=type, flag="unique", reason=reason, path=("unique",))
     if searchable and type == "JSON":
-        raise FlagDoesNotFit(type=type, flag="searchable", reason="JSON values have no order")
+        reason = "JSON values have no order"
+        raise FlagDoesNotFit(type=type, flag="searchable", reason=reason, path=("searchable",))
     if parts_searchable and type not in ("STRING", "PHONE"):
-        raise FlagDoesNotFit(type=type, flag="searchable by parts", reason="only texts have parts")
+        reason = "only texts have parts"
+        raise FlagDoesNotFit(type=type, flag="searchable by parts", reason=reason, path=("partsSearchable",))
 
 
 def options_of(type: str, options: Sequence[Option]) -> tuple[dict[str, Any], ...]:
     """The choices of a property as they are kept. Raises problems of this module."""
     if type != "ENUMERATION":
         if options:
-            raise OptionsNotPossible(type=type)
+            raise OptionsNotPossible(type=type, path=("options",))
         return ()
     if not options:
-        raise OptionsMissing()
+        raise OptionsMissing(path=("options",))
     if len(options) > MOST_OPTIONS:
-        raise TooManyOptions(limit=MOST_OPTIONS, count=len(options))
+        raise TooManyOptions(limit=MOST_OPTIONS, count=len(options), path=("options",))
     chosen: dict[str, dict[str, Any]] = {}
     for index, option in enumerate(options):
-        try:
-            value = naming.text(option.value, "option value", longest=LONGEST_OPTION)
-            label = value if option.label is None else naming.text(option.label, "option label")
-        except Problem as problem:
-            raise problem.at("options", index) from None
-        if value in chosen:
-            raise OptionDuplicate(value=value).at("options", index)
+        with at("options", index):
+            value = naming.text(option.value, "option value", "value", longest=LONGEST_OPTION)
+            label = value if option.label is None else naming.text(option.label, "option label", "label")
+            if value in chosen:
+                raise OptionDuplicate(value=value, path=("value",))
         chosen[value] = {"value": value, "label": label}
     return tuple(chosen.values())
 

@@ -29,9 +29,9 @@ class LastSuperAdmin(Problem):
 async def create(tx: Transaction, *, name: str, email: str, role: Role) -> UserRow:
     """A new user; raises `EmailTaken`, `MalformedEmail` and `MalformedText`."""
     (number,) = await tx.new_ids(1)
-    row = UserRow(number, naming.text(name, "user name"), _email(email), role.value, tx.now)
+    row = UserRow(number, naming.text(name, "user name", "name"), _email(email), role.value, tx.now)
     if not await users.insert(tx, row):
-        raise EmailTaken(email=row.email)
+        raise EmailTaken(email=row.email, path=("email",))
     return row
 
 
@@ -43,16 +43,16 @@ async def update(
     await tx.redefine()
     row = await users.lock(tx, number)
     if row is None:
-        raise NotFound(kind="user", name=ids.encode("user", number))
+        raise NotFound(kind="user", name=ids.encode("user", number), path=("id",))
     changed = replace(
         row,
-        name=row.name if name is None else naming.text(name, "user name"),
+        name=row.name if name is None else naming.text(name, "user name", "name"),
         role=row.role if role is None else role.value,
     )
     if row.role == Role.SUPER_ADMIN and changed.role != Role.SUPER_ADMIN:
         admins = [user for user in await users.listing(tx) if user.role == Role.SUPER_ADMIN]
         if len(admins) == 1:
-            raise LastSuperAdmin(name=row.name)
+            raise LastSuperAdmin(name=row.name, path=("role",))
     await users.update(tx, changed)
     return changed
 
@@ -70,5 +70,5 @@ async def listing(reader: Queryable) -> list[UserRow]:
 def _email(value: str) -> str:
     email = value.strip().lower()
     if EMAIL.fullmatch(email) is None or len(email) > 254 or not naming.storable(email):
-        raise MalformedEmail(email=email[:100].encode("utf-8", "replace").decode())
+        raise MalformedEmail(email=email[:100].encode("utf-8", "replace").decode(), path=("email",))
     return email

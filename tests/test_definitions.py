@@ -169,7 +169,7 @@ async def test_a_property_that_cannot_be_is_refused_and_leaves_nothing(
 async def test_a_problem_with_an_option_says_which(db: Database, account: int) -> None:
     with pytest.raises(OptionDuplicate) as told:
         await added(db, account, type="ENUMERATION", options=[Option("a"), Option("b"), Option("a")])
-    assert told.value.path == ("options", 2)
+    assert told.value.path == ("options", 2, "value")
 
 
 async def test_options_left_out_are_archived_since_records_may_hold_them(db: Database, account: int) -> None:

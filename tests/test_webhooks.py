@@ -276,9 +276,9 @@ async def test_there_are_so_many_at_once(client: Client) -> None:
 @pytest.mark.parametrize(
     ("given", "code", "path"),
     [
-        ({"name": "Order"}, "MALFORMED_NAME", ["input"]),
+        ({"name": "Order"}, "MALFORMED_NAME", ["input", "name"]),
         ({"name": "page_viewed"}, "NAME_TAKEN", ["input", "name"]),
-        ({"objectType": "ghosts"}, "UNKNOWN_OBJECT_TYPE", ["input"]),
+        ({"objectType": "ghosts"}, "UNKNOWN_OBJECT_TYPE", ["input", "objectType"]),
         ({"match": {"path": "a", "property": "city"}}, "PROPERTY_NOT_UNIQUE", ["input", "match", "property"]),
         ({"match": {"path": "a", "property": "nope"}}, "UNKNOWN_PROPERTY", ["input", "match", "property"]),
         (
@@ -295,7 +295,7 @@ async def test_there_are_so_many_at_once(client: Client) -> None:
         (
             {"mapping": [{"path": "a", "property": {"name": "A", "type": "STRING"}}]},
             "MALFORMED_NAME",
-            ["input", "mapping", 0],
+            ["input", "mapping", 0, "property", "name"],
         ),
         ({"signingSecret": "short"}, "SIGNING_SECRET_TOO_WEAK", ["input", "signingSecret"]),
     ],

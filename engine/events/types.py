@@ -49,19 +49,21 @@ async def create(
 
     Raises problems of this package, of `engine.naming` and of `engine.properties`, and `UnknownObjectType`.
     """
-    naming.internal_name(name)
+    naming.internal_name(name, "name")
     await tx.redefine()
     known = tx.catalogue.event_types.values()
     if any(row.name == name for row in known):
         raise naming.NameTaken(kind="event type", name=name, path=("name",))
     if sum(not row.built_in for row in known) >= MOST_TYPES:
         raise TooManyEventTypes(limit=MOST_TYPES)
+    with at("objectType"):
+        of_id = None if object_type is None else get(tx.catalogue, object_type).id
     (number,) = await tx.new_ids(1)
     row = EventTypeRow(
         number,
         name,
-        naming.text(label, "label"),
-        None if object_type is None else get(tx.catalogue, object_type).id,
+        naming.text(label, "label", "label"),
+        of_id,
         {one.name: one for one in merged({}, properties)},
         webhook_id=webhook_id,
         description=naming.description(description),
@@ -102,7 +104,7 @@ async def rewrite(
     """As `update`, of a type at hand in a transaction that redefines."""
     changed = replace(
         row,
-        label=row.label if label is None else naming.text(label, "label"),
+        label=row.label if label is None else naming.text(label, "label", "label"),
         description=row.description if isinstance(description, Keep) else naming.description(description),
         properties=row.properties
         if properties is None
@@ -123,7 +125,7 @@ async def archive(tx: Transaction, name: str) -> EventTypeRow:
         return found
     row = own(tx.catalogue, name)
     if row.webhook_id is not None:
-        raise EventTypeOfWebhook(name=name)
+        raise EventTypeOfWebhook(name=name, path=("name",))
     return await put_away(tx, row)
 
 
@@ -143,9 +145,9 @@ def live(catalogue: Catalogue, name: str, *path: PathPart) -> EventTypeRow:
 
 def own(catalogue: Catalogue, name: str) -> EventTypeRow:
     """A live event type that the account may change. Raises `UnknownEventType` and `BuiltInEventType`."""
-    row = live(catalogue, name)
+    row = live(catalogue, name, "name")
     if row.built_in:
-        raise BuiltInEventType(name=name)
+        raise BuiltInEventType(name=name, path=("name",))
     return row
 
 
@@ -160,7 +162,7 @@ def merged(known: dict[str, PropertyRow], given: Sequence[EventProperty]) -> lis
     for n, one in enumerate(given):
         with at("properties", n):
             if one.name in found:
-                raise EventPropertyRepeated(property=one.name)
+                raise EventPropertyRepeated(property=one.name, path=("name",))
             found[one.name] = _property(known.get(one.name), one)
     gone = [
         row if row.archived_at is not None else replace(row, archived_at=event_types.SINCE)
@@ -173,7 +175,7 @@ def merged(known: dict[str, PropertyRow], given: Sequence[EventProperty]) -> lis
 
 
 def _property(known: PropertyRow | None, given: EventProperty) -> PropertyRow:
-    naming.internal_name(given.name)
+    naming.internal_name(given.name, "name")
     if given.type not in FIELDS:
         raise properties.UnknownPropertyType(type=given.type[:100], known=sorted(FIELDS), path=("type",))
     if known is not None and (known.type, known.multiple) != (given.type, given.multiple):
@@ -182,5 +184,5 @@ def _property(known: PropertyRow | None, given: EventProperty) -> PropertyRow:
     options = properties.options_of(given.type, given.options)
     if known is not None:
         options = properties.kept(known, options)
-    label = given.name if given.label is None else naming.text(given.label, "label")
+    label = given.name if given.label is None else naming.text(given.label, "label", "label")
     return event_types.property_row(given.name, label, given.type, multiple=given.multiple, options=options)

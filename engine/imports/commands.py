@@ -45,7 +45,7 @@ async def create(tx: Transaction, *, name: str, plan: dict[str, Any] | None = No
     Raises `MalformedText` and `MalformedPlan` where either holds what is no text; what a plan says is checked with the
     file.
     """
-    name = naming.text(name[:200], "file's name")
+    name = naming.text(name[:200], "file's name", "name")
     if not naming.all_storable(plan):
         raise MalformedPlan(path=("plan",), reason="it holds a character that is no text")
     (number,) = await tx.new_ids(1)

@@ -71,7 +71,8 @@ async def create(
     Raises `TooManyWebhooks`, problems of this package, of `engine.events.types`, and `UnknownObjectType`.
     """
     await tx.redefine()
-    of = get(tx.catalogue, object_type)
+    with at("objectType"):
+        of = get(tx.catalogue, object_type)
     limit = (await accounts.read(tx)).settings.webhook_events
     if sum(row.archived_at is None for row in await webhooks.listing(tx)) >= limit:
         raise TooManyWebhooks(limit=limit)
@@ -238,8 +239,11 @@ def _check_match(catalogue: Catalogue, object_type_id: int, match: Match) -> Non
 
 def _of_mapping(problem: Problem) -> Problem:
     """A problem with the properties of events, told of what is mapped to them."""
-    if problem.path[:1] == ("properties",):
-        problem.path = ("mapping", *problem.path[1:])
+    match problem.path:
+        case ("properties", n, *rest):
+            problem.path = ("mapping", n, "property", *rest)
+        case ("properties",):
+            problem.path = ("mapping",)
     return problem
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from engine import naming
 from engine.workflows.definition.actions import Action
 from engine.workflows.definition.values import Definition
 
@@ -40,8 +41,7 @@ def kind(value: Any) -> str:
 
 def key(name: str) -> str:
     """The key of a field: `from_` is "from", `own_where` is "ownWhere"."""
-    first, *rest = name.rstrip("_").split("_")
-    return first + "".join(word.capitalize() for word in rest)
+    return naming.camel(name.rstrip("_"))
 
 
 def _camel(name: str) -> str:
