@@ -133,7 +133,7 @@ async def update(
     if before.there.category == "SYSTEM" and (
         worded or not isinstance(exclusivity_group, Keep) or not before.there.unlabelled
     ):
-        raise SystemLabelFixed(name=before.there.name or "unlabelled")
+        raise SystemLabelFixed(name=before.there.name or "unlabelled", path=("id",))
     after = _reworded(before, label, inverse_label) if worded else before
     after = _limited(tx.catalogue, after, max_count, inverse_max_count)
     after = _grouped(after, exclusivity_group)

@@ -178,7 +178,9 @@ async def propose(
             listings.object_type(context.catalogue, name)
     row = await _found(context, number)
     if row.status not in READABLE:
-        raise ImportNotReady(status=row.status, verb="propose a plan for", wanted=list(READABLE))
+        raise ImportNotReady(
+            status=row.status, verb="propose a plan for", wanted=list(READABLE), path=("id",)
+        )
     proposal = await proposals.propose_for(
         context.db,
         context.account_id,

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine import ids
 from engine.batches import Outcome, check_size
+from engine.problems import at
 from engine.sync import conflicts, resync, retrying
 from engine.sync.categories import Category
 from engine.sync.conflicts import OpenConflict, Resolution
@@ -32,7 +33,8 @@ async def resolve(
     context: Context, idents: Sequence[str], winner: Side | None, value: Any
 ) -> list[Outcome[OpenConflict]]:
     """Decide conflicts alike; see `engine.sync.conflicts.resolve`."""
-    check_size(idents, context.batch_limit)
+    with at("conflictIds"):
+        check_size(idents, context.batch_limit)
     numbers = [ids.decode_at("conflict", one, "conflictIds", n) for n, one in enumerate(idents)]
     given = [Resolution(number, winner, value) for number in numbers]
     return await write(context, lambda tx: conflicts.resolve(tx, given))
@@ -51,7 +53,8 @@ async def retry_all(
     number = ids.decode_at("sync", sync, "sync", "id")
 
     async def some(tx: Transaction, behind: int) -> tuple[int, int, int | None]:
-        found = await retrying.retry_failed(tx, number, categories, after=behind)
+        with at("sync"):
+            found = await retrying.retry_failed(tx, number, categories, after=behind)
         return found.count, 0, found.last
 
     return await _sweep(context, some, after)
@@ -68,7 +71,8 @@ async def resync_all(context: Context, sync: str, side: Side, after: str | None)
     number = ids.decode_at("sync", sync, "sync", "id")
 
     async def some(tx: Transaction, behind: int) -> tuple[int, int, int | None]:
-        found = await resync.resync_all(tx, number, side, after=behind)
+        with at("sync"):
+            found = await resync.resync_all(tx, number, side, after=behind)
         return found.count, found.refused, found.last
 
     return await _sweep(context, some, after)
@@ -81,7 +85,8 @@ async def settle_deletes(context: Context, sync: str, confirm: bool) -> int:
 
 
 def _links(context: Context, idents: Sequence[str]) -> list[int]:
-    check_size(idents, context.batch_limit)
+    with at("records"):
+        check_size(idents, context.batch_limit)
     return [ids.decode_at("link", one, "records", n) for n, one in enumerate(idents)]
 
 

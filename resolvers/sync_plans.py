@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from engine import ids
-from engine.problems import NotFound
+from engine.problems import NotFound, at
 from engine.sync import applying, planning
 from resolvers import loaders, syncs
 from resolvers.context import Context
@@ -44,7 +44,8 @@ async def preview(context: Context, sync: str, refresh: bool) -> PlanRow:
     number = ids.decode_at("sync", sync, "sync")
     found = None if refresh else await newest(context, number)
     if found is None or await _outdated(context, found):
-        found = await write(context, lambda tx: planning.want(tx, number))
+        with at("sync"):
+            found = await write(context, lambda tx: planning.want(tx, number))
     return await _settled(context, found)
 
 
@@ -58,7 +59,8 @@ async def _outdated(context: Context, plan: PlanRow) -> bool:
 async def want(context: Context, sync: str, then_start: bool) -> PlanRow:
     """Ask for a plan; see `engine.sync.planning.want`."""
     number = ids.decode_at("sync", sync, "id")
-    return await write(context, lambda tx: planning.want(tx, number, then_start=then_start))
+    with at("id"):
+        return await write(context, lambda tx: planning.want(tx, number, then_start=then_start))
 
 
 async def apply(context: Context, plan: str, then_start: bool | None) -> PlanRow:

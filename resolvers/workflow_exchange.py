@@ -1,10 +1,11 @@
 """Use cases of workflows as wholes: revisions, what differs between them, copies, files."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from engine import ids
-from engine.problems import NotFound
+from engine.problems import NotFound, Problem, Refused, at
 from engine.workflows import commands, exchange
 from engine.workflows.exchange import Difference
 from resolvers import workflows as reads
@@ -69,9 +70,11 @@ async def take_in(context: Context, file: Mapping[str, Any], name: str | None) -
     """
 
     async def work(tx: Transaction) -> WorkflowRow:
-        given = exchange.imported(file, await _number_of(tx, tx.catalogue, file))
+        with at("content"):
+            given = exchange.imported(file, await _number_of(tx, tx.catalogue, file))
         definition = {key: part for key, part in given.items() if key not in ("name", "objectType")}
-        return await commands.create(tx, name or given["name"], given["objectType"], definition)
+        with _within("content", named=bool(name)):
+            return await commands.create(tx, name or given["name"], given["objectType"], definition)
 
     return await write(context, work, defining=True)
 
@@ -80,7 +83,24 @@ async def clone(context: Context, ident: str, name: str) -> WorkflowRow:
     """A new workflow with the draft of another; off. Secrets go with it. Raises `NotFound`."""
     row = await workflow(context, ident)
     object_type = reads.of(context, row).name
-    return await write(context, lambda tx: commands.create(tx, name, object_type, row.draft), defining=True)
+
+    async def work(tx: Transaction) -> WorkflowRow:
+        with _within("id", named=True):
+            return await commands.create(tx, name, object_type, row.draft)
+
+    return await write(context, work, defining=True)
+
+
+@contextlib.contextmanager
+def _within(field: str, *, named: bool) -> Iterator[None]:
+    """What is wrong with a definition is told at the field that it came by; `named`: its name came by its own."""
+    try:
+        yield
+    except (Problem, Refused) as error:
+        for problem in error.problems if isinstance(error, Refused) else [error]:
+            if not named or problem.path != ("name",):
+                problem.at(field)
+        raise
 
 
 async def _definition(context: Context, row: WorkflowRow, revision: int | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from engine.batches import Mode
+from engine.batches import BatchTooLarge, Mode
 from engine.problems import PathPart, Problem, Refused
 from resolvers.batches import Item, Told
 from schema.documentation import enum
@@ -49,9 +49,10 @@ async def done(work: Awaitable[list[Item[Any]]], count: int, name: str) -> Done:
     try:
         items = await work
     except (Problem, Refused) as error:
-        # Problems of single items have their index in front; others are the request's own.
+        # Problems of single items have their index in front; others are the request's own, or the whole list's.
         several = isinstance(error, Refused)
-        refused = user_errors(error, "input", name) if several else user_errors(error, "input")
+        listed = several or isinstance(error, BatchTooLarge)
+        refused = user_errors(error, "input", name) if listed else user_errors(error, "input")
         own: list[list[UserError]] = [[] for _ in range(count)]
         for one in refused:
             if several and one.path is not None and isinstance(one.path[2], int):

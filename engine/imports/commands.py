@@ -149,7 +149,7 @@ async def set_plan(tx: Transaction, number: int, plan: dict[str, Any]) -> Plan:
     row = await _held(tx, number, "plan", STARTABLE)
     header = row.file.get("header")
     if header is None:
-        raise PlanMissing()
+        raise PlanMissing(path=("plan",))
     bound = bind(plan, header, tx.catalogue)
     row.mapping, row.kind, row.findings = dict(bound.document), bound.kind, None
     row.status = "UPLOADED"
@@ -245,7 +245,7 @@ async def errors(
 async def _begin(tx: Transaction, number: int, verb: str, wanted: Collection[str], status: str) -> ImportRow:
     row = await _held(tx, number, verb, wanted)
     if not row.mapping:
-        raise PlanMissing()
+        raise PlanMissing(path=("plan",))
     if row.file.get("header") is not None:
         row.kind = bind(row.mapping, row.file["header"], tx.catalogue).kind
     await imports.forget_errors(tx, number)
@@ -260,12 +260,12 @@ async def _held(tx: Transaction, number: int, verb: str, wanted: Collection[str]
     if row is None:
         raise _missing(number)
     if row.status not in wanted:
-        raise ImportNotReady(status=row.status, verb=verb, wanted=list(wanted))
+        raise ImportNotReady(status=row.status, verb=verb, wanted=list(wanted), path=("id",))
     return row
 
 
 def _missing(number: int) -> NotFound:
-    return NotFound(kind="import", name=encode("import", number))
+    return NotFound(kind="import", name=encode("import", number), path=("id",))
 
 
 def told(row: ImportRow, now: datetime) -> dict[str, Any]:

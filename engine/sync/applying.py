@@ -49,11 +49,11 @@ async def apply(tx: Transaction, plan_id: int, *, then_start: bool | None = None
     sync = None if found is None else (await holding.hold(tx, [found.sync_id])).get(found.sync_id)
     row = await plans.lock(tx, plan_id)
     if row is None or sync is None:
-        raise NotFound(kind="plan", name=ids.encode("plan", plan_id))
+        raise NotFound(kind="plan", name=ids.encode("plan", plan_id), path=("planId",))
     if row.state != READY:
-        raise PlanNotReady(state=row.state)
+        raise PlanNotReady(state=row.state, path=("planId",))
     if row.revision != sync.revision:
-        raise PlanOutdated
+        raise PlanOutdated(path=("planId",))
     start = row.then_start if then_start is None else then_start
     cursors = {"after": 0, "startedAt": tx.now.isoformat()}
     applying = replace(row, state=APPLYING, cursors=cursors, then_start=start)

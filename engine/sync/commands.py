@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine import filters, ids
-from engine.problems import NotFound, Refused, UnknownObjectType
+from engine.problems import NotFound, Refused, UnknownObjectType, at
 from engine.sync import apps, binding, remote
 from engine.sync.binding import Binding
 from engine.sync.checking import Sides, check, settled
@@ -282,11 +282,12 @@ async def _write_mappings(
 async def _can_run(tx: Transaction, held: SyncRow) -> None:
     (connection,) = await connections.by_ids(tx, [held.connection_id])
     assert connection is not None  # a sync has one
-    if connection.status == BROKEN:
-        raise ConnectionBroken(name=connection.name, reason=connection.message or "")
-    found = await bound(tx, tx.catalogue, held)
-    if not found.rules.mappings:
-        raise SyncBroken(reason="none of its mappings can be kept.")
+    with at("id"):
+        if connection.status == BROKEN:
+            raise ConnectionBroken(name=connection.name, reason=connection.message or "")
+        found = await bound(tx, tx.catalogue, held)
+        if not found.rules.mappings:
+            raise SyncBroken(reason="none of its mappings can be kept.")
 
 
 async def _hold(tx: Transaction, sync_id: int) -> SyncRow:

@@ -185,7 +185,7 @@ async def update(
     name = read.name if name is None else _name(name)
     held = await _hold(tx, read.id)
     if (held.settings, held.secret_names, held.name) != (read.settings, read.secret_names, read.name):
-        raise ConnectionChanged(name=held.name)
+        raise ConnectionChanged(name=held.name, path=("id",))
     if await stored.named(tx, name) not in (None, held.id):
         raise ConnectionNameTaken(name=name, path=("name",))
     sealed = vault.seal(owner(tx.account_id, held.id), made_of.secrets)

@@ -73,9 +73,9 @@ async def resync_all(tx: Transaction, sync_id: int, side: Side, *, after: int = 
     """
     syncs = await holding.hold(tx, [sync_id])
     if sync_id not in syncs:
-        raise NotFound(kind="sync", name=ids.encode("sync", sync_id))
+        raise NotFound(kind="sync", name=ids.encode("sync", sync_id), path=("id",))
     if not _goes(syncs[sync_id], side):
-        raise ResyncAgainstDirection(side=side.value)
+        raise ResyncAgainstDirection(side=side.value, path=("side",))
     gone = [Category.RECORD_DELETED.value]
     failures = await retries.failed(tx, sync_id, categories=gone, without=None, after=after, limit=BATCH)
     found = await links.read(tx, [one.id for one in failures])
@@ -180,9 +180,9 @@ async def settle_deletes(tx: Transaction, sync_id: int, *, confirm: bool) -> int
     """
     sync = (await holding.hold(tx, [sync_id])).get(sync_id)
     if sync is None:
-        raise NotFound(kind="sync", name=ids.encode("sync", sync_id))
+        raise NotFound(kind="sync", name=ids.encode("sync", sync_id), path=("id",))
     if sync.held is None or sync.held.get("category") != HELD:
-        raise NoDeletesHeld
+        raise NoDeletesHeld(path=("id",))
     if confirm:
         count, _ = await links.to_delete(tx, sync_id)
         await holding.confirm_deletes(tx, sync_id, count)

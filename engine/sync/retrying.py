@@ -47,8 +47,8 @@ async def retry(tx: Transaction, link_ids: Sequence[int]) -> int:
     able = [one for one in found if one.state in (FAILED, PENDING)]
     if len(link_ids) == 1 and not able:
         if not found:
-            raise NotFound(kind="link", name=ids.encode("link", link_ids[0]))
-        raise LinkNotFailed(state=found[0].state)
+            raise NotFound(kind="link", name=ids.encode("link", link_ids[0]), path=("records", 0))
+        raise LinkNotFailed(state=found[0].state, path=("records", 0))
     await _again(tx, able)
     return len(able)
 
@@ -61,7 +61,7 @@ async def retry_failed(
     What was deleted on one side is not among them, unless its category is named: see `resync`. Raises `NotFound`.
     """
     if sync_id not in await holding.hold(tx, [sync_id]):
-        raise NotFound(kind="sync", name=ids.encode("sync", sync_id))
+        raise NotFound(kind="sync", name=ids.encode("sync", sync_id), path=("id",))
     named = None if categories is None else sorted(one.value for one in categories)
     found = await retries.failed(
         tx, sync_id, categories=named, without=None if named else APART, after=after, limit=BATCH

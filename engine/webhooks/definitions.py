@@ -176,7 +176,7 @@ async def get_one(reader: Queryable, catalogue: Catalogue, number: int) -> Webho
     """One webhook event, archived or not. Raises `NotFound`."""
     row = await webhooks.by_id(reader, number)
     if row is None:
-        raise NotFound(kind="webhook event", name=ids.encode("webhook", number))
+        raise NotFound(kind="webhook event", name=ids.encode("webhook", number), path=("id",))
     return WebhookEvent(row, catalogue.event_types[row.event_type_id])
 
 
@@ -200,7 +200,7 @@ def account_of(secret: str) -> int | None:
 async def _live(tx: Transaction, number: int) -> WebhookEvent:
     held = await get_one(tx, tx.catalogue, number)
     if held.row.archived_at is not None:
-        raise WebhookArchived(name=held.type.name)
+        raise WebhookArchived(name=held.type.name, path=("id",))
     return held
 
 

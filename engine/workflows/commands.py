@@ -200,13 +200,13 @@ async def _awaited(tx: Transaction, held: WorkflowRow) -> set[Ref]:
 
 async def _runnable(tx: Transaction, held: WorkflowRow) -> Conditions:
     if held.published_revision is None:
-        raise NotPublished(name=held.name)
+        raise NotPublished(name=held.name, path=("id",))
     (row,) = await stored.revisions(tx, [(held.id, held.published_revision)])
     assert row is not None  # a revision is never deleted
     definition = load(row.definition)
     found = next(checking.problems(definition, _type(tx, held), tx.catalogue), None)
     if found is not None:
-        raise WorkflowBroken(name=held.name, reason=found.message)
+        raise WorkflowBroken(name=held.name, reason=found.message, path=("id",))
     return conditions.bind(definition, _type(tx, held), tx.catalogue)
 
 

@@ -59,7 +59,7 @@ async def retry(tx: Transaction, enrollment_id: int, step: int | None = None) ->
         )
     (row,) = found
     if row.workflow_id not in tx.catalogue.workflows:
-        raise NotFound(kind="workflow", name=ids.encode("workflow", row.workflow_id))
+        raise NotFound(kind="workflow", name=ids.encode("workflow", row.workflow_id), path=("enrollmentId",))
     last = row.steps - 1
     wanted = last if step is None else step
     line = (await retries.lines(tx, [(row.id, wanted)])).get((row.id, wanted))
@@ -118,17 +118,17 @@ async def _living(tx: Transaction, rows: Sequence[EnrollmentRow]) -> list[Enroll
 def _problem(row: EnrollmentRow, line: StepRow | None) -> Problem | None:
     """Why a failed enrollment cannot go on with its last step."""
     if row.undone_at is not None:
-        return RetryUndone()
+        return RetryUndone(path=("enrollmentId",))
     if (row.error or {}).get("code") == "LOOP_GUARD":
-        return RetryLoop()
+        return RetryLoop(path=("enrollmentId",))
     if line is None or line.outcome != "FAILED":
-        return StepNotFailed(step=row.steps - 1)
+        return StepNotFailed(step=row.steps - 1, path=("enrollmentId",))
     return None
 
 
 async def _send_again(tx: Transaction, row: EnrollmentRow, line: StepRow | None, step: int | None) -> None:
     if step is None:
-        raise EnrollmentNotFailed(status=row.status)
+        raise EnrollmentNotFailed(status=row.status, path=("enrollmentId",))
     if line is None or line.outcome != "FAILED":
         raise StepNotFailed(step=step, path=("step",))
     if row.undone_at is not None:

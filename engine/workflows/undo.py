@@ -54,7 +54,7 @@ async def undo(tx: Transaction, enrollment_id: int) -> Undone:
     changes = [Change(step.n, step.at, told) for step in steps for told in step.changes]
     changes = [one for one in reversed(changes) if family(one)]
     if len(changes) > CHANGES_LIMIT:
-        raise UndoTooLarge(count=len(changes), limit=CHANGES_LIMIT)
+        raise UndoTooLarge(count=len(changes), limit=CHANGES_LIMIT, path=("enrollmentId",))
     if row.status == "ACTIVE":
         await leaving.end(tx, [Leaving(row.id, "UNENROLLED", ENDED)])
     await _take_back(tx, changes)
