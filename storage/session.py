@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = asyncpg.Record
 
+_NO_LOOPS = "SET LOCAL enable_nestloop = off"
+
 # Told every distinct text that is run; tests read them all and hold them to the house rules.
 on_statement: list[Callable[[str], None]] = []
 
@@ -84,6 +86,16 @@ class Reader(_Session):
         cursor = await self._connection.cursor(told(sql), self.account_id, *args)
         while rows := await cursor.fetch(size):
             yield rows
+
+    @contextlib.asynccontextmanager
+    async def without_loops(self) -> AsyncIterator[None]:
+        """What is read meanwhile is joined by hashes or by sorting, never in loops, wherever there is a choice.
+
+        Said to one transaction, with which it ends: nothing of it stays in the session.
+        """
+        async with self._connection.transaction():
+            await self._connection.execute(_NO_LOOPS)
+            yield
 
 
 class Single(_Session):

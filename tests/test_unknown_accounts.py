@@ -23,6 +23,10 @@ from storage import (
 )
 from storage.arrays import flags, lists, numbers
 from storage.database import Database
+from storage.reports import rows as reports
+from storage.reports.compile import compile
+from storage.reports.tree import Axis, Function, Join, Measure, Report, Top
+from storage.session import Reader
 from storage.sync import seen
 from tests.crm import T0
 from tests.plans import explained
@@ -159,10 +163,82 @@ async def test_of_an_unknown_account_no_write_reads_all_there_is(db: Database, b
             assert not wrong, f"{name}, {mode}: {wrong[0]}\n{plan}"
 
 
-async def fill(connection: Any, account_id: int) -> None:
+# What a report may read, for each association that there is.
+TIMES = 5
+# By label, where pairs without any count, too; with the first of the labels alone; only along one; and those who have
+# one that no axis speaks of.
+BY_LABEL = Join(0, 1, 11, (12,))
+COUNTED = Measure(Function.COUNT, 0)
+REPORTS = {
+    "by label": Report(1, None, (BY_LABEL,), (Axis(1, None),), (COUNTED,)),
+    "by label, the first alone": Report(1, None, (BY_LABEL,), (Axis(1, None, top=Top(1, 0)),), (COUNTED,)),
+    "those who are joined": Report(
+        1,
+        None,
+        (Join(0, 1, 11, (12,), (12,), required=True),),
+        (Axis(1, None),),
+        (COUNTED, Measure(Function.COUNT, 1)),
+    ),
+    "who has a label, by label": Report(
+        1, None, (BY_LABEL, Join(0, 1, 11, (12,), (12,), required=True)), (Axis(1, None),), (COUNTED,)
+    ),
+}
+
+
+@pytest.mark.parametrize("believed", ["of another", "of none"])
+async def test_of_an_unknown_account_a_report_reads_what_there_is_and_not_again_for_each(
+    db: Database, believed: str
+) -> None:
+    few = 200
+    async with db.pool.acquire() as connection:
+        if believed == "of none":
+            await connection.execute("VACUUM ANALYZE")
+        else:
+            await fill(connection, KNOWN)
+            await connection.execute("VACUUM ANALYZE")
+        await fill(connection, UNKNOWN, few)
+    for name, report in REPORTS.items():
+        async with db.read(UNKNOWN) as reader:
+            plan = await explained_report(reader, report)
+        most = max(nodes(plan), key=read)
+        assert read(most) <= TIMES * 20 * few, f"{name}: {most}"
+
+
+async def test_of_an_account_that_is_known_to_be_large_a_report_is_joined_as_planners_think_best(
+    db: Database,
+) -> None:
+    async with db.pool.acquire() as connection:
+        await fill(connection, KNOWN)
+        await connection.execute("VACUUM ANALYZE")
+        await fill(connection, UNKNOWN)
+    for account_id, allowed in ((KNOWN, "on"), (UNKNOWN, "off")):
+        async with db.read(account_id) as reader:
+            async with reports.joining(reader):
+                assert await reader.fetchval(LOOPS, "enable_nestloop") == allowed
+            assert await reader.fetchval(LOOPS, "enable_nestloop") == "on", "nothing stays in the session"
+
+
+LOOPS = "SELECT current_setting($2) WHERE $1::bigint IS NOT NULL"
+
+
+async def explained_report(reader: Reader, report: Report) -> dict[str, Any]:
+    """The plan by which a report was read."""
+    given: list[Any] = []
+
+    def add(value: Any, cast: str) -> str:
+        given.append(value)
+        return f"${len(given) + 1}::{cast}"
+
+    sql = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {compile(report, [0, 1], add)}"
+    async with reports.joining(reader):
+        plan: dict[str, Any] = json.loads(await reader.fetchval(sql, *given))[0]["Plan"]
+    return plan
+
+
+async def fill(connection: Any, account_id: int, rows: int = ROWS) -> None:
     """An account with some of everything."""
     for sql in FILL:
-        await connection.execute(sql, account_id, T0, ROWS)
+        await connection.execute(sql, account_id, T0, rows)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

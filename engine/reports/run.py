@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.reports import problems as told
 from engine.reports.definition import Bound
-from storage.database import Queryable
+from storage.database import Reader
 from storage.reports import rows as stored
 from storage.reports.compile import GROUPS
 from storage.reports.rows import GroupRow
@@ -75,7 +75,7 @@ class Result:
         return _series(self.charted, self.seconds, self.measures)
 
 
-async def run(reader: Queryable, bound: Bound, *, now: datetime, totals: bool = True) -> Result:
+async def run(reader: Reader, bound: Bound, *, now: datetime, totals: bool = True) -> Result:
     """What a report says at `now`; totals where they are asked for. Raises `ReportTooLarge`.
 
     A total is made of the records themselves: one under two labels counts once. What a condition on groups leaves out
