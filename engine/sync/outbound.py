@@ -325,6 +325,9 @@ async def _add_roles(
         if one is None:
             row = looked[case.record.id]
             done.remove(row)
+            if len(sending) >= turn.rules.capabilities.batch:
+                # Left for the next batch, as fields are.
+                continue
             link = case.link
             merged = Merged(base_ours=link.base_ours or {}, base_theirs=link.base_theirs or {})
             one = Send(row, link, case.record, Decision(Kind.UPDATE, IN_SYNC, merged))
