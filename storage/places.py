@@ -13,3 +13,11 @@ _MANY = 2**31 - 1
 def places(array: str) -> str:
     """An array of places as a table `p(place)`: to be joined by `x.ctid = p.place`, and by nothing else."""
     return f"(SELECT p.place FROM unnest({array}) AS p(place) LIMIT (SELECT {_MANY})) AS p"
+
+
+def held(array: str) -> str:
+    """An array of ids as a table `h(id)`: of rows that the same statement has locked, and may have waited for.
+
+    A place would not do for them: PostgreSQL passes over rows that lie elsewhere since somebody else has written them.
+    """
+    return f"(SELECT h.id FROM unnest({array}) AS h(id) LIMIT (SELECT {_MANY})) AS h"
