@@ -96,9 +96,16 @@ OF_RECORDS = Statement(
     """,
 )
 
+# A list of ids is for PostgreSQL 16, where it knows nothing of the account, a filter on all of its links.
 READ = Statement(
     "sync_links.read",
-    f"SELECT {COLUMNS} FROM sync_link AS l WHERE l.account_id = $1 AND l.id = ANY($2::bigint[])",
+    f"""
+    SELECT {COLUMNS}
+      FROM unnest($2::bigint[]) AS g(id)
+     CROSS JOIN LATERAL (
+           SELECT {_PLAIN} FROM sync_link AS k WHERE k.account_id = $1 AND k.id = g.id LIMIT 1
+           ) AS l
+    """,
 )
 
 
