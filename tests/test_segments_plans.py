@@ -107,7 +107,7 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "troubles": (troubles.CLAIM, (T0, 100)),
     "fills": (match_states.CLAIM_FILLS, ([], 4)),
     "who refers": (segments.REFERRING, ("SEGMENT", None)),
-    "members as facts": (facts.MEMBERS, (BATCH, [1, 2, 3])),
+    "members as facts": (facts.MEMBERS, (numbers(BATCH), [1, 2, 3])),
 }
 # Of so few rows here that to read them all is the plan.
 SMALL = ("segment_fill", "segment ", "segment_tally", "trigger_ref", "workflow ")

@@ -15,6 +15,7 @@ from storage import (
     walks,
     workflows,
 )
+from storage.arrays import numbers
 from storage.database import Database
 from tests.flows import flows
 from tests.graph import T0
@@ -91,11 +92,11 @@ CASES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "ever": (standings.EVER_PAGE, (30, 0, 100)),
     "held": (trigger_states.HELD, ([n % 100 for n in BATCH], BATCH, [1] * len(BATCH))),
     "noted": (match_states.NOTED, ([n % 100 for n in BATCH], BATCH)),
-    "makers": (passes.MAKERS, (BATCH,)),
+    "makers": (passes.MAKERS, (numbers(BATCH),)),
     "of import": (passes.OF_IMPORT, (BATCH, "7")),
     "due": (enrollments.DUE, (T0, 1_000)),
     "claim": (enrollments.CLAIM, (BATCH, 0, T0)),
-    "move": (enrollments.MOVE, (BATCH, MOVES)),
+    "move": (enrollments.MOVE, (numbers(BATCH), MOVES)),
     "pages of workflows": (
         enrollment_pages.PAGES_OF_WORKFLOWS,
         ([3, 4], 2**62, None, None, 51, *ALL.arguments),

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from storage.arrays import numbers
 from storage.database import Queryable, Row
 from storage.filters.compile import compile
 from storage.filters.indexes import of_record
@@ -72,13 +73,16 @@ SOURCES = Statement(
     """,
 )
 
-# Along the index of records: a record is in few of the segments, though a segment may have all records.
+# Along the index of records: a record is in few of the segments, though a segment may have all records. So segments are
+# only a test, and ids come as text, of which planners expect few: up to PostgreSQL 16, two lists are looked for in all
+# that those segments have.
 MEMBERS = Statement(
     "filters.members",
     """
     SELECT m.record_id, m.segment_id, m.joined_at
       FROM segment_member AS m
-     WHERE m.account_id = $1 AND m.record_id = ANY($2::bigint[]) AND m.segment_id = ANY($3::bigint[])
+     WHERE m.account_id = $1 AND m.record_id = ANY((SELECT $2::text)::bigint[])
+       AND (m.segment_id = ANY($3::bigint[])) IS TRUE
     """,
 )
 
@@ -130,7 +134,7 @@ async def sources(reader: Queryable, ids: Collection[int], limit: int) -> list[R
 
 async def members(reader: Queryable, ids: Collection[int], segment_ids: Collection[int]) -> list[Row]:
     """(record, segment, since when) of those that are in it."""
-    return await reader.fetch(MEMBERS, list(ids), list(segment_ids))
+    return await reader.fetch(MEMBERS, numbers(ids), list(segment_ids))
 
 
 async def enrolled(reader: Queryable, ids: Collection[int], workflow_ids: Collection[int]) -> list[Row]:
