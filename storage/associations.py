@@ -36,16 +36,18 @@ LOCK_COUNTS = Statement(
     """,
 )
 
-# The visible primary company of each record.
+# The visible primary company of each record: a range of the primary key for each.
 PRIMARIES = Statement(
     "associations.primaries",
     """
     SELECT a.from_id, a.type_id, a.to_id
-      FROM association AS a
+      FROM unnest($2::bigint[]) AS k(id)
+           CROSS JOIN LATERAL (SELECT a.from_id, a.type_id, a.to_id FROM association AS a
+                                WHERE a.account_id = $1 AND a.from_id = k.id
+                                  AND a.to_object_type_id = ANY($3::bigint[]) AND a.type_id = ANY($4::bigint[])
+                               OFFSET 0) AS a
            CROSS JOIN LATERAL (SELECT FROM record AS o
                                 WHERE o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL LIMIT 1) AS o
-     WHERE a.account_id = $1 AND a.from_id = ANY($2::bigint[]) AND a.to_object_type_id = ANY($3::bigint[])
-       AND a.type_id = ANY($4::bigint[])
     """,
 )
 
