@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from server import postgres
 from server.settings import Settings
 from storage.database import Database, connect
-from storage.faults import Away, away, fault
+from storage.faults import Away, away, fault, unreadable
 from storage.migrate import DatabaseTooNew, ServerTooOld, migrate
 from storage.pooling import InTurns, Unprepared, check
 from storage.wake import Notify
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 # Between two attempts to reach a database that is away.
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+# How long the start of our own server is told of as what it is, and not as something to look at.
+STARTING_SECONDS = 30.0
 
 # The standard library's, not structlog's: commands do not set logging up, and what they print is their answer.
 log = logging.getLogger("relata.database")
@@ -164,12 +167,20 @@ async def _once_there(work: Callable[[], Awaitable[T]], settings: Settings) -> T
 
 async def _started(settings: Settings) -> postgres.PostgresServer:
     told = threading.Event()
+    began = time.monotonic()
+
+    def waiting(words: str) -> None:
+        # That a server starts is nothing to look at, also where others keep the machine busy. Its recovery may be.
+        late = time.monotonic() - began > STARTING_SECONDS
+        level = logging.WARNING if late else logging.INFO
+        log.log(level, "the database is waited for, as long as it takes: %s", words)
+
     starting = asyncio.ensure_future(
         asyncio.to_thread(
             postgres.start,
             settings.data_dir,
             bin_dir=settings.pg_bin,
-            waiting=lambda words: log.warning("the database is waited for, as long as it takes: %s", words),
+            waiting=waiting,
             wanted=lambda: not told.is_set(),
         )
     )
@@ -201,6 +212,6 @@ def _told_plainly(url: str) -> Iterator[None]:
     except Unprepared as error:
         raise CannotOpen(f"{where} cannot be used: {UNPREPARED}.") from error
     except Exception as error:
-        if fault(error) is None and not hasattr(error, "sqlstate"):
+        if fault(error) is None and not hasattr(error, "sqlstate") and not unreadable(error):
             raise
         raise CannotOpen(f"{where} cannot be used: {error}") from error

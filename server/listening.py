@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from engine.values import shown
+
 
 class CannotListen(Exception):
     """The address cannot be listened on; the message says why and what to do."""
@@ -41,6 +43,8 @@ def listening(host: str, port: int, variable: str) -> Iterator[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise CannotListen(f"RELATA_HOST is {host}, which is no address: {error.strerror}.") from error
+    except UnicodeError as error:
+        raise CannotListen(f"RELATA_HOST is {shown(host)}, which no host can be called.") from error
     family, kind, protocol, _, place = found[0]
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

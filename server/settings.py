@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from engine.values import shown
 from server import setting_values as values
 from server.limits.values import Limits
 from server.outbox import Options
@@ -18,9 +19,11 @@ class BadSetting(Exception):
 
 
 def _setting(
-    default: Any, variable: str, parse: Callable[[str], Any], about: str, *, shown: bool = True
+    default: Any, variable: str, parse: Callable[[str], Any], about: str, *, visible: bool = True
 ) -> Any:
-    return field(default=default, repr=shown, metadata={"variable": variable, "parse": parse, "about": about})
+    return field(
+        default=default, repr=visible, metadata={"variable": variable, "parse": parse, "about": about}
+    )
 
 
 # What is never shown, not even where it is wrong.
@@ -168,7 +171,7 @@ class Settings:
         "RELATA_SECRET_KEY",
         values.secret_keys,
         "Seals the credentials of connections ([keys](#the-key-of-credentials)); else a file in RELATA_DATA_DIR.",
-        shown=False,
+        visible=False,
     )
     sync_allow_private: str = _setting(
         "on",
@@ -277,8 +280,8 @@ class Settings:
                 try:
                     chosen[each.name] = each.metadata["parse"](given)
                 except ValueError as expected:
-                    shown = "the value" if each.name in SECRET else f'"{given}"'
-                    raise BadSetting(f"{variable}: {shown} is not {expected}.") from None
+                    told = "the value" if each.name in SECRET else shown(given)
+                    raise BadSetting(f"{variable}: {told} is not {expected}.") from None
         return cls(**chosen)
 
     def environment(self) -> dict[str, str]:

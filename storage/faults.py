@@ -72,6 +72,11 @@ def away(error: BaseException) -> Away | None:
             return None
 
 
+def unreadable(error: BaseException) -> bool:
+    """Whether the address of a server says what cannot be, such as a way to encrypt that does not exist."""
+    return isinstance(error, asyncpg.exceptions.ClientConfigurationError)
+
+
 def fault(error: BaseException | None) -> Fault | None:
     """The fault that `error` tells of; None where it is none of PostgreSQL's."""
     match error:

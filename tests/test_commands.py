@@ -6,7 +6,7 @@ import re
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,19 @@ def test_a_mistake_is_one_clear_sentence(relata: Relata, arguments: tuple[str, .
             {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:9/gone", "RELATA_DATABASE_SECONDS": "0"},
             "The database gone at 127.0.0.1 cannot be used",
         ),
+        (
+            {"DATABASE_URL": "postgresql://me:secret@[::1/gone"},
+            "DATABASE_URL: the value is not an address such as",
+        ),
+        (
+            {"DATABASE_URL": "postgresql://me:secret@there/gone?sslmode=odd"},
+            "The database gone at there cannot be used",
+        ),
+        (
+            {"RELATA_PUBLIC_URL": "http://["},
+            'RELATA_PUBLIC_URL: "http://[" is not an address such as https://',
+        ),
+        ({"RELATA_DATA_DIR": "~nobody-is-called-so/data"}, "is not a path: there is no such home directory."),
     ],
 )
 def test_a_bad_setting_is_told_and_no_password_shown(
@@ -164,6 +177,62 @@ def test_settings_come_from_the_environment_and_reach_a_child_unchanged() -> Non
     assert Settings.from_environment(chosen.environment()) == chosen
     with pytest.raises(BadSetting, match="RELATA_WORKERS"):
         Settings.from_environment({"RELATA_WORKERS": "-1"})
+
+
+GARBAGE = (
+    *(
+        "-1",
+        "0",
+        "9" * 5_000,
+        "☃",
+        "\udcff",
+        "x" * 100_000,
+        "a\nb",
+        "\x1b[0m",
+        "~nobody-is-called-so/x",
+        "1_000",
+    ),
+    *("http://[", "http://a b", "http://host:99999", "https://host:port", "tcp://", "http://x, ,*"),
+    *("postgresql://[", "postgresql://h:port/x", "postgresql:///x?port=y", "postgresql://[::1]:1,h:99999/x"),
+    *("smtp://[", "smtp://h:99999", "smtp://h?starttls=perhaps", "Relata <>"),
+)
+
+
+def read(variable: str, given: str) -> Settings | BadSetting:
+    try:
+        return Settings.from_environment({variable: given})
+    except BadSetting as problem:
+        return problem
+
+
+def test_whatever_a_setting_says_is_taken_or_refused_in_one_short_sentence() -> None:
+    refused = [
+        str(problem)
+        for setting in fields(Settings)
+        for given in GARBAGE
+        if isinstance(problem := read(setting.metadata["variable"], given), BadSetting)
+    ]
+    assert len(refused) > 500
+    for said in refused:
+        assert re.fullmatch(r"[A-Z_]+: (the value|\".*[\"…]) is not (an? |one |origins )[^\n]+\.", said), said
+        assert len(said) < 300
+        assert "\x1b" not in said
+    for address in ("http://[::1]:8000", "https://crm.example.com/a", "http://127.0.0.1"):
+        assert Settings.from_environment({"RELATA_PUBLIC_URL": address}).public_url == address
+    for address in (
+        "postgresql://u:p@[::1]:1,h:5432/x?port=1,2",
+        "postgres:///x?host=/run",
+        "postgresql://h:/x",
+    ):
+        assert Settings.from_environment({"DATABASE_URL": address}).database_url == address
+
+
+@pytest.mark.parametrize("host", ["http://[", "x" * 300, "\udcff", "999.1.1.1"])
+def test_a_host_that_cannot_be_is_told_in_one_sentence(relata: Relata, host: str) -> None:
+    said = relata("serve", RELATA_HOST=host, RELATA_PORT="0", RELATA_PUBLIC_URL="http://crm.example")
+    assert said.code == 1
+    assert said.err.startswith("Error: RELATA_HOST is ")
+    assert "Traceback" not in said.err
 
 
 def test_migrating_again_changes_nothing(relata: Relata) -> None:

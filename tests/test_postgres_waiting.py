@@ -112,6 +112,18 @@ def test_a_server_that_recovers_is_waited_for_however_long_it_takes(recovering: 
             assert (other.returncode, out) == (0, "The database is migrated.\n")
 
 
+def test_that_our_own_server_starts_is_no_warning(recovering: Recovering) -> None:
+    serving = relata("serve", DATABASE_URL="", RELATA_DATA_DIR=str(recovering.data_dir), RELATA_PORT="0")
+    assert serving.stderr is not None
+    lines = iter(serving.stderr.readline, "")
+    said = next(line for line in lines if "the database is waited for" in line)
+    recovering.end()
+    serving.terminate()
+    serving.communicate()
+    assert "info" in said
+    assert "warning" not in said
+
+
 def test_who_waits_for_a_recovery_can_be_told_to_end(recovering: Recovering) -> None:
     with pytest.raises(CannotStart):
         start(recovering.data_dir, wanted=lambda: False)

@@ -99,7 +99,12 @@ def start(
             f"{error.filename or data_dir} cannot be used: {error.strerror}. It may belong to another user; "
             "choose another directory with RELATA_DATA_DIR."
         ) from error
-    except (OSError, UnsafePlace) as error:
+    except OSError as error:
+        raise CannotStart(
+            f"{error.filename or data_dir} cannot be used: {error.strerror or error}. "
+            "The directory is chosen with RELATA_DATA_DIR."
+        ) from error
+    except UnsafePlace as error:
         raise CannotStart(str(error)) from error
     raise CannotStart(f"PostgreSQL in {data_dir} neither starts nor stops; see {places.log}.")
 
