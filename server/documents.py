@@ -70,6 +70,21 @@ def nested(text: str) -> int:
     return deepest
 
 
+# What Python reads as a number, at most; beyond it, it speaks of itself.
+MOST_DIGITS = 4_300
+_LONG = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
+# Strings, comments and names are passed over.
+_NUMBERS = re.compile(
+    r'"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n])*"|#[^\n]*|[_A-Za-z]\w*' + rf"|({_LONG.pattern})",
+    re.ASCII,
+)
+
+
+def endless(text: str) -> bool:
+    """Whether a document holds a number that is too long to be read."""
+    return _LONG.search(text) is not None and any(found[1] for found in _NUMBERS.finditer(text))
+
+
 def worded(entry: dict[str, Any]) -> dict[str, Any]:
     """What is wrong with a document; where the library gives up, with the reason that it does not give."""
     if entry["message"] != "Validation aborted.":
@@ -81,5 +96,13 @@ def worded(entry: dict[str, Any]) -> dict[str, Any]:
 def too_deep() -> dict[str, Any]:
     return {
         "message": f"The document is nested deeper than {DEEPEST} levels.",
+        "extensions": {"code": errors.VALIDATION_FAILED},
+    }
+
+
+def too_long() -> dict[str, Any]:
+    return {
+        "message": f"The document holds a number of more than {MOST_DIGITS} digits, which no field takes."
+        " Send a smaller one, or a text in quotes.",
         "extensions": {"code": errors.VALIDATION_FAILED},
     }

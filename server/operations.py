@@ -31,7 +31,7 @@ from resolvers.context import Context
 from resolvers.streams import EventStream, StateStream
 from schema import errors
 from server.deadlines import Deadlines
-from server.documents import DEEPEST, Known, Operation, nested, too_deep, worded
+from server.documents import DEEPEST, Known, Operation, endless, nested, too_deep, too_long, worded
 from server.graphql.fast import FastPath
 from server.graphql.repeating import RepeatingExecutor
 from server.graphql.splicing import SplicingExecutor
@@ -134,6 +134,8 @@ class Operations:
             return known
         if nested(text) > DEEPEST:
             raise Invalid([too_deep()])
+        if endless(text):
+            raise Invalid([too_long()])
         try:
             document = parse(text, no_location=False, max_tokens=self.limits.tokens)
             check(document, self.limits)

@@ -127,6 +127,35 @@ async def test_values_that_do_not_fit_are_told_with_their_path(db: Database) -> 
             assert found[0][1] == ["input", "records", 0, "properties", "firstname"]
 
 
+async def test_a_number_of_thousands_of_digits_is_told_in_our_words(db: Database) -> None:
+    long, longest = "9" * 5_000, "9" * 4_300
+    async with opened(db) as client:
+        for text in (
+            f'{{ records(objectType: "contacts", first: {long}) {{ nodes {{ id }} }} }}',
+            f'{{ records(objectType: "contacts", where: {{all: [-{long}]}}) {{ nodes {{ id }} }} }}',
+            f"query ($n: Int = {long}) {{ keys {{ id }} }}",
+            f'mutation {{ createRecords(input: {{objectType: "contacts", records: [{{properties: {{age: {long}}}}}]}})'
+            " { results { created } } }",
+        ):
+            (error,) = (await client.ask(text))["errors"]
+            assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+            assert error["message"] == (
+                "The document holds a number of more than 4300 digits, which no field takes."
+                " Send a smaller one, or a text in quotes."
+            )
+        # Nothing but numbers is meant.
+        for text in (
+            f'{{ node(id: "{long}") {{ id }} }}',
+            f"# {long}\n{{ keys {{ id }} }}",
+            f"{{ a{long}: __typename }}",
+        ):
+            assert "digits" not in str((await client.ask(text)).get("errors"))
+        for name, text in (("Int", f"first: {longest}"), ("Float", f"first: 1.{long}")):
+            asked = f'{{ records(objectType: "contacts", {text}) {{ nodes {{ id }} }} }}'
+            (error,) = (await client.ask(asked))["errors"]
+            assert "set_int_max_str_digits" not in error["message"], name
+
+
 async def test_a_duplicate_of_a_unique_value_is_told(db: Database) -> None:
     async with opened(db) as client:
         one = {"objectType": "contacts", "records": [{"properties": {"email": "ann@acme.example"}}]}

@@ -125,6 +125,7 @@ async def test_what_is_no_file_is_told_where(db: Database) -> None:
         bad = {
             "nonsense": "WORKFLOW_FILE_UNREADABLE",
             "{": "WORKFLOW_FILE_UNREADABLE",
+            f"a: {'9' * 5_000}": "WORKFLOW_FILE_UNREADABLE",
             "a: &x [1]\nb: *x": "WORKFLOW_FILE_UNREADABLE",
             text.replace("actions:", "acts:"): "WORKFLOW_FILE_UNREADABLE",
             text.replace("setProperty:", "explode:"): "WORKFLOW_FILE_UNREADABLE",
@@ -133,4 +134,5 @@ async def test_what_is_no_file_is_told_where(db: Database) -> None:
         for content, code in bad.items():
             answer = await client.do("importWorkflow", FIELDS, {"content": content, "name": "New"})
             assert [error["code"] for error in answer["userErrors"]] == [code]
-            assert answer["userErrors"][0]["path"][:1] == ["input"]
+            assert answer["userErrors"][0]["path"][:2] == ["input", "content"]
+            assert "set_int_max_str_digits" not in answer["userErrors"][0]["message"]

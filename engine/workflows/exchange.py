@@ -168,8 +168,11 @@ def parsed(text: str) -> dict[str, Any]:
     try:
         # JSON is YAML but for some corners of its texts: it is tried first.
         found = orjson.loads(text) if text.lstrip().startswith("{") else yaml.load(text, Loader=_Loader)
-    except (orjson.JSONDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+    except (orjson.JSONDecodeError, yaml.YAMLError, RecursionError) as error:
         raise WorkflowFileUnreadable(reason=" ".join(str(error).split())[:300]) from None
+    except ValueError:
+        # A number of thousands of digits, or an escape beyond all characters: Python's words are not for readers.
+        raise WorkflowFileUnreadable(reason="it holds a number or a character that cannot be.") from None
     if not isinstance(found, dict) or (found.get("relata"), found.get("form")) != (KIND, FORM):
         raise WorkflowFileUnreadable(reason=f'it must say "relata: {KIND}" and "form: {FORM}".')
     return found
