@@ -57,11 +57,18 @@ def checker(prop: PropertyRow) -> Check:
     The function raises `InvalidValue`, whose path is the property's name.
     """
     check = _choices(prop) if prop.type == "ENUMERATION" and prop.multiple else _CHECKS[prop.type](prop)
+    # A value that is required is there to be read; elsewhere blanks are a text like any other.
+    needed = prop.required and prop.type == "STRING"
 
     def checked(value: Any) -> Any:
-        return None if value is None or value == "" else check(value)
+        return None if value is None or value == "" or (needed and blank(value)) else check(value)
 
     return checked
+
+
+def blank(value: Any) -> bool:
+    """Whether it is a text of nothing but blanks."""
+    return isinstance(value, str) and not value.strip()
 
 
 def normalize(prop: PropertyRow, value: Any) -> Any:

@@ -121,7 +121,9 @@ class Property:
     field: PropertyField = strawberry.field(description="How it is best shown.")
     multiple: bool = strawberry.field(description="Whether a record may hold several options at once.")
     unique: bool = strawberry.field(description="Whether no two records may hold the same value.")
-    required: bool = strawberry.field(description="Whether every new record needs a value.")
+    required: bool = strawberry.field(
+        description="Whether every new record needs a value; a text of blanks is none."
+    )
     searchable: bool = strawberry.field(
         description="Whether filters and orders by it use an index. Every property can be filtered by; this one faster."
     )
@@ -211,7 +213,9 @@ class CreatePropertyInput:
     unique: bool = strawberry.field(
         default=False, description="Whether no two records may hold the same value; this never changes."
     )
-    required: bool = strawberry.field(default=False, description="Whether every new record needs a value.")
+    required: bool = strawberry.field(
+        default=False, description="Whether every new record needs a value; a text of blanks is none."
+    )
     searchable: bool = strawberry.field(
         default=False, description="Whether filters and orders by it use an index; writes cost a little more."
     )
@@ -237,7 +241,7 @@ class UpdatePropertyInput:
         default=None, description="All choices of an enumeration, in order; what is missing is archived."
     )
     required: bool | None = strawberry.field(
-        default=None, description="Whether every new record needs a value."
+        default=None, description="Whether every new record needs a value; a text of blanks is none."
     )
     searchable: bool | None = strawberry.field(
         default=None, description="Whether filters and orders by it use an index."

@@ -75,9 +75,16 @@ async def test_a_required_property_cannot_be_cleared(db: Database) -> None:
     it = await crm(db)
     await it.define(name="tax_number", required=True)
     ann = await it.contact(tax_number="1")
-    for empty in (None, ""):
+    for empty in (None, "", " ", "\t\n", "\u00a0\u3000"):
         assert codes(await it.update((ann, {"tax_number": empty}))) == ["REQUIRED_PROPERTY"]
+        assert codes(await it.create({"tax_number": empty})) == ["REQUIRED_PROPERTY"]
     assert (await it.row(ann)).properties == {"tax_number": "1"}
+
+
+async def test_blanks_are_a_text_where_none_is_required(db: Database) -> None:
+    it = await crm(db)
+    ann = await it.contact(firstname=" ", email="ann@acme.example")
+    assert (await it.row(ann)).properties == {"firstname": " ", "email": "ann@acme.example"}
 
 
 async def test_read_only_and_calculated_properties_are_the_systems(db: Database) -> None:

@@ -111,8 +111,8 @@ class Translation:
         self._same = compare(mapping.field, mapping.property.type)
         self._comes = fits(mapping.property, mapping.field, Direction.IN) is None
         prop = mapping.property
-        # Whether any text that can be stored comes in as it is.
-        self.takes_texts = prop.type == "STRING" and not (prop.read_only or prop.calculated)
+        # Whether any text that can be stored comes in as it is; of what is required, blanks do not.
+        self.takes_texts = prop.type == "STRING" and not (prop.read_only or prop.calculated or prop.required)
 
     def to_theirs(self, value: Any) -> Any:
         """A value of ours as theirs; None empties. Raises `Untranslated`."""
