@@ -47,7 +47,9 @@ PRIMARIES = Statement(
                                   AND a.to_object_type_id = ANY($3::bigint[]) AND a.type_id = ANY($4::bigint[])
                                OFFSET 0) AS a
            CROSS JOIN LATERAL (SELECT FROM record AS o
-                                WHERE o.account_id = $1 AND o.id = a.to_id AND o.archived_at IS NULL LIMIT 1) AS o
+                                WHERE o.account_id = $1 AND o.id BETWEEN a.to_id AND a.to_id
+                                  AND o.archived_at IS NULL
+                                ORDER BY o.id LIMIT 1) AS o
     """,
 )
 

@@ -11,15 +11,19 @@ from storage.database import Queryable, Transaction
 from storage.places import places
 from storage.statements import Statement
 
+# A range of one, in the order of ids: of an account that they do not know, PostgreSQL 16 and 17 take any index that has
+# the id in it for as good as the key, and go through all of the account in it; but only the key has that order.
+_ENDS = places(
+    """ARRAY(SELECT (SELECT g.ctid FROM record AS g
+                     WHERE g.account_id = $1 AND g.id BETWEEN e.from_id AND e.from_id ORDER BY g.id LIMIT 1)
+              FROM (SELECT DISTINCT d.from_id FROM part AS d) AS e)"""
+)
+
 # The next part of what is to move, along the primary key, and all that moving means: history of what goes, the new
 # rows where they do not stand already, their counters (archived neighbours do not count), the moment at the near
 # ends. Both directions are moved as they come, each in its turn. Up to version 16, PostgreSQL takes a list for reason
 # to read all that there is and sort it: so the index is asked for a range of types, made together with their inverses,
 # and the list is no more than a test of what it finds.
-_ENDS = places(
-    """ARRAY(SELECT (SELECT g.ctid FROM record AS g WHERE g.account_id = $1 AND g.id = e.from_id)
-              FROM (SELECT DISTINCT d.from_id FROM part AS d) AS e)"""
-)
 MOVE = Statement(
     "label_exchange.move",
     f"""
@@ -63,7 +67,8 @@ MOVE = Statement(
         SELECT $1, e.from_id, e.type_id, count(*) FILTER (WHERE o.archived_at IS NULL)
           FROM come AS e
                CROSS JOIN LATERAL (SELECT r.archived_at FROM record AS r
-                                    WHERE r.account_id = $1 AND r.id = e.to_id LIMIT 1) AS o
+                                    WHERE r.account_id = $1 AND r.id BETWEEN e.to_id AND e.to_id
+                                    ORDER BY r.id LIMIT 1) AS o
          GROUP BY e.from_id, e.type_id
          ORDER BY e.from_id, e.type_id
         ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + excluded.n
