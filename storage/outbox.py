@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
-from storage.places import places
+from storage.places import held, places
 from storage.statements import Statement
 
 
@@ -112,11 +112,12 @@ RETRY = Statement(
     """,
 )
 
-# What a sender has is told that it is not wanted again; the rest ends here.
-_WAITING = places(
-    """ARRAY(SELECT g.ctid
+# What a sender has is told that it is not wanted again; the rest ends here. By id, not by place: what a sender takes at
+# this moment lies elsewhere when it was waited for, and must be told all the same.
+_WAITING = held(
+    """ARRAY(SELECT g.id
                FROM unnest($2::bigint[]) AS n(id)
-              CROSS JOIN LATERAL (SELECT g.ctid FROM outbox AS g
+              CROSS JOIN LATERAL (SELECT g.id FROM outbox AS g
                                    WHERE g.account_id = $1 AND g.enrollment_id = n.id
                                      AND g.next_attempt_at IS NOT NULL
                                   OFFSET 0) AS g)"""
@@ -130,7 +131,7 @@ CANCEL = Statement(
            next_attempt_at = CASE WHEN o.status <> 'PENDING' THEN o.next_attempt_at END,
            finished_at = CASE WHEN o.status = 'PENDING' THEN $3::timestamptz END
       FROM {_WAITING}
-     WHERE o.account_id = $1 AND o.ctid = p.place
+     WHERE o.account_id = $1 AND o.id = h.id
        AND o.next_attempt_at IS NOT NULL
     """,
 )

@@ -16,7 +16,7 @@ def places(array: str) -> str:
 
 
 def held(array: str) -> str:
-    """An array of ids as a table `h(id)`: of rows that the same statement has locked, and may have waited for.
+    """An array of ids as a table `h(id)`: of rows that this statement has locked or may wait for.
 
     A place would not do for them: PostgreSQL passes over rows that lie elsewhere since somebody else has written them.
     """
