@@ -49,8 +49,8 @@ EVENTS = Statement(
     )
     DELETE FROM event_log AS e
      WHERE e.account_id = $1
-       AND e.seq = ANY(ARRAY(SELECT o.seq FROM oldest AS o
-                              WHERE o.seq < (SELECT coalesce(k.seq, o.seq + 1) FROM kept AS k)))
+       AND e.seq <= (SELECT max(o.seq) FROM oldest AS o
+                      WHERE o.seq < (SELECT coalesce(k.seq, o.seq + 1) FROM kept AS k))
     """,
 )
 
