@@ -145,6 +145,10 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "the log": (retention.EVENTS, (T0.replace(year=2030), 1_000)),
 }
 
+# Version 16 goes through an account's records for a list of ids, once for all of them. To go to each would be a tenth
+# slower on those that look the list up.
+ONCE_BEFORE_17 = {"associations that go"}
+
 
 @pytest.mark.parametrize("believed", ["of another", "of none"])
 async def test_of_an_unknown_account_no_write_reads_all_there_is(db: Database, believed: str) -> None:
@@ -159,7 +163,10 @@ async def test_of_an_unknown_account_no_write_reads_all_there_is(db: Database, b
         cases = {name: (str(sql), arguments) for name, (sql, arguments) in CASES.items()}
         how = "(ANALYZE, TIMING OFF, FORMAT JSON)"
         async for name, mode, plan in explained(connection, UNKNOWN, cases, how=how):
-            wrong = [node for node in nodes(json.loads(plan)[0]["Plan"]) if read(node) > MOST]
+            once = name in ONCE_BEFORE_17 and connection.get_server_version().major < 17
+            wrong = [
+                node for node in nodes(json.loads(plan)[0]["Plan"]) if read(node) > (ROWS if once else MOST)
+            ]
             assert not wrong, f"{name}, {mode}: {wrong[0]}\n{plan}"
 
 
