@@ -210,6 +210,25 @@ async def test_what_is_cancelled_is_not_sent_and_what_is_under_way_not_again(crm
     assert [row.status for row in await crm.rows()] == ["CANCELLED", "CANCELLED"]
 
 
+async def test_who_cancels_while_a_sender_is_taking_it_is_heard(crm: Outside) -> None:
+    """The sender's row lies elsewhere when it has been waited for."""
+    await crm.put(crm.call(URL, 1))
+
+    async def cancel() -> None:
+        async with crm.writing() as tx:
+            await outbox.cancel(tx, [1])
+
+    async with crm.db.transaction(crm.account, now=crm.at, actor=Actor("OUTBOX")) as tx:
+        [taken] = await outbox_sending.claim(tx, 100, token="mine", until=crm.at + LEASE, a_host=100)
+        cancelling = asyncio.create_task(cancel())
+        blocked = asyncio.create_task(waiting(crm.db))
+        await asyncio.wait({cancelling, blocked}, return_when=asyncio.FIRST_COMPLETED)
+        blocked.cancel()
+    await cancelling
+    await finish(crm, [taken], Next("PENDING", crm.at, {}))
+    assert [row.status for row in await crm.rows()] == ["CANCELLED"]
+
+
 async def test_nobody_reads_a_secret(crm: Outside) -> None:
     await crm.put(crm.call(URL, secret="whisper"))
     assert "whisper" not in repr(await crm.row())
