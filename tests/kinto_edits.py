@@ -24,7 +24,8 @@ class Both:
     names: int = 0
     edits: int = 0
     mails: list[str] = field(default_factory=list)
-    # Ids of records and items that somebody changed or removed, and the e-mails that went with the removed.
+    # Ids of records and items that somebody made or changed, and removed; and the e-mails that went with the removed.
+    # What was made here, too, may hold what the item that is found to be the same did not live to be told.
     changed: set[Any] = field(default_factory=set)
     removed: set[Any] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
@@ -74,9 +75,10 @@ class Both:
 
     async def _add(self, here: bool, kind: str, values: dict[str, Any]) -> None:
         if here:
-            await self.it.crm.create(values, kind=kind)
+            (one,) = await self.it.crm.create(values, kind=kind)
+            self.changed |= {one.value.id} if one.value else set()
         else:
-            self.kinto.insert(kind, values)
+            self.changed.add(self.kinto.insert(kind, values))
 
     async def _one(self, here: bool, kind: str) -> Any:
         ids: list[Any] = (
