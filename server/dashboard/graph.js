@@ -107,7 +107,8 @@ async function expand(node, record) {
     return;
   }
   const near = await neighbours(node.id, record.near).catch(problem);
-  if (!near) return;
+  // Meanwhile the picture may have begun anew, without this node.
+  if (!near || nodes.get(node.id) !== node) return;
   for (const one of near) add(node, one);
   node.open = true;
   draw();

@@ -8,6 +8,7 @@ const FOUND = 12;
 const NAMES = ["name", "firstname", "lastname", "email", "domain", "subject", "title"];
 let types = [];
 let open = () => {};
+let asked = 0;
 
 /** Text is compared to the letter: as typed, in small letters, and with a capital. */
 function spellings(word) {
@@ -44,13 +45,12 @@ async function submit() {
   const type = types.find(({ name }) => name === byId("search-type").value);
   const text = byId("search-text").value.trim();
   const place = byId("search-found");
-  let list;
-  try {
-    list = await find(type, text);
-  } catch (problem) {
-    fill(place, el("p", { role: "alert" }, problem.message));
-    return;
-  }
+  const mine = ++asked;
+  const list = await find(type, text).catch((problem) => {
+    if (mine === asked) fill(place, el("p", { role: "alert" }, problem.message));
+  });
+  // Answers may come in another order than they were asked for.
+  if (!list || mine !== asked) return;
   if (!list.length) {
     fill(place, el("p", { role: "status" }, `No ${type.plural.toLowerCase()} with “${text}”. Capitals count.`));
     return;

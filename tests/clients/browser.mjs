@@ -83,12 +83,14 @@ await page.click('button[aria-label="Open settings dialog"]');
 const bar = () => page.evaluate(() => getComputedStyle(document.querySelector(".bar")).backgroundColor);
 const before = await bar();
 await page.click('.graphiql-dialog-section button:has-text("Dark")');
+await page.waitForFunction((before) => getComputedStyle(document.querySelector(".bar")).backgroundColor !== before, before);
 seen.darkBar = [before, await bar()];
 await shot("settings");
 await page.keyboard.press("Escape");
 
 // The key can be changed, and the change can be thought better of.
 await page.click("#change-key");
+await page.locator("#ask[open]").waitFor();
 seen.keyShown = await page.inputValue("#key");
 await page.keyboard.press("Escape");
 await page.waitForFunction(() => !document.getElementById("change-key").hidden);
@@ -99,6 +101,7 @@ await page.waitForFunction(() => document.getElementById("account").textContent)
 seen.remembered = await page.textContent("#account");
 const other = await (await browser.newContext()).newPage();
 await other.goto(url);
+await other.locator("dialog#ask").waitFor();
 seen.askedElsewhere = await other.locator("dialog#ask").isVisible();
 
 await browser.close();
