@@ -14,8 +14,9 @@ def upgrade() -> None:
     # Of an account that statistics do not know the planner believes that it has one row. Reading "all of it" then looks
     # as good as a probe of the right index, and a first sync that has grown meanwhile is read whole for each of a
     # thousand items. Without statistics of whose a row is, an account is taken for a two-hundredth of the table: probes
-    # are right for all. These tables are probed, and read along their own indexes; nothing is joined by size.
-    for table in ("sync_link", "sync_attempt"):
+    # are right for all. These tables are probed by several indexes, each of which begins with the account, and read
+    # along their own; nothing is joined by their size.
+    for table in ("sync_link", "sync_attempt", "outbox", "enrollment", "match_state"):
         op.execute(f"ALTER TABLE {table} ALTER COLUMN account_id SET STATISTICS 0")
         # What was known before stays, unless it is cleared; PostgreSQL knows how from version 18 on.
         op.execute(
