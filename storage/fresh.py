@@ -147,8 +147,8 @@ async def write(
             if as_keys:
                 hashes = property_keys.hashes(value) if prop.multiple else (property_keys.value_hash(value),)
                 keys += [f"{account}\t{head}{one}\t{record_id}" for one in hashes]
-            if as_parts:
-                pieces.append(f"{start}{_parts(prop, value)}")
+            if as_parts and (kept := _parts(prop, value)) is not None:
+                pieces.append(f"{start}{kept}")
     await _copy(tx, records, history, values, keys, pieces)
 
 

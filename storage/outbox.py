@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
-from storage.places import held, places
+from storage.places import held, places_of
 from storage.statements import Statement
 
 
@@ -95,17 +95,12 @@ OF_ENROLLMENT = Statement(
     """,
 )
 
-# Where those of ids ($2) lie.
-OF_IDS = places(
-    """ARRAY(SELECT (SELECT g.ctid FROM outbox AS g WHERE g.account_id = $1 AND g.id = n.id)
-              FROM unnest($2::bigint[]) AS n(id))"""
-)
 RETRY = Statement(
     "outbox.retry",
     f"""
     UPDATE outbox AS o
        SET status = 'PENDING', attempts = 0, next_attempt_at = $3, finished_at = NULL, recalled = false
-      FROM {OF_IDS}
+      FROM {places_of("outbox")}
      WHERE o.account_id = $1 AND o.ctid = p.place
        AND o.status IN ('FAILED', 'UNKNOWN', 'CANCELLED')
     RETURNING o.id

@@ -7,8 +7,7 @@ from typing import Any
 
 from storage.changes import Event, EventKind
 from storage.database import Database, Transaction
-from storage.outbox import OF_IDS
-from storage.places import places
+from storage.places import places_of
 from storage.statements import Statement
 from storage.walks import everyone
 
@@ -113,7 +112,7 @@ FINISH = Statement(
              FROM (SELECT n.new, CASE WHEN n.new ->> 1 = 'PENDING' AND o.recalled THEN 'CANCELLED'
                                       ELSE n.new ->> 1 END AS status
                      FROM (SELECT $3::jsonb -> o.id::text AS new) AS n) AS m)
-      FROM {OF_IDS}
+      FROM {places_of("outbox")}
      WHERE o.account_id = $1 AND o.ctid = p.place
        AND o.status = 'SENDING' AND o.lease_token = ($3::jsonb -> o.id::text ->> 0)
     RETURNING o.id, o.key, o.kind, o.status, o.enrollment_id, o.step, o.workflow_id, o.record_id, o.outcome
@@ -122,15 +121,11 @@ FINISH = Statement(
 
 # Those that are held lie where they are found, so a probe each does. A subquery with a LIMIT is no join that could be
 # turned round.
-_HELD = places(
-    """ARRAY(SELECT (SELECT g.ctid FROM enrollment AS g WHERE g.account_id = $1 AND g.id = n.id)
-              FROM unnest($2::bigint[]) AS n(id))"""
-)
 CALL = Statement(
     "outbox_sending.call",
     f"""
     UPDATE enrollment AS e SET due_at = $3
-      FROM {_HELD}
+      FROM {places_of("enrollment")}
      WHERE e.account_id = $1 AND e.ctid = p.place
        AND (SELECT o.id FROM outbox AS o
              WHERE o.account_id = $1 AND o.enrollment_id = e.id AND o.step = e.steps

@@ -18,6 +18,14 @@ def places(array: str) -> str:
     return f"(SELECT p.place FROM unnest({array}) AS p(place) LIMIT (SELECT {_MANY})) AS p"
 
 
+def places_of(table: str) -> str:
+    """Where the rows of `table` with the ids `$2` lie, as a table `p(place)`."""
+    return places(
+        f"""ARRAY(SELECT (SELECT g.ctid FROM {table} AS g WHERE g.account_id = $1 AND g.id = n.id)
+                  FROM unnest($2::bigint[]) AS n(id))"""
+    )
+
+
 def held(array: str) -> str:
     """An array of ids as a table `h(id)`: of rows that this statement has locked or may wait for.
 

@@ -2,8 +2,8 @@
 
 Accounts share tables. Until they are analysed, the planner takes a new account for one without records, and joins its
 thousands row by row: a report over the demo, in an installation with 1.7 million other records, took 20 seconds in
-place of 9 milliseconds. PostgreSQL does it by itself, some time later (migration 0004 lets it come early). Of tables that
-are only ever probed it is told nothing of whose their rows are (migration 0005).
+place of 9 milliseconds. PostgreSQL does it by itself, some time later (migration 0004 lets it come early). Of tables
+that are only ever probed it is told nothing of whose their rows are (migration 0005).
 """
 
 from storage.database import Database
