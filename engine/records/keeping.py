@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.records.drafts import Draft
 from storage import fresh, property_keys, property_parts, property_values, records
+from storage.catalogue import PropertyRow
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import Transaction
 from storage.notes import RecordChanges, RecordsCreated
@@ -37,6 +38,22 @@ async def keep(tx: Transaction, drafts: Sequence[Draft]) -> dict[int, RecordRow]
         for draft, difference in changed:
             _note(tx, draft, difference)
     return rows
+
+
+async def index(
+    tx: Transaction, changes: Sequence[tuple[int, PropertyRow, Any, Any]], *, fresh: bool = False
+) -> None:
+    """Keep values where filters and orders find them: (record id, property, the value before, the new one or None).
+
+    `fresh` says that the records are new.
+    """
+    held = [(record_id, prop, value) for record_id, prop, _, value in changes]
+    await property_values.replace(tx, held, fresh=fresh)
+    await property_parts.replace(tx, held, fresh=fresh)
+    if fresh:
+        await property_keys.add(tx, held)
+    else:
+        await property_keys.replace(tx, changes)
 
 
 def _born(tx: Transaction, draft: Draft) -> RecordRow:
@@ -79,21 +96,13 @@ def _changed(tx: Transaction, draft: Draft, changed: bool) -> RecordRow:
 async def _index(
     tx: Transaction, drafts: Sequence[Draft], news: Sequence[Mapping[str, Any]], *, fresh: bool = False
 ) -> None:
-    """Keep each value where filters and orders find it: {name: new value or None} of each draft."""
+    """Index {name: new value or None} of each draft."""
     changes = [
-        (draft, draft.form.object_type.properties[name], value)
+        (draft.record_id, draft.form.object_type.properties[name], draft.held(name), value)
         for draft, changed in zip(drafts, news, strict=True)
         for name, value in changed.items()
     ]
-    news_of = [(draft.record_id, prop, value) for draft, prop, value in changes]
-    await property_values.replace(tx, news_of, fresh=fresh)
-    await property_parts.replace(tx, news_of, fresh=fresh)
-    if fresh:
-        await property_keys.add(tx, ((draft.record_id, prop, value) for draft, prop, value in changes))
-    else:
-        await property_keys.replace(
-            tx, [(draft.record_id, prop, draft.held(prop.name), value) for draft, prop, value in changes]
-        )
+    await index(tx, changes, fresh=fresh)
 
 
 def _first(draft: Draft) -> dict[str, list[Any]]:

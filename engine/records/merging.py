@@ -7,9 +7,10 @@ from typing import Any
 
 from engine import associations, ids
 from engine.problems import Problem
+from engine.records import keeping
 from engine.records import problems as told
 from engine.records.drafts import Form
-from storage import property_keys, property_parts, property_values, record_events, records, unique_values
+from storage import record_events, records, unique_values
 from storage.changes import Change, ChangeKind, Event, EventKind
 from storage.database import Transaction
 from storage.records import RecordRow, Written
@@ -101,10 +102,7 @@ async def _fill(tx: Transaction, survivor: RecordRow, merged: RecordRow, filled:
         tx, [Written(full.id, filled)], source=SOURCE, source_id=ids.encode("record", merged.id)
     )
     props = form.object_type.properties
-    values = [(full.id, props[name], value) for name, value in filled.items()]
-    await property_values.replace(tx, values)
-    await property_parts.replace(tx, values)
-    await property_keys.replace(tx, [(full.id, props[name], None, value) for name, value in filled.items()])
+    await keeping.index(tx, [(full.id, props[name], None, value) for name, value in filled.items()])
     return full
 
 
