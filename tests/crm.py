@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +13,9 @@ from engine.problems import Problem, Refused
 from engine.records import Merged, Restored, Upserted
 from storage import changes
 from storage import records as stored
-from storage.catalogue import PropertyRow
+from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.changes import LoggedEvent, QueuedChange
-from storage.database import Actor, Database
+from storage.database import Actor, Database, Transaction
 from storage.records import HistoryRow, RecordRow
 from tests.processes import PATIENCE
 
@@ -184,3 +184,15 @@ def problem_of(outcome: Outcome[Any]) -> Problem:
     """The problem of an input that has one."""
     assert outcome.problem is not None
     return outcome.problem
+
+
+async def rows_alone(
+    tx: Transaction, object_type: ObjectTypeRow, records: Iterable[tuple[int, dict[str, Any]]]
+) -> None:
+    """Records as rows, (id, properties), without the command that makes them: nothing goes to any side table."""
+    columns = (
+        *("id", "object_type_id", "properties"),
+        *("created_at", "updated_at", "created_source", "updated_source"),
+    )
+    rows = [(number, object_type.id, held, T0, T0, "API", "API") for number, held in records]
+    await tx.copy("record", columns, rows)

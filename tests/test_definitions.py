@@ -24,6 +24,7 @@ from engine.properties import (
 from storage import property_values
 from storage.catalogue import ObjectTypeRow, PropertyRow
 from storage.database import Actor, Database, Transaction
+from tests.crm import rows_alone
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ADMIN = Actor("API")
@@ -201,18 +202,7 @@ async def test_an_archived_property_keeps_its_name_and_cannot_be_changed(db: Dat
 async def people(tx: Transaction, *found: dict[str, Any]) -> list[int]:
     """Contacts as rows, without the command that makes them: these tests are about the side table alone."""
     ids = list(await tx.new_ids(len(found)))
-    contacts = tx.catalogue.by_name["contacts"].id
-    columns = (
-        "id",
-        "object_type_id",
-        "properties",
-        "created_at",
-        "updated_at",
-        "created_source",
-        "updated_source",
-    )
-    rows = [(number, contacts, held, T0, T0, "API", "API") for number, held in zip(ids, found, strict=True)]
-    await tx.copy("record", columns, rows)
+    await rows_alone(tx, tx.catalogue.by_name["contacts"], zip(ids, found, strict=True))
     return ids
 
 

@@ -16,10 +16,9 @@ from engine import indexing, properties
 from engine.properties import PropertyBeingIndexed
 from resolvers import listings
 from storage import property_keys
-from storage.catalogue import PropertyRow
 from storage.database import Database
 from storage.filters.tree import Index, PropertyLeaf
-from storage.selection.text import compile
+from storage.selection.plans import compile
 from storage.selection.tree import (
     Connection,
     EdgeFact,
@@ -33,30 +32,10 @@ from storage.selection.tree import (
 from tests.crm import T0, Crm, crm, made
 from tests.filtering import POOLS, World, associated, leaf, some_values, world
 from tests.filtering_past import ZONES, clocks
+from tests.online import flag, meanwhile, prop, reach
 from tests.test_filters_folds import check, populated, trees
 
 # --- marking, online ----------------------------------------------------------------------------------------
-
-
-async def mark(of: Crm, name: str, searchable: bool, kind: str = "contacts") -> PropertyRow:
-    """Say whether a property is searchable."""
-    async with of.db.transaction(of.account, now=of.now, actor=of.actor, defining=True) as tx:
-        return await properties.update(tx, kind, name, searchable=searchable)
-
-
-async def prop(of: Crm, name: str) -> PropertyRow:
-    """A property of contacts as it is."""
-    return (await of.db.catalogue(of.account)).by_name["contacts"].properties[name]
-
-
-async def reach(of: Crm, name: str, state: str) -> None:
-    """Let the change of an index go on until it is in a state."""
-    for _ in range(1_000):
-        if (await prop(of, name)).index_state == state:
-            return
-        of.now += indexing.GRACE
-        await indexing.run_once(of.db, of.account, now=of.now)
-    pytest.fail(f"{name} never gets to {state}")
 
 
 async def kept(of: Crm, name: str) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
@@ -109,44 +88,32 @@ async def test_an_index_is_made_while_others_write(
         return chance.sample(pool, chance.randint(1, 3)) if name == "tags" else chance.choice(pool)
 
     ids = [row.id for row in made(await of.create(*({name: some()} for _ in range(60))))]
-    over = asyncio.Event()
-    wrote = 0
 
     async def write() -> None:
         """Change values, clear some, create records: what is told of them is never wrong meanwhile."""
-        nonlocal wrote
-        while not over.is_set():
-            one, other = chance.sample(ids, 2)
-            made(await of.update((one, {name: some()}), (other, {name: None})))
-            ids.append(await of.contact(**{name: some()}))
-            wrote += 1
-            wanted = leaf(name, "ANY_OF", some()[0] if name == "tags" else some())
-            # The catalogue of the filter may be an older one: whoever still has it is answered rightly, too.
-            await of.folds(await of.bind(wanted), "contacts", ids)
+        one, other = chance.sample(ids, 2)
+        made(await of.update((one, {name: some()}), (other, {name: None})))
+        ids.append(await of.contact(**{name: some()}))
+        wanted = leaf(name, "ANY_OF", some()[0] if name == "tags" else some())
+        # The catalogue of the filter may be an older one: whoever still has it is answered rightly, too.
+        await of.folds(await of.bind(wanted), "contacts", ids)
 
     async def change(searchable: bool) -> None:
-        await mark(of, name, searchable)
+        await flag(of, name, searchable=searchable)
         now = of.now
         while (await prop(of, name)).index_state != "READY":
             await indexing.run_once(db, of.account, now=now)
             now += timedelta(seconds=20)
             await asyncio.sleep(0.005)
 
-    writer = asyncio.create_task(write())
-    try:
+    async with meanwhile(write) as written:
         for searchable in (True, False, True):
-            before = wrote
             await change(searchable)
-            while wrote < before + 3:
-                assert not writer.done(), writer.result()
-                await asyncio.sleep(0.005)
+            await written()
             assert (await prop(of, name)).searchable is searchable
-    finally:
-        over.set()
-        await writer
     await exact(of, name)
-    await mark(of, name, False)
-    await reach(of, name, "READY")
+    await flag(of, name, searchable=False)
+    await reach(of, name, index_state="READY")
     await exact(of, name)
 
 
@@ -164,12 +131,12 @@ async def test_a_new_index_is_read_when_it_is_complete_and_the_old_one_written_u
 
     old = await of.bind(leaf("text", "EQUALS", "x"))
     assert await reads() is Index.KEYS
-    await mark(of, "text", True)
+    await flag(of, "text", searchable=True)
     # Half filled.
     assert await indexing.run_once(db, of.account, now=of.now)
     assert len((await kept(of, "text"))[0]) == 2
     assert await reads() is Index.KEYS
-    await reach(of, "text", "RETIRING")
+    await reach(of, "text", index_state="RETIRING")
     assert await reads() is Index.VALUES
     # Who planned before the change is still right.
     await of.make(dan={"text": "x"})
@@ -178,8 +145,8 @@ async def test_a_new_index_is_read_when_it_is_complete_and_the_old_one_written_u
     # It has its time to end.
     assert not await indexing.run_once(db, of.account, now=of.now)
     with pytest.raises(PropertyBeingIndexed):
-        await mark(of, "text", False)
-    await reach(of, "text", "READY")
+        await flag(of, "text", searchable=False)
+    await reach(of, "text", index_state="READY")
     await exact(of, "text")
 
 
@@ -189,11 +156,11 @@ async def test_an_archived_property_leaves_nothing_behind_even_where_its_index_w
     monkeypatch.setattr(indexing, "CHUNK", 1)
     of = await world(db)
     await of.make(ann={"text": "x"}, bob={"text": "y"}, cy={"text": "z"})
-    await mark(of, "text", True)
+    await flag(of, "text", searchable=True)
     assert await indexing.run_once(db, of.account, now=of.now)
     async with db.transaction(of.account, now=of.now, actor=of.actor, defining=True) as tx:
         await properties.archive(tx, "contacts", "text")
-    await reach(of, "text", "READY")
+    await reach(of, "text", index_state="READY")
     assert await kept(of, "text") == (set(), set())
 
 
@@ -220,11 +187,11 @@ async def test_the_folds_agree_in_every_state_of_an_index(
     monkeypatch.setattr(indexing, "CHUNK", 20)
     chance = random.Random(5)
     for name in POOLS:
-        await mark(found, name, not (await prop(found, name)).searchable)
+        await flag(found, name, searchable=not (await prop(found, name)).searchable)
         if state == "FILLING":
             await indexing.run_once(db, found.account, now=found.now)
         else:
-            await reach(found, name, state)
+            await reach(found, name, index_state=state)
     # Written in that state.
     for n in range(8):
         await found.make(**{f"late{n}": some_values(chance)})

@@ -18,7 +18,7 @@ from storage.database import Database
 from storage.filters import ways
 from storage.filters.tree import Index, Place, PropertyLeaf
 from storage.selection import sources
-from storage.selection.text import compile
+from storage.selection.plans import compile
 from storage.selection.tree import (
     Connection,
     EdgeFact,
@@ -30,9 +30,10 @@ from storage.selection.tree import (
     Selection,
     Total,
 )
-from tests.crm import T0, Crm, crm, made
+from tests.crm import T0, Crm, crm, made, rows_alone
 from tests.face import opened
 from tests.filtering import MISSHAPEN, PHONES, TEXTS, World, associated, leaf, world
+from tests.online import flag, meanwhile, prop, reach
 from tests.plans import explained
 from tests.test_property_indexes import both, touched
 
@@ -99,27 +100,6 @@ def test_no_two_properties_share_their_parts() -> None:
 # --- records -----------------------------------------------------------------------------------------------
 
 
-async def mark(of: Crm, name: str, wanted: bool, kind: str = "contacts") -> None:
-    """Say whether a property is found by parts."""
-    async with of.db.transaction(of.account, now=of.now, actor=of.actor, defining=True) as tx:
-        await properties.update(tx, kind, name, parts_searchable=wanted)
-
-
-async def state(of: Crm, name: str) -> str:
-    """How the parts of a property of contacts stand."""
-    return (await of.db.catalogue(of.account)).by_name["contacts"].properties[name].parts_state
-
-
-async def reach(of: Crm, name: str, wanted: str) -> None:
-    """Let the change go on until it is in a state."""
-    for _ in range(1_000):
-        if await state(of, name) == wanted:
-            return
-        of.now += indexing.GRACE
-        await indexing.run_once(of.db, of.account, now=of.now)
-    pytest.fail(f"{name} never gets to {wanted}")
-
-
 async def exact(of: Crm, name: str) -> int:
     """What is kept is what the records hold; how many there are."""
     row = (await of.db.catalogue(of.account)).by_name["contacts"].properties[name]
@@ -164,35 +144,24 @@ async def test_an_index_of_parts_is_made_and_given_up_while_others_write(
     chance = random.Random(3)
     pool = ("Annabel", "Annette", "Isabel", "Mabel", "Abe")
     ids = [row.id for row in made(await of.create(*({"text": chance.choice(pool)} for _ in range(60))))]
-    over, wrote = asyncio.Event(), 0
 
     async def write() -> None:
-        nonlocal wrote
-        while not over.is_set():
-            one, other = chance.sample(ids, 2)
-            made(await of.update((one, {"text": chance.choice(pool)}), (other, {"text": None})))
-            ids.append(await of.contact(text=chance.choice(pool)))
-            wrote += 1
-            # The definitions may be older ones by the time it is asked.
-            for words in (("CONTAINS", "nab"), ("ENDS_WITH", "abel")):
-                assert await listed(of, leaf("text", *words)) is not None
+        one, other = chance.sample(ids, 2)
+        made(await of.update((one, {"text": chance.choice(pool)}), (other, {"text": None})))
+        ids.append(await of.contact(text=chance.choice(pool)))
+        # The definitions may be older ones by the time it is asked.
+        for words in (("CONTAINS", "nab"), ("ENDS_WITH", "abel")):
+            assert await listed(of, leaf("text", *words)) is not None
 
-    writer = asyncio.create_task(write())
-    try:
+    async with meanwhile(write) as written:
         for wanted, end in ((True, "READY"), (False, "NONE"), (True, "READY")):
-            await mark(of, "text", wanted)
-            before = wrote
-            await reach(of, "text", end)
-            while wrote < before + 3:
-                assert not writer.done(), writer.result()
-                await asyncio.sleep(0.005)
-    finally:
-        over.set()
-        await writer
+            await flag(of, "text", parts_searchable=wanted)
+            await reach(of, "text", parts_state=end)
+            await written()
     assert await exact(of, "text")
     assert await agreed(of, leaf("text", "CONTAINS", "abel"))
-    await mark(of, "text", False)
-    await reach(of, "text", "NONE")
+    await flag(of, "text", parts_searchable=False)
+    await reach(of, "text", parts_state="NONE")
     assert await exact(of, "text") == 0
 
 
@@ -208,27 +177,27 @@ async def test_parts_are_read_when_all_are_there_and_written_as_long_as_anybody_
         assert isinstance(bound, PropertyLeaf)
         return bound.index
 
-    await mark(of, "text", True)
+    await flag(of, "text", parts_searchable=True)
     assert await indexing.run_once(of.db, of.account, now=of.now)
     assert await reads() is None
     with pytest.raises(PropertyBeingIndexed):
-        await mark(of, "text", False)
-    await reach(of, "text", "READY")
+        await flag(of, "text", parts_searchable=False)
+    await reach(of, "text", parts_state="READY")
     assert await reads() is Index.PARTS
-    await mark(of, "text", False)
+    await flag(of, "text", parts_searchable=False)
     assert await reads() is None
     await of.make(dan={"text": "Mabel"})
     assert await exact(of, "text") == 4
     # Whoever reads them has time to end.
     assert not await indexing.run_once(of.db, of.account, now=of.now)
     # Put away in the middle, it leaves nothing behind.
-    await mark(of, "found", True)
+    await flag(of, "found", parts_searchable=True)
     async with db.transaction(of.account, now=of.now, actor=of.actor, defining=True) as tx:
         await properties.archive(tx, "contacts", "text")
-    await reach(of, "text", "NONE")
+    await reach(of, "text", parts_state="NONE")
     assert await exact(of, "text") == 0
-    await reach(of, "found", "READY")
-    assert await state(of, "text") == "NONE"
+    await reach(of, "found", parts_state="READY")
+    assert (await prop(of, "text")).parts_state == "NONE"
 
 
 # --- the same answers --------------------------------------------------------------------------------------
@@ -312,7 +281,7 @@ async def test_lists_by_parts_say_what_the_fold_says(
         ("contacts", "mobile"),
         ("companies", "name"),
     ):
-        await mark(of, name, True, kind)
+        await flag(of, name, kind, parts_searchable=True)
     chance = random.Random(size)
     phones = [text for text in PHONES if sum(one.isdigit() for one in text) > 1]
     words = ("abab", "bABá%", "日日a日", "a" * 300, "áB _\\'", "ba😀ab")
@@ -329,7 +298,7 @@ async def test_lists_by_parts_say_what_the_fold_says(
         await of.misshape(f"odd{n}", values)
     await of.archive(of.ids["c70"], of.ids["c71"])
     for name in ("text", "found", "mobile"):
-        await reach(of, name, "READY")
+        await reach(of, name, parts_state="READY")
     await indexing.run_all(db, of.account, now=of.now)
     assert isinstance(one := await of.bind(leaf("mobile", "ENDS_WITH", "67")), PropertyLeaf)
     assert one.index is Index.PARTS
@@ -353,8 +322,8 @@ async def test_lists_by_parts_say_what_the_fold_says(
 
 async def test_only_what_parts_narrow_down_is_looked_for_by_them(db: Database) -> None:
     of = await world(db)
-    await mark(of, "text", True)
-    await mark(of, "found", True)
+    await flag(of, "text", parts_searchable=True)
+    await flag(of, "found", parts_searchable=True)
     await indexing.run_all(db, of.account, now=of.now)
     for definition, index in (
         (leaf("text", "CONTAINS", "abc"), Index.PARTS),
@@ -387,23 +356,13 @@ async def populated(db: Database) -> Crm:
     """Contacts of which all have a common part, one in a thousand one that is rare; then found by parts."""
     of = await crm(db)
     contacts = (await db.catalogue(of.account)).by_name["contacts"]
-    columns = (
-        "id",
-        "object_type_id",
-        "properties",
-        "created_at",
-        "updated_at",
-        "created_source",
-        "updated_source",
+    held = (
+        {"email": f"{'rare' if n % 1_000 == 7 else 'usual'}{n}@example.com", "city": "Rome"}
+        for n in range(1_000_000, 1_000_000 + ROWS)
     )
     async with db.transaction(of.account, now=T0, actor=of.actor) as tx:
-        held = (
-            {"email": f"{'rare' if n % 1_000 == 7 else 'usual'}{n}@example.com", "city": "Rome"}
-            for n in range(1_000_000, 1_000_000 + ROWS)
-        )
-        rows = [(n, contacts.id, one, T0, T0, "API", "API") for n, one in enumerate(held, 1_000_000)]
-        await tx.copy("record", columns, rows)
-    await mark(of, "email", True)
+        await rows_alone(tx, contacts, enumerate(held, 1_000_000))
+    await flag(of, "email", parts_searchable=True)
     await indexing.run_all(db, of.account, now=of.now)
     return of
 
@@ -454,7 +413,7 @@ async def test_only_texts_have_parts(db: Database) -> None:
     of = await world(db)
     for name in ("grade", "born", "color", "extra"):
         with pytest.raises(FlagDoesNotFit):
-            await mark(of, name, True)
+            await flag(of, name, parts_searchable=True)
     with pytest.raises(FlagDoesNotFit):
         await of.define(name="sum", type="NUMBER", parts_searchable=True)
 
