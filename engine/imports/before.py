@@ -2,29 +2,28 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine import values
-from engine.imports.files import Row
+from engine.imports.entries import Entry
 from engine.imports.plan import Part, Plan
 from engine.imports.problems import ConflictInFile, DuplicateInFile
 from engine.imports.tally import Tally
 from engine.problems import Problem
 from storage import import_marks, records
+from storage.catalogue import PropertyRow
 from storage.database import Transaction
 from storage.import_marks import Touched
 
 
-@dataclass(slots=True)
-class Entry:
-    """A row as it concerns one part: what it gives, and by which key."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The records that keys lead to, and of which of them earlier rows have been."""
 
-    row: Row
-    given: dict[str, Any]
-    # The canonical text of a unique value; the number of a record; None: a new one.
-    key: str | int | None = None
+    records: Mapping[str | int, int]
+    touched: Mapping[int, Touched]
 
 
 class Before:
@@ -37,16 +36,6 @@ class Before:
         self.failures = failures
         # What is to be remembered of this batch: digests of keys with their first rows.
         self.met: dict[bytes, int] = {}
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """The parts of the plan."""
-        return self._plan.parts
-
-    @property
-    def number(self) -> int:
-        """The import's."""
-        return self._number
 
     def failed(self, part: Part, entry: Entry) -> None:
         """A row was refused: the first row of a key counts all the same."""
@@ -64,8 +53,7 @@ class Before:
         tx: Transaction,
         part: Part,
         entries: Sequence[Entry],
-        found: Mapping[str | int, int],
-        touched: Mapping[int, Touched],
+        known: Known,
         tally: Tally,
     ) -> list[Entry]:
         """The entries that may be written: the first about each record, and later ones that do not contradict it."""
@@ -75,7 +63,7 @@ class Before:
         given: dict[str | int, dict[str, Any]] = {}
         earlier = await self._earlier(tx, part, entries)
         if self._plan.repeats:
-            given = await self._given(tx, found, touched)
+            given = await self._given(tx, known)
         fit = []
         for entry in entries:
             key = entry.key
@@ -83,9 +71,9 @@ class Before:
                 fit.append(entry)
                 continue
             before = first.get(key) or earlier.get(key)
-            known = touched.get(found.get(key, 0))
-            if before is None and known is not None:
-                before = known.row
+            touched = known.touched.get(known.records.get(key, 0))
+            if before is None and touched is not None:
+                before = touched.row
             if before is None or before >= entry.row.number:
                 first[key] = entry.row.number
                 given[key] = {**given.get(key, {}), **_normal(part, entry.given)}
@@ -111,18 +99,13 @@ class Before:
         given.update({name: value for name, value in mine.items() if name not in given})
         return True
 
-    async def _given(
-        self,
-        tx: Transaction,
-        found: Mapping[str | int, int],
-        touched: Mapping[int, Touched],
-    ) -> dict[str | int, dict[str, Any]]:
+    async def _given(self, tx: Transaction, known: Known) -> dict[str | int, dict[str, Any]]:
         """What rows of earlier batches gave to the records of these keys: what those hold now."""
-        known = {key: record for key, record in found.items() if record in touched}
-        rows = await records.rows(tx, list(known.values())) if known else []
+        met = {key: record for key, record in known.records.items() if record in known.touched}
+        rows = await records.rows(tx, list(met.values())) if met else []
         given: dict[str | int, dict[str, Any]] = {}
-        for (key, record), row in zip(known.items(), rows, strict=True):
-            names = touched[record].given or ()
+        for (key, record), row in zip(met.items(), rows, strict=True):
+            names = known.touched[record].given or ()
             if row is not None:
                 given[key] = {name: row.properties[name] for name in names if name in row.properties}
         return given
@@ -141,23 +124,18 @@ class Before:
         met = await import_marks.keys(tx, self._number, list(digests)) if digests else {}
         return {digests[digest]: row for digest, row in met.items()}
 
-
-@dataclass(frozen=True, slots=True)
-class Awaited:
-    """In a check: keys of records that are not there yet, but that rows of the file would make."""
-
-    tx: Transaction
-    before: Before
-
-    async def among(self, object_type_id: int, property_id: int, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that a row of the file has, up to this batch."""
-        digests: dict[bytes, str] = {}
-        for part in self.before.parts:
-            prop = None if part.key is None else part.key.property
-            if part.object_type.id == object_type_id and prop is not None and prop.id == property_id:
-                digests |= {digest_of(part.name, key): key for key in keys}
-        met = await import_marks.keys(self.tx, self.before.number, list(digests)) if digests else {}
-        return {key for digest, key in digests.items() if digest in met or digest in self.before.met}
+    async def awaited(self, tx: Transaction, unique: PropertyRow, keys: Collection[str]) -> set[str]:
+        """In a check: those of the keys under which a row of the file, up to this batch, would make a record."""
+        if not self._checking:
+            return set()
+        digests = {
+            digest_of(part.name, key): key
+            for part in self._plan.parts
+            if part.unique is not None and part.unique.id == unique.id
+            for key in keys
+        }
+        met = await import_marks.keys(tx, self._number, list(digests)) if digests else {}
+        return {key for digest, key in digests.items() if digest in met or digest in self.met}
 
 
 def digest_of(part: str, key: str | int) -> bytes:

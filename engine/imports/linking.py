@@ -1,33 +1,28 @@
 """Associations from rows: both ends found, labels read, and all of a batch written by one command."""
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from engine import associations as commands
 from engine import tables, values
 from engine.associations import Pair
 from engine.batches import Mode
 from engine.ids import decode
+from engine.imports.before import Before
 from engine.imports.files import Row
 from engine.imports.labels import Labels
-from engine.imports.plan import RECORD_ID, End, Key, Link, Plan
+from engine.imports.plan import End, Key, Link, Plan
 from engine.imports.problems import KeyMissing, UnknownKey
 from engine.imports.tally import CREATED, UNCHANGED, UPDATED, Tally
 from engine.problems import MalformedId, Problem
 from engine.values import tidy
 from storage import records, unique_values
+from storage.catalogue import Catalogue
 from storage.database import Transaction
 
 # Under which associations are counted.
 ASSOCIATIONS = "associations"
-
-
-class Awaiting(Protocol):
-    """Knows keys of records that a check does not make, and a run would."""
-
-    async def among(self, object_type_id: int, property_id: int, keys: Iterable[str]) -> set[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +53,11 @@ _NOBODY = _Named([])
 class Linking:
     """The associations of one batch."""
 
-    def __init__(self, plan: Plan, labels: Sequence[Labels]) -> None:
+    def __init__(self, plan: Plan, catalogue: Catalogue) -> None:
         self._plan = plan
-        self._labels = labels
+        self._labels = [
+            Labels(catalogue, link.near.object_type.name, link.far.object_type.name) for link in plan.links
+        ]
         # The labels that each row names, by link.
         self._named: list[dict[int, tuple[str, ...]]] = [{} for _ in plan.links]
 
@@ -86,14 +83,14 @@ class Linking:
         tx: Transaction,
         rows: Sequence[Row],
         ids: Mapping[str, Mapping[int, int]],
-        awaiting: Awaiting | None,
+        before: Before,
         tally: Tally,
     ) -> list[tuple[int, int]]:
         """Associate what the rows name; the pairs to which something was added."""
         pairs: list[tuple[int, int]] = []
         for n, link in enumerate(self._plan.links):
-            nears = await self._ends(tx, link.near, rows, ids, awaiting)
-            fars = await self._ends(tx, link.far, rows, ids, awaiting)
+            nears = await self._ends(tx, link.near, rows, ids, before)
+            fars = await self._ends(tx, link.far, rows, ids, before)
             asked: list[tuple[Row, Pair]] = []
             for row in rows:
                 near, far = nears.get(row.number, _NOBODY), fars.get(row.number, _NOBODY)
@@ -126,7 +123,7 @@ class Linking:
         end: End,
         rows: Sequence[Row],
         ids: Mapping[str, Mapping[int, int]],
-        awaiting: Awaiting | None,
+        before: Before,
     ) -> Mapping[int, "_Named"]:
         """Whom each row names at one end, by row number."""
         if end.part is not None:
@@ -141,10 +138,7 @@ class Linking:
         }
         wanted = {text for text in canonical.values() if text is not None}
         found = await unique_values.find(tx, key.property.id, sorted(wanted))
-        hoped = set[str]()
-        if awaiting is not None:
-            rest = wanted - found.keys()
-            hoped = await awaiting.among(end.object_type.id, key.property.id, rest)
+        hoped = await before.awaited(tx, key.property, wanted - found.keys())
         named: dict[int, _Named] = {}
         known = found.keys() | hoped
         for number, keys in cells.items():
@@ -168,8 +162,9 @@ class Linking:
                 continue
             cell = row.cells[end.key.index]
             for text in named.unknown:
-                name = RECORD_ID if end.key.property is None else end.key.property.name
-                problem = UnknownKey(object_type=end.object_type.name, property=name, value=tidy(text))
+                problem = UnknownKey(
+                    object_type=end.object_type.name, property=end.key.called(), value=tidy(text)
+                )
                 tally.wrong(row.number, problem, end.key.name, cell)
             # A record without an association is a record.
             if not (named.ids or named.unknown or named.hoped or self._plan.parts):

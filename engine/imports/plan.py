@@ -62,6 +62,10 @@ class Key:
     property: PropertyRow | None
     parse: Parse | None = None
 
+    def called(self) -> str:
+        """What tells records apart, as plans name it."""
+        return RECORD_ID if self.property is None else self.property.name
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -72,6 +76,16 @@ class Part:
     doing: Doing
     key: Key | None
     columns: tuple[Column, ...]
+
+    @property
+    def unique(self) -> PropertyRow | None:
+        """The property by which records are told apart; None: by their ids, or not at all."""
+        return None if self.key is None else self.key.property
+
+    @property
+    def by_ids(self) -> bool:
+        """Whether the records are told apart by their ids."""
+        return self.key is not None and self.key.property is None
 
 
 @dataclass(frozen=True, slots=True)
