@@ -15,7 +15,7 @@ from engine.problems import NotFound, Problem, at
 from engine.signing import Signer
 from resolvers import exports, imports, report_exports, reports, sync_exports
 from resolvers.context import Context
-from resolvers.sync_exports import InvalidParameter
+from resolvers.downloads import InvalidParameter
 from storage.database import Database
 
 PURPOSE = "export"
@@ -136,8 +136,8 @@ async def _named(context: Context, wanted: Mapping[str, Any], format_: Format, i
     if not instead.named:
         of = exports.bound(context.catalogue, wanted).of
         return _Named(exports.PATH, exports.parameters(wanted), f"{of.name}.{format_.value}")
-    beside = [name for name, value in wanted.items() if value and name not in ("format", "headers")]
-    if beside := [*instead.named[1:], *beside]:
+    asked = [name for name, value in wanted.items() if value and name not in ("format", "headers")]
+    if beside := [*instead.named[1:], *asked]:
         raise ExportAmbiguous(given=beside, path=(beside[0],))
     if instead.report is not None:
         return await _report(context, instead.report, format_)
@@ -169,12 +169,10 @@ async def _sync(context: Context, given: Mapping[str, str], format_: Format) -> 
 
 
 async def _errors(context: Context, ident: str) -> _Named:
-    try:
-        file = await imports.errors_file(context, ident)
-    except Problem as problem:
-        problem.path = ("importErrors",)
-        raise
-    return _Named(f"/imports/{ident}/errors", [], file.name)
+    number = ids.decode_at("import", ident, "importErrors")
+    if await imports.by_id(context, number) is None:
+        raise NotFound(kind="import", name=ident, path=("importErrors",))
+    return _Named(imports.ERRORS_PATH.format(id=ident), [], imports.errors_name(number))
 
 
 def _about(path: str, parameters: Sequence[tuple[str, str]]) -> bytes:

@@ -13,8 +13,8 @@ from engine.exports.run import MEDIA, Export, Format
 from engine.problems import NotFound, Problem, at
 from resolvers import listings
 from resolvers.context import Context
+from resolvers.downloads import File, InvalidParameter, check_names
 from resolvers.listings import Asked
-from resolvers.sync_exports import File, InvalidParameter, UnknownParameter
 from storage.catalogue import Catalogue
 from storage.selection.tree import Records
 
@@ -73,10 +73,9 @@ def bound(catalogue: Catalogue, wanted: Wanted) -> Export:
 
 def from_parameters(given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """What the parameters of an address ask for."""
+    check_names((name for name, _ in given), PARAMETERS)
     wanted: dict[str, Any] = {}
     for name, text in given:
-        if name not in PARAMETERS:
-            raise UnknownParameter(name=name[:100], known=PARAMETERS, path=(name[:100],))
         if name in REPEATED:
             member = "columns" if name == "column" else name
             wanted.setdefault(member, []).append(text if name == "column" else _order(text))
@@ -91,9 +90,7 @@ def from_document(document: Any) -> dict[str, Any]:
     """What a JSON document asks for."""
     if not isinstance(document, dict):
         raise InvalidParameter(name="body", expected="an object of JSON")
-    for name in document:
-        if name not in MEMBERS:
-            raise UnknownParameter(name=str(name)[:100], known=MEMBERS, path=(str(name)[:100],))
+    check_names(document, MEMBERS)
     if document.get("where") is not None and not isinstance(document["where"], dict):
         raise _unread("where")
     for name in ("columns", "orderBy"):

@@ -15,13 +15,15 @@ from engine.problems import InvalidInput, Problem, Refused, at
 from engine.tables import Cell, Format
 from resolvers import listings, loaders
 from resolvers.context import Context
+from resolvers.downloads import File
 from resolvers.listings import MalformedCursor
-from resolvers.sync_exports import File
 from resolvers.writing import write
 from storage import imports as stored
 from storage.database import Queryable, Transaction
 from storage.imports import ErrorGroupRow, ImportRow, RowErrorRow
 
+# Where an import takes its file, and where all its errors are a file.
+FILE_PATH, ERRORS_PATH = "/imports/{id}/file", "/imports/{id}/errors"
 # Errors that are read at a time for a file of them.
 PIECE = 1_000
 # Groups of errors that are told.
@@ -103,14 +105,18 @@ def error_cursor(error: RowErrorRow) -> str:
     return f"error_{error.row}_{error.n}"
 
 
-async def errors_file(context: Context, ident: str) -> File:
-    """All errors of an import that are kept, as CSV."""
-    number = ids.decode_at("import", ident, "id")
+def errors_name(number: int) -> str:
+    """How a file of an import's errors is called."""
+    return f"{ids.encode('import', number)}-errors.csv"
+
+
+async def errors_file(context: Context, number: int) -> File:
+    """All errors of an import that are kept, as CSV. Raises `NotFound`."""
     async with context.db.read(context.account_id) as reader:
         await commands.get(reader, number)
     header = ("row", "column", "value", "code", "message")
     content = tables.written(Format.CSV, header, _error_rows(context, number))
-    return File(f"{ident}-errors.csv", tables.MEDIA[Format.CSV], content)
+    return File(errors_name(number), tables.MEDIA[Format.CSV], content)
 
 
 async def _error_rows(context: Context, number: int) -> AsyncGenerator[list[list[Cell]], None]:

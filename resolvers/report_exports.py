@@ -10,9 +10,9 @@ from engine.reports.run import NO_VALUE
 from engine.tables import Cell
 from resolvers import reports
 from resolvers.context import Context
+from resolvers.downloads import File, InvalidParameter, check_names
 from resolvers.exports import format_of
 from resolvers.reports import Ran
-from resolvers.sync_exports import File, InvalidParameter, UnknownParameter
 
 PATH = "/exports/reports"
 PARAMETERS = ("report", "format")
@@ -20,9 +20,7 @@ PARAMETERS = ("report", "format")
 
 async def file(context: Context, wanted: Mapping[str, str]) -> File:
     """The file of a saved report; raises what is wrong with it."""
-    for name in wanted:
-        if name not in PARAMETERS:
-            raise UnknownParameter(name=name[:100], known=PARAMETERS, path=(name[:100],))
+    check_names(wanted, PARAMETERS)
     if "report" not in wanted:
         raise InvalidParameter(name="report", expected="the id of a saved report", path=("report",))
     format_ = format_of(wanted)

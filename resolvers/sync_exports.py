@@ -1,45 +1,26 @@
 """A sync's records as a file: what the address asks for, checked, and the bytes of it."""
 
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from engine import ids
-from engine.problems import NotFound, Problem, UnknownObjectType
+from engine.problems import NotFound, UnknownObjectType
 from engine.sync import export
 from engine.sync.categories import Category
 from engine.sync.health import STATES, Narrow
 from engine.sync.rules import Side
 from engine.tables import MEDIA, Format
 from resolvers.context import Context
+from resolvers.downloads import File, InvalidParameter, check_names
 from storage.sync import health
 
 PATH = "/exports/sync-records"
 PARAMETERS = ("sync", "format", "objectType", "state", "category", "side", "record", "since", "until")
 
 
-class UnknownParameter(Problem):
-    """There is no parameter "{name}"; there are: {known}."""
-
-
-class InvalidParameter(Problem):
-    """The parameter "{name}" must be {expected}."""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that is asked for, not read yet."""
-
-    name: str
-    media: str
-    content: AsyncGenerator[bytes, None]
-
-
 async def file(context: Context, given: Mapping[str, str]) -> File:
     """The file that these parameters ask for; raises the problem with one of them."""
-    for name in given:
-        if name not in PARAMETERS:
-            raise UnknownParameter(name=name[:100], known=PARAMETERS, path=(name[:100],))
+    check_names(given, PARAMETERS)
     format_ = Format(_one_of("format", given.get("format", "csv").lower(), [one.value for one in Format]))
     narrow = _narrow(given)
     sync_ids = await _syncs(context, given)

@@ -218,12 +218,12 @@ class Import(Node):
     @strawberry.field
     def errors_url(self, info: Info) -> str:
         """Where all its errors can be fetched as CSV, with a key as everywhere."""
-        return f"{info.context.public_url}/imports/{self.id}/errors"
+        return info.context.public_url + reads.ERRORS_PATH.format(id=self.id)
 
     @strawberry.field
     def upload_url(self, info: Info) -> str:
         """Where its file is to be PUT, as it is, with a key as everywhere."""
-        return f"{info.context.public_url}/imports/{self.id}/file"
+        return info.context.public_url + reads.FILE_PATH.format(id=self.id)
 
     @classmethod
     def of(cls, row: ImportRow) -> "Import":

@@ -18,7 +18,7 @@ from starlette.types import Send
 
 from engine.access import Principal, Scope
 from resolvers import export_links, exports, report_exports, sync_exports
-from resolvers.sync_exports import File
+from resolvers.downloads import File
 from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
 from server.auth import Authenticator, bearer
 from server.http import PLAIN

@@ -27,8 +27,8 @@ def routes(operations: Operations, authenticator: Authenticator, *, seconds: flo
     """The routes of files; errors must begin to come within so many `seconds`."""
     files = _Files(operations, authenticator)
     return [
-        Route("/imports/{id}/file", answering(files.take, FILES_SECONDS), methods=["PUT"]),
-        Route("/imports/{id}/errors", answering(files.errors, seconds), methods=["GET"]),
+        Route(imports.FILE_PATH, answering(files.take, FILES_SECONDS), methods=["PUT"]),
+        Route(imports.ERRORS_PATH, answering(files.errors, seconds), methods=["GET"]),
     ]
 
 
@@ -60,9 +60,8 @@ class _Files:
     async def errors(self, request: Request) -> Response:
         principal = await whose(request, self._operations, self._authenticator)
         principal.require(Scope.RECORDS_READ)
-        _number(request)
         context = await self._operations.context(principal)
-        return await begun(await imports.errors_file(context, request.path_params["id"]))
+        return await begun(await imports.errors_file(context, _number(request)))
 
 
 def _number(request: Request) -> int:
