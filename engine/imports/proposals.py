@@ -1,8 +1,6 @@
 """A plan proposed from what a file shows: the names of its columns, and what stands in them. People correct it."""
 
 import asyncio
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,35 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from engine.exports import columns
-from engine.ids import decode
-from engine.imports import files, formats
+from engine.imports import files
 from engine.imports.commands import get
 from engine.imports.files import Reading, Row
+from engine.imports.formats import Typed
+from engine.imports.likeness import are_ids, are_labels, property_of, readable, words
 from engine.imports.plan import RECORD_ID, Doing
 from engine.imports.proposed_links import between_parts
 from engine.imports.spooling import spooled
 from engine.naming import counted
-from engine.problems import MalformedId, Problem
+from engine.problems import Problem
 from storage import imports
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
 from storage.database import Actor, Database
 
 # How many rows are looked at.
 SAMPLE = 500
-# How many of the cells of a column must fit the property, for the column to be taken for it.
-FIT = 0.5
-# What people call columns that the properties call otherwise.
-CALLED = {
-    "e mail": "email", "mail": "email", "email address": "email", "e mail address": "email",
-    "first": "firstname", "given name": "firstname", "vorname": "firstname",
-    "last": "lastname", "surname": "lastname", "family name": "lastname", "nachname": "lastname",
-    "telephone": "phone", "phone number": "phone", "tel": "phone", "mobile": "mobilephone",
-    "website url": "website", "web site": "website", "url": "website", "domain name": "domain",
-    "company domain name": "domain", "born": "date_of_birth", "birthday": "date_of_birth",
-    "birth date": "date_of_birth", "dob": "date_of_birth", "postal code": "zip", "zip code": "zip", "postcode": "zip",
-}  # fmt: skip
-LABELS = re.compile(r"(association|associated)? ?labels?")
-IDS = ("id", "record id", "object id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +59,7 @@ def propose(
     cells = {name: _column(n, sample) for n, name in enumerate(header)}
     beside = [name for name in header if _associated(name, catalogue)]
     own = [name for name in header if name not in beside]
-    labels = next((name for name in own if LABELS.fullmatch(_words(name))), None)
+    labels = next((name for name in own if are_labels(words(name))), None)
     order, unmapped = _owned([name for name in own if name != labels], cells, catalogue, object_types)
     notes: list[str] = []
     parts = [_part(one, cells, notes) for one in order]
@@ -110,14 +95,14 @@ def _owned(
     if object_types is not None:
         among.sort(key=lambda row: object_types.index(row.name))
     found: dict[int, _Found] = {}
-    rest = [name for name in names if not _named(_words(name), name, among, cells, found)]
+    rest = [name for name in names if not _named(name, among, cells, found)]
     main = _main(rest, among, cells, found, given=object_types is not None)
     unmapped = []
     for name in rest:
         # What the main records do not have may be told of those beside them.
         beside_main = [one.object_type for one in found.values() if one.object_type is not main]
         owners = [] if main is None else [main, *beside_main]
-        if not any(_take(row, name, _words(name), cells[name], found) for row in owners):
+        if not any(_take(row, name, words(name), cells[name], found) for row in owners):
             unmapped.append(name)
     order = sorted(
         found.values(), key=lambda one: (one.object_type is not main, names.index(next(iter(one.columns))))
@@ -204,30 +189,24 @@ def _sample(batches: Any) -> list[list[str]]:
 
 def _column(n: int, sample: Sequence[Sequence[str]]) -> list[str]:
     cells = [row[n] for row in sample if n < len(row) and row[n].strip()]
-    return [cell if isinstance(cell, formats.Typed) else cell.strip() for cell in cells]
-
-
-def _words(text: str) -> str:
-    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+    return [cell if isinstance(cell, Typed) else cell.strip() for cell in cells]
 
 
 def _named(
-    words: str,
     name: str,
     among: Sequence[ObjectTypeRow],
     cells: Mapping[str, list[str]],
     found: dict[int, _Found],
 ) -> bool:
     """Whether a column says itself whose it is, such as "Company name" or "Contact: E-mail"."""
+    called = words(name)
     for row in among:
-        for called in sorted(
-            {_words(row.singular), _words(row.plural), _words(row.name)}, key=len, reverse=True
-        ):
-            if not words.startswith(called + " "):
+        owners = {words(row.singular), words(row.plural), words(row.name)}
+        for owner in sorted(owners, key=len, reverse=True):
+            if not called.startswith(owner + " "):
                 continue
-            rest = words[len(called) + 1 :]
             # A property that is called so as a whole comes first: "company name" may be a contact's own.
-            if _take(row, name, rest, cells[name], found):
+            if _take(row, name, called.removeprefix(owner + " "), cells[name], found):
                 return True
     return False
 
@@ -242,7 +221,7 @@ def _main(
 ) -> ObjectTypeRow | None:
     """The object type that explains most of the columns which do not say whose they are, with those found already."""
     matched = {
-        row.id: {name for name in names if _property(row, _words(name), cells[name]) is not None}
+        row.id: {name for name in names if property_of(row, words(name), cells[name]) is not None}
         for row in among
     }
     beside = set[str]().union(*(matched[one] for one in found if one in matched))
@@ -256,48 +235,18 @@ def _main(
     return None if best is None else best[3]
 
 
-def _take(row: ObjectTypeRow, name: str, words: str, cells: Sequence[str], found: dict[int, _Found]) -> bool:
+def _take(row: ObjectTypeRow, name: str, called: str, cells: Sequence[str], found: dict[int, _Found]) -> bool:
     """Let a column fill a property of an object type, if it is called so and its cells fit."""
     held = found.get(row.id)
     taken = {None if prop is None else prop.id for prop in held.columns.values()} if held else set()
-    if words in IDS and None not in taken and _ids(cells):
+    if None not in taken and are_ids(called, cells):
         prop = None
     else:
-        prop = _property(row, words, cells)
+        prop = property_of(row, called, cells)
         if prop is None or prop.id in taken:
             return False
     found.setdefault(row.id, _Found(row)).columns[name] = prop
     return True
-
-
-def _ids(cells: Sequence[str]) -> bool:
-    try:
-        return bool(cells) and all(decode("record", cell) for cell in cells)
-    except MalformedId:
-        return False
-
-
-def _property(row: ObjectTypeRow, words: str, cells: Sequence[str]) -> PropertyRow | None:
-    squeezed = words.replace(" ", "")
-    called = CALLED.get(words)
-    for prop in row.properties.values():
-        if prop.archived_at is not None or prop.read_only or prop.calculated:
-            continue
-        names = {_words(prop.name), _words(prop.label)}
-        if (
-            words in names or squeezed in {one.replace(" ", "") for one in names} or prop.name == called
-        ) and _fits(prop, cells):
-            return prop
-    return None
-
-
-def _fits(prop: PropertyRow, cells: Sequence[str]) -> bool:
-    if not cells:
-        return True
-    if formats.fitting(prop, cells):
-        return True
-    fit = sum(bool(formats.fitting(prop, [cell])) for cell in cells)
-    return fit >= len(cells) * FIT
 
 
 def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> dict[str, Any]:
@@ -305,9 +254,8 @@ def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> di
     for name, prop in found.columns.items():
         column = {"column": name, "property": RECORD_ID if prop is None else prop.name}
         if prop is not None and cells[name]:
-            fitting = formats.fitting(prop, cells[name])
-            if not fitting:
-                fitting, unfit = _most(prop, cells[name])
+            fitting, unfit = readable(prop, cells[name])
+            if unfit:
                 do = "does" if unfit == 1 else "do"
                 first = counted(len(cells[name]), "cell", "cells")
                 notes.append(f'"{name}": {unfit} of the first {first} {do} not fit "{prop.name}".')
@@ -327,16 +275,6 @@ def _part(found: _Found, cells: Mapping[str, list[str]], notes: list[str]) -> di
     else:
         part["key"] = key
     return part
-
-
-def _most(prop: PropertyRow, cells: Sequence[str]) -> tuple[tuple[str | None, ...], int]:
-    """The format in which most of these cells can be read, and how many cannot."""
-    counts = Counter(stated for cell in cells for stated in formats.fitting(prop, [cell]))
-    if not counts:
-        return (), len(cells)
-    # Of equals the first one that was tried.
-    (best, count), *_ = counts.most_common(1)
-    return (best,), len(cells) - count
 
 
 def _key(found: _Found, cells: Mapping[str, list[str]]) -> str | None:
