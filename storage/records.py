@@ -39,6 +39,12 @@ READ = Statement(
     "records.read", f"SELECT {COLUMNS} FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])"
 )
 
+# By primary key.
+OBJECT_TYPES = Statement(
+    "records.object_types",
+    "SELECT r.id, r.object_type_id FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])",
+)
+
 LEADS = Statement(
     "records.leads",
     """
@@ -140,6 +146,11 @@ async def rows(reader: Queryable, ids: Sequence[int]) -> list[RecordRow | None]:
     """The records with these ids, in the order asked; None where there is none."""
     found = {row["id"]: RecordRow(*row) for row in await reader.fetch(READ, list(ids))}
     return [found.get(record_id) for record_id in ids]
+
+
+async def object_types(reader: Queryable, ids: Sequence[int]) -> dict[int, int]:
+    """The object types of those records that are there, archived and merged ones included; by id."""
+    return {row[0]: row[1] for row in await reader.fetch(OBJECT_TYPES, list(ids))}
 
 
 async def resolve(reader: Queryable, ids: Sequence[int]) -> list[RecordRow | None]:

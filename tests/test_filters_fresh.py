@@ -11,7 +11,7 @@ from resolvers import listings
 from storage.database import Database
 from storage.dry_runs import count
 from storage.filters import facts
-from storage.selection.text import compile
+from storage.selection.plans import compile
 from storage.selection.tree import Connection, Edges, Identity, RecordParts, Selection, Total
 from tests.filtering import World, associated, leaf, world
 from tests.graph import T0

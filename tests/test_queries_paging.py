@@ -19,7 +19,7 @@ from schema.root import SCHEMA
 from storage.database import Database
 from storage.filters import ways
 from storage.selection import ordered
-from storage.selection.text import compile
+from storage.selection.plans import compile
 from tests.queries import ACTOR, T0, Asker, asker, story
 from tests.statements import counted
 

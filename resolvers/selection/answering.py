@@ -30,7 +30,8 @@ from resolvers.selection.reading import Reading
 from resolvers.selection.words import NotCompiled
 from storage.catalogue import Catalogue
 from storage.database import Database
-from storage.selection.text import Plan, compile, object_types, run
+from storage.records import object_types
+from storage.selection.plans import Plan, compile, run
 from storage.selection.tree import Constant
 
 PLANS_KEPT = 2_000

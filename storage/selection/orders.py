@@ -72,10 +72,9 @@ def beyond(
     before: bool = False,
 ) -> str:
     """The condition that a record stands after `position` (or before it)."""
-    if _one_place(order, position):
-        sign = "<" if order.id_descending is not before else ">"
-        return _compared(order, position, record, params, sign, ident)
     sign = "<" if order.id_descending is not before else ">"
+    if _one_place(order, position):
+        return _compared(order, position, record, params, sign, ident)
     condition = f"{ident or f'{record}.id'} {sign} {params.big(position.id)}"
     for term, value in reversed(list(zip(order.terms, position.values, strict=True))):
         found = expression(term, record)
@@ -101,11 +100,10 @@ def at_or_before(
     mirrored: bool = False,
 ) -> str:
     """The condition that a record stands at `position` or before it (`mirrored`: or after it)."""
+    sign = ">=" if order.id_descending is not mirrored else "<="
     if not order.terms:
-        sign = ">=" if order.id_descending is not mirrored else "<="
         return f"{ident or f'{record}.id'} {sign} {params.big(position.id)}"
     if _one_place(order, position):
-        sign = ">=" if order.id_descending is not mirrored else "<="
         return _compared(order, position, record, params, sign, ident)
     return f"({beyond(order, position, record, params, ident=ident, before=mirrored)}) IS NOT TRUE"
 

@@ -1,17 +1,12 @@
-"""The fold of a selection into one statement that returns the finished JSON text of the answer.
+"""The fold of a selection into an expression of SQL: the finished JSON text of the answer.
 
-The statement also returns the version of the account's definitions, so that whoever planned on an older
-one notices. Text is made by `concat` with constant parts merged: the fastest way that PostgreSQL has
-(objects by json_build_object cost half as much again, by jsonb_build_object almost three times).
+Text is made by `concat` with constant parts merged: the fastest way that PostgreSQL has (objects by
+json_build_object cost half as much again, by jsonb_build_object almost three times).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import assert_never
 
-from storage.database import Queryable
-from storage.filters.times import Timed
 from storage.selection.facts import display_name_text, moment_text, property_text
 from storage.selection.orders import cursor, order_by
 from storage.selection.sources import counted, limited, rows_beyond, total
@@ -20,6 +15,7 @@ from storage.selection.tree import (
     Associated,
     AssociationCount,
     Connection,
+    ConnectionPart,
     Constant,
     DisplayName,
     EdgeFact,
@@ -27,7 +23,6 @@ from storage.selection.tree import (
     Edges,
     Identity,
     Labels,
-    Listing,
     Moment,
     Nodes,
     One,
@@ -39,75 +34,12 @@ from storage.selection.tree import (
     RecordParts,
     Root,
     Selection,
-    Slot,
     Total,
 )
-from storage.statements import Statement
-
-# By primary key.
-OBJECT_TYPES = Statement(
-    "selection.object_types",
-    "SELECT r.id, r.object_type_id FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])",
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A statement and its parameters; those that are `Slot`s or `Timed` are filled in when it runs."""
-
-    sql: str
-    params: tuple[Any, ...]
-    # Where in `params` something is to be filled in.
-    open: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """JSON text, and the version of the definitions under which it was read."""
-
-    text: str
-    version: int | None
-
-
-def compile(selection: Selection | Root) -> Plan:
-    """One statement for a whole selection, or for one root alone."""
-    fold = _Fold()
-    if isinstance(selection, Selection):
-        text = an_object(
-            (key, Text(root.text) if isinstance(root, Constant) else fold.root(root))
-            for key, root in selection.roots
-        )
-    else:
-        text = fold.root(selection)
-    sql = (
-        "SELECT (SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1) AS version, "
-        f"{text.sql} AS answer"
-    )
-    params = tuple(fold.params.values)
-    return Plan(sql, params, tuple(n for n, value in enumerate(params) if isinstance(value, Slot | Timed)))
-
-
-async def run(reader: Queryable, plan: Plan, slots: Mapping[str, Any], *, now: datetime) -> Answer:
-    """Run a plan; `slots` has a value for each of its slots. Plans are kept, and the clock goes on: hence `now`."""
-    params = plan.params
-    if plan.open:
-        filled = list(params)
-        for n in plan.open:
-            value = params[n]
-            filled[n] = slots[value.name] if type(value) is Slot else value.at(now)
-        params = tuple(filled)
-    row = await reader.fetchrow(plan.sql, *params)
-    assert row is not None  # a SELECT without FROM has one row
-    return Answer(row[1], row[0])
-
-
-async def object_types(reader: Queryable, ids: Sequence[int]) -> dict[int, int]:
-    """The object types of those records that are there, archived and merged ones included."""
-    return {row[0]: row[1] for row in await reader.fetch(OBJECT_TYPES, list(ids))}
-
-
-class _Fold:
-    """One pass over a selection; gives aliases and parameters their numbers."""
+class Fold:
+    """One pass over a selection; gives aliases and parameters their numbers. `params`: all that were given."""
 
     def __init__(self) -> None:
         self.params = Params()
@@ -117,6 +49,13 @@ class _Fold:
         """An alias that nobody has yet."""
         self._aliases += 1
         return f"r{self._aliases}"
+
+    def selection(self, selection: Selection) -> Text:
+        """The object of a whole answer."""
+        return an_object(
+            (key, Text(root.text) if isinstance(root, Constant) else self.root(root))
+            for key, root in selection.roots
+        )
 
     def root(self, root: Root) -> Text:
         """The text of one root."""
@@ -203,22 +142,19 @@ class _Rows:
     With facts of the page asked for, one row more is read, the lists are arrays, and the extra row is cut off.
     """
 
-    def __init__(self, fold: _Fold, connection: Connection, of: str) -> None:
+    def __init__(self, fold: Fold, connection: Connection, of: str) -> None:
         self.fold = fold
-        self.listing: Listing = connection.listing
+        self.listing = connection.listing
         self.of = of
         self.row = fold.alias()
         self.cut = any(isinstance(part, PageInfo) for _, part in connection.parts)
         # The texts of each list's items.
         self.items: list[str] = []
-        self.columns: list[str] = ["id", *(term.name for term in self._terms() if term.column)]
-        if any(not term.column for term in self._terms()):
-            self.columns.append("properties")
+        # What the rows must have for them, and for their order.
+        terms = self.listing.page.order.terms
+        self.columns = ["id", *(term.name if term.column else "properties" for term in terms)]
 
-    def _terms(self) -> Iterator[Any]:
-        return iter(self.listing.page.order.terms)
-
-    def part(self, part: Any) -> Text:
+    def part(self, part: ConnectionPart) -> Text:
         """One member of the connection's object."""
         match part:
             case Constant(text):
