@@ -18,7 +18,7 @@ from schema.context import Info
 from schema.errors import UserError, told
 from schema.event_types import EventType, RecordEvent
 from schema.properties import PropertyOptionInput, PropertyType, keep
-from schema.records import UniqueInput
+from schema.record_queries import UniqueInput
 from schema.scalars import JSON
 from storage.catalogue import EventTypeRow
 

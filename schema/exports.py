@@ -15,8 +15,7 @@ from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.errors import UserError, told
-from schema.filters import FilterInput, OrderInput, asked, filter_definition, plain
-from schema.records import OrderBy, Where
+from schema.filters import FilterInput, OrderBy, OrderInput, Where, asked, filter_definition, plain
 from schema.sync_words import SyncState
 
 

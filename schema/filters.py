@@ -1,7 +1,7 @@
 """Filters and orders as clients write them. The filter's fields are its definition, which workflows store as it is."""
 
 from enum import Enum
-from typing import Any, Optional
+from typing import Annotated, Any, Optional
 
 import strawberry
 from strawberry.types.base import get_object_definition
@@ -149,6 +149,15 @@ class OrderInput:
     property: str | None = strawberry.field(default=None, description="The internal name of a property.")
     field: OrderField | None = strawberry.field(default=None, description="A field of the record itself.")
     direction: Direction = strawberry.field(default=Direction.ASC, description="Which end comes first.")
+
+
+Where = Annotated[FilterInput | None, strawberry.argument(description="What the records must be like.")]
+OrderBy = Annotated[
+    list[OrderInput] | None,
+    strawberry.argument(
+        description="The order, the most important part first; without it, the order of ids."
+    ),
+]
 
 
 def plain(value: Any) -> Any:

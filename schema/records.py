@@ -1,25 +1,20 @@
 """Records, and what hangs on them. Types here are closed: what they hold can be compiled, or says that it cannot."""
 
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import strawberry
-from orjson import Fragment
 
 from engine import ids
-from engine.access import Scope
 from engine.display import display_name
 from resolvers import association_history
 from resolvers import records as reads
-from resolvers.context import Context
 from resolvers.records import Found, Listed
-from resolvers.selection import answering
-from schema.access import Requires
 from schema.association_history import AssociationChangeConnection
 from schema.context import Info
 from schema.edge_labels import EdgeLabel
 from schema.enrolled import Enrolled
-from schema.filters import FilterInput, OrderInput, asked
+from schema.filters import OrderBy, Where, asked
 from schema.history import PropertyChange, PropertyChangeConnection, PropertyChangeEdge
 from schema.linked import Linked
 from schema.memberships import InSegments
@@ -53,16 +48,6 @@ AsOf = Annotated[
         description="The associations and labels that stood at this moment. The other records, and what `where` and "
         "`orderBy` look at, are as they are now; who was archived or merged away since then is there."
     ),
-]
-Where = Annotated[FilterInput | None, strawberry.argument(description="What the records must be like.")]
-OrderBy = Annotated[
-    list[OrderInput] | None,
-    strawberry.argument(
-        description="The order, the most important part first; without it, the order of ids."
-    ),
-]
-ObjectTypeName = Annotated[
-    str, strawberry.argument(description='The internal name of an object type, such as "contacts".')
 ]
 
 
@@ -180,6 +165,11 @@ class Record(Enrolled, InSegments, Linked, Occurred):
             last_association_change_at=row.last_association_change_at,
         )
 
+    @classmethod
+    def all_of(cls, listed: Listed) -> "list[Record]":
+        """The records of a page."""
+        return [cls.of(Found(edge.node, listed.of)) for edge in listed.page.edges]
+
 
 @strawberry.type
 class RecordEdge:
@@ -206,7 +196,7 @@ class RecordConnection:
     @strawberry.field
     def nodes(self) -> list[Record]:
         """The records."""
-        return [Record.of(Found(edge.node, self.listed.of)) for edge in self.listed.page.edges]
+        return Record.all_of(self.listed)
 
     @strawberry.field
     def page_info(self) -> PageInfo:
@@ -267,7 +257,7 @@ class AssociationConnection:
     @strawberry.field
     def nodes(self) -> list[Record]:
         """The other records."""
-        return [Record.of(Found(edge.node, self.listed.of)) for edge in self.listed.page.edges]
+        return Record.all_of(self.listed)
 
     @strawberry.field
     def page_info(self) -> PageInfo:
@@ -279,70 +269,3 @@ class AssociationConnection:
     async def total_count(self, info: Info) -> int:
         """How many there are on all pages. Counted only when asked for: leave it out where it does not matter."""
         return await reads.total(info.context, self.listed)
-
-
-@strawberry.input
-class UniqueInput:
-    """A unique property and a value of it."""
-
-    property: str = strawberry.field(description="The internal name of a property whose values are unique.")
-    value: JSON = strawberry.field(description="The value.")
-
-
-@strawberry.type
-class RecordQuery:
-    """Reads of records."""
-
-    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
-    async def record(
-        self,
-        info: Info,
-        object_type: Annotated[
-            str | None,
-            strawberry.argument(description="Its object type; needed with `by`. Of another type: null."),
-        ] = None,
-        id: Annotated[strawberry.ID | None, strawberry.argument(description="Its id.")] = None,
-        by: Annotated[UniqueInput | None, strawberry.argument(description="A unique value of it.")] = None,
-    ) -> Record | None:
-        """One record by its id or by a unique value, also one that was put away; a merged one is its survivor."""
-        if (compiled := await _compiled(info)) is not None:
-            return cast("Record | None", compiled)
-        unique = None if by is None else (by.property, by.value)
-        found = await reads.record(info.context, object_type, id, unique)
-        return None if found is None else Record.of(found)
-
-    @strawberry.field(extensions=[Requires(Scope.RECORDS_READ)])
-    async def records(
-        self,
-        info: Info,
-        object_type: ObjectTypeName,
-        where: Where = None,
-        order_by: OrderBy = None,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-    ) -> RecordConnection:
-        """Records of one object type, in a stable order."""
-        if (compiled := await _compiled(info)) is not None:
-            return cast("RecordConnection", compiled)
-        page = asked(where, order_by, first, after, last, before)
-        return RecordConnection(listed=await reads.listed(info.context, object_type, page))
-
-
-async def _compiled(info: Info) -> Fragment | None:
-    """The field's whole answer as finished JSON, where it compiles."""
-    raw = info._raw_info
-    context: Context = info.context
-    if not context.compiles:
-        return None
-    text = await answering.root(
-        context,
-        raw.schema,
-        raw.parent_type,
-        raw.field_nodes,
-        raw.fragments,
-        raw.operation,
-        cast("Any", raw.variable_values),
-    )
-    return None if text is None else Fragment(text)

@@ -29,7 +29,7 @@ from schema.node import NodeQuery
 from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
 from schema.properties import PropertyMutation
 from schema.record_mutations import RecordMutation
-from schema.records import RecordQuery
+from schema.record_queries import RecordQuery
 from schema.report_mutations import ReportMutation
 from schema.reports import ReportQuery
 from schema.scalars import SCALARS

@@ -15,9 +15,9 @@ from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.errors import UserError, user_error
-from schema.filters import asked
+from schema.filters import OrderBy, Where, asked
 from schema.nodes import Node, PageInfo, page_info
-from schema.records import OrderBy, Record, Where
+from schema.records import Record
 from schema.scalars import JSON
 from storage.memberships import Line
 from storage.segments import SegmentDetails
@@ -82,7 +82,7 @@ class SegmentMemberConnection:
     @strawberry.field
     def nodes(self) -> list[Record]:
         """The members."""
-        return [Record.of(Found(edge.node, self.listed.of)) for edge in self.listed.page.edges]
+        return Record.all_of(self.listed)
 
     @strawberry.field
     def page_info(self) -> PageInfo:
