@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from server.logs import tell_failure
+from server.failures import FIRST_PAUSE, LONGEST_PAUSE, tell_failure
 from storage.database import Database
 from storage.faults import Fault, fault
 
@@ -18,7 +18,6 @@ Worked: TypeAlias = Callable[[str, float, bool | None], None]
 
 # Wake-ups may be lost, and what waits for its time sends none.
 POLL_SECONDS = 1.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 log = structlog.get_logger("relata.worker")
 
@@ -113,7 +112,7 @@ async def _round(db: Database, duty: Duty, clock: Clock, stop: asyncio.Event, wo
             # One account's trouble does not hold up the others.
             pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
             duty.resting[account_id] = pause, loop.time() + pause
-            tell_failure(log, duty.name, error, pause)
+            tell_failure(log.bind(account=account_id), duty.name, error, pause)
             continue
         worked(duty.name, loop.time() - began, more)
         duty.resting.pop(account_id, None)

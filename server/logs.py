@@ -6,7 +6,6 @@ import sys
 import structlog
 
 from server.settings import Settings
-from storage.faults import Fault, fault
 
 
 def set_up(settings: Settings) -> None:
@@ -48,14 +47,3 @@ def set_up(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     # That the database is away is told by whoever needs it; the pool's own attempts come with a stack trace each.
     logging.getLogger("asyncpg.pool").setLevel(max(logging.ERROR, root.level))
-
-
-def tell_failure(log: structlog.stdlib.BoundLogger, duty: str, error: Exception, pause: float) -> None:
-    """Say that a piece of work failed and is tried again in `pause` seconds: as loudly as somebody must look at it."""
-    match fault(error):
-        case Fault.DISCONNECTED:
-            log.warning("the database cannot be reached", duty=duty, error=repr(error), pause=pause)
-        case Fault.COLLIDED | Fault.TIMED_OUT:
-            log.info("another transaction was in the way", duty=duty, error=repr(error), pause=pause)
-        case None:
-            log.error("unexpected error", duty=duty, pause=pause, exc_info=error)

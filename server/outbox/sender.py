@@ -37,11 +37,11 @@ from engine.outbox.outcomes import ATTEMPTS
 from engine.outbox.requests import EMAIL
 from engine.outbox.unsubscribing import Leaving
 from engine.signing import Signer, SigningKeyMissing
+from server.failures import FIRST_PAUSE, LONGEST_PAUSE, tell_failure
 from server.outbox.mails import DATA_SECONDS, Mails, MailServer
 from server.outbox.webhooks import Webhooks
 from storage import outbox_sending
 from storage.database import Actor, Database
-from storage.faults import Fault, fault
 from storage.outbox_sending import Claimed, Finished
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -55,7 +55,6 @@ AT_ONCE = 16
 LEASE_SPARE = timedelta(minutes=5)
 # When told to end: how long calls under way are waited for, and then the database.
 GRACE_SECONDS = 5.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 log = structlog.get_logger("relata.outbox")
 
@@ -267,10 +266,7 @@ class Sender:
                     await self._finish(account_id, outcomes)
                     pause = FIRST_PAUSE
                 except Exception as error:
-                    if fault(error) is None:
-                        log.error("outcomes cannot be written", account=account_id, exc_info=error)
-                    elif fault(error) is Fault.DISCONNECTED:
-                        log.warning("the database cannot be reached", duty="send", error=repr(error))
+                    tell_failure(log.bind(account=account_id), "send", error, pause)
                     # Tried again until it succeeds; should the lease end before, another attempt follows.
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, LONGEST_PAUSE)

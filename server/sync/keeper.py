@@ -10,7 +10,7 @@ from engine.crew import Crew
 from engine.sync import apps
 from engine.sync.connectors.protocol import Surroundings
 from engine.sync.credentials import Vault
-from server.logs import tell_failure
+from server.failures import FIRST_PAUSE, LONGEST_PAUSE, tell_failure
 from server.sync.calls import Clock
 from server.sync.runner import Runner
 from storage.database import Database
@@ -21,7 +21,6 @@ from storage.sync.leases import Due
 AT_ONCE = 64
 # What waits for its time sends no wake-up, and wake-ups may be lost.
 LOOK_SECONDS = 1.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 log = structlog.get_logger("relata.sync")
 
