@@ -12,6 +12,15 @@ from server.limits import Weigher
 
 # Levels of brackets in a document: two for each level of a connection, and what values have.
 DEEPEST = 200
+# What Python reads as a number, at most; beyond it, it speaks of itself.
+MOST_DIGITS = 4_300
+
+# Strings and comments, in which brackets and digits mean nothing.
+_PASSED_OVER = r'"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n])*"|#[^\n]*'
+_MARKS = re.compile(_PASSED_OVER + r"|[\[{(]|[\])}]")
+_LONG = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
+# Names hold digits, too.
+_NUMBERS = re.compile(_PASSED_OVER + rf"|[_A-Za-z]\w*|({_LONG.pattern})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -54,10 +63,6 @@ class Known:
     operations: dict[str | None, Operation] = field(default_factory=dict)
 
 
-# Strings and comments are passed over, brackets counted.
-_MARKS = re.compile(r'"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n])*"|#[^\n]*|[\[{(]|[\])}]')
-
-
 def nested(text: str) -> int:
     """How deeply a document's brackets are nested, selections and values together."""
     level = deepest = 0
@@ -68,16 +73,6 @@ def nested(text: str) -> int:
         elif mark in ")]}":
             level -= 1
     return deepest
-
-
-# What Python reads as a number, at most; beyond it, it speaks of itself.
-MOST_DIGITS = 4_300
-_LONG = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
-# Strings, comments and names are passed over.
-_NUMBERS = re.compile(
-    r'"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n])*"|#[^\n]*|[_A-Za-z]\w*' + rf"|({_LONG.pattern})",
-    re.ASCII,
-)
 
 
 def endless(text: str) -> bool:
@@ -94,15 +89,17 @@ def worded(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def too_deep() -> dict[str, Any]:
-    return {
-        "message": f"The document is nested deeper than {DEEPEST} levels.",
-        "extensions": {"code": errors.VALIDATION_FAILED},
-    }
+    """What is said of a document that is nested too deeply."""
+    return _invalid(f"The document is nested deeper than {DEEPEST} levels.")
 
 
 def too_long() -> dict[str, Any]:
-    return {
-        "message": f"The document holds a number of more than {MOST_DIGITS} digits, which no field takes."
-        " Send a smaller one, or a text in quotes.",
-        "extensions": {"code": errors.VALIDATION_FAILED},
-    }
+    """What is said of a document with a number that is too long."""
+    return _invalid(
+        f"The document holds a number of more than {MOST_DIGITS} digits, which no field takes."
+        " Send a smaller one, or a text in quotes."
+    )
+
+
+def _invalid(message: str) -> dict[str, Any]:
+    return {"message": message, "extensions": {"code": errors.VALIDATION_FAILED}}
