@@ -28,7 +28,6 @@ STARTING_SECONDS = 30.0
 # The standard library's, not structlog's: commands do not set logging up, and what they print is their answer.
 log = logging.getLogger("relata.database")
 
-
 IN_TURNS = (
     "a pooler there lends its connections in turns (transaction mode). Set RELATA_DIRECT_URL to the address of"
     " PostgreSQL itself: migrations and listening need sessions of their own"
@@ -106,8 +105,11 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
     """The database, migrated, with wake-ups from and to all other processes. Raises CannotOpen."""
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(address(settings))
-
         direct = _direct(settings, url)
+        itself = direct or url
+        with _told_plainly(itself):
+            await _once_there(lambda: migrate(itself), settings)
+        wake = await stack.enter_async_context(Notify(itself).running())
 
         async def opening() -> Database:
             if direct is not None and await check(url):
@@ -115,9 +117,6 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
             pool = connect(url, size=settings.pool_size, wake=wake, direct=direct)
             return await stack.enter_async_context(pool)
 
-        with _told_plainly(direct or url):
-            await _once_there(lambda: migrate(direct or url), settings)
-        wake = await stack.enter_async_context(Notify(direct or url).running())
         with _told_plainly(url):
             database = await _once_there(opening, settings)
         yield database
@@ -126,9 +125,9 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
 async def migrated(settings: Settings) -> bool:
     """Bring the database up to date; whether there was anything to do. Raises CannotOpen."""
     async with address(settings) as url:
-        direct = _direct(settings, url) or url
-        with _told_plainly(direct):
-            return await _once_there(lambda: migrate(direct), settings)
+        itself = _direct(settings, url) or url
+        with _told_plainly(itself):
+            return await _once_there(lambda: migrate(itself), settings)
 
 
 def _direct(settings: Settings, url: str) -> str | None:

@@ -52,6 +52,10 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+# A port to listen on; 0 is any free one.
+port = whole(0, LARGEST_PORT)
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     """One of some words, in lower case."""
 

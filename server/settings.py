@@ -36,7 +36,7 @@ class Settings:
 
     host: str = _setting("127.0.0.1", "RELATA_HOST", values.text, "The address that the API listens on.")
     port: int = _setting(
-        8000, "RELATA_PORT", values.whole(0, 65535), "The port that it listens on; 0 takes any free one."
+        8000, "RELATA_PORT", values.port, "The port that it listens on; 0 takes any free one."
     )
     public_url: str | None = _setting(
         None,
@@ -212,7 +212,7 @@ class Settings:
     metrics_port: int | None = _setting(
         None,
         "RELATA_METRICS_PORT",
-        values.whole(0, 65535),
+        values.port,
         "The port at which `relata work` answers /metrics and /healthz; none unless it is said.",
     )
     log_level: str = _setting(

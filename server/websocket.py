@@ -199,7 +199,7 @@ class Connection:
         await self._send(encode(message).decode())
 
     async def _send(self, text: str) -> None:
-        # With several operations, the last to begin counts: while one is stuck, so are the others.
+        # Of several at once the first to begin counts, until one of them has gone: then the other side takes some.
         self._since = self._since or asyncio.get_running_loop().time()
         await self._socket.send_text(text)
         self._since = None
