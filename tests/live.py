@@ -11,15 +11,14 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import WebSocketException
-from websockets.typing import Subprotocol
 
 from engine import cursors
 from resolvers.events import CHANGES
 from storage import changes
 from storage.database import Database
 from tests.processes import PATIENCE
+from tests.served import PROTOCOL, UNHURRIED
 
-PROTOCOL = Subprotocol("graphql-transport-ws")
 WATCH = "subscription ($after: String) { changes(after: $after) { cursor kind recordId record { id } } }"
 
 
@@ -35,9 +34,11 @@ class Cut(Exception):
 async def socket_to(place: str, key: str) -> AsyncIterator[ClientConnection]:
     """A socket that has begun; `place` is a socket file or an http URL."""
     if place.startswith("http"):
-        opening = connect(place.replace("http", "ws", 1), subprotocols=[PROTOCOL], compression=None)
+        address = place.replace("http", "ws", 1)
+        opening = connect(address, subprotocols=[PROTOCOL], compression=None, **UNHURRIED)
     else:
-        opening = unix_connect(place, "ws://relata.test/graphql", subprotocols=[PROTOCOL], compression=None)
+        address = "ws://relata.test/graphql"
+        opening = unix_connect(place, address, subprotocols=[PROTOCOL], compression=None, **UNHURRIED)
     socket = await opening
     try:
         said = {"type": "connection_init", "payload": {"authorization": f"Bearer {key}"}}

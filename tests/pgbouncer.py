@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from server.postgres.identity import choose_identity
-from tests.processes import fastest_place
+from tests.processes import PATIENCE, fastest_place
 
 # The first one that carries prepared statements.
 CARRYING = (1, 21)
@@ -70,7 +70,7 @@ async def pgbouncer(url: str, mode: str, **options: object) -> AsyncIterator[str
         )
     behind = f"postgresql://{parts.username}@{parts.path}?host={place}&port=6432"
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 assert process.poll() is None, (place / "log").read_text()
                 with contextlib.suppress(OSError, asyncpg.PostgresError):

@@ -14,6 +14,7 @@ from engine.sync.connectors.relata import APP
 from server.frames import WebSockets
 from tests.connector_laws import Partner, plausible
 from tests.face import Client
+from tests.processes import PATIENCE
 from tests.served import Server
 
 # A property that a new record of this object type must have, or anything that names it.
@@ -24,7 +25,13 @@ NAMED = {"contacts": "lastname", "companies": "name", "deals": "name", "tickets"
 async def reached(app: Starlette) -> AsyncIterator[str]:
     """The address at which the application is served."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, ws=WebSockets, log_config=None, timeout_graceful_shutdown=2
+        app,
+        host="127.0.0.1",
+        port=0,
+        ws=WebSockets,
+        log_config=None,
+        ws_ping_interval=None,
+        timeout_graceful_shutdown=int(PATIENCE),
     )
     server = Server(config)
     task = asyncio.create_task(server.serve())

@@ -8,21 +8,29 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.typing import Subprotocol
 
+from server import sse, websocket
 from server.frames import WebSockets
 from tests.processes import PATIENCE
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
+# By when somebody has to have taken what he is sent. It is no law how fast that is on a slow machine.
+NO_HURRY = ((websocket, "STALLED_SECONDS"), (websocket, "LAST_SECONDS"), (sse, "STALLED_SECONDS"))
+# Of a client that nothing sends away but what a test is about.
+UNHURRIED: dict[str, Any] = {"open_timeout": PATIENCE, "ping_interval": None}
 
 
 @contextlib.asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[Path]:
-    """The path of a socket on which the application is served."""
-    with tempfile.TemporaryDirectory() as directory:
+    """The path of a socket on which the application is served, to whoever takes what time he needs."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patched:
+        for module, name in NO_HURRY:
+            patched.setattr(module, name, PATIENCE)
         path = Path(directory) / "s"
         config = uvicorn.Config(
             app,
@@ -30,7 +38,9 @@ async def served(app: Starlette) -> AsyncIterator[Path]:
             ws=WebSockets,
             ws_per_message_deflate=False,
             log_config=None,
-            timeout_graceful_shutdown=2,
+            # Who is not heard of for a while is busy with something else in the same process, which may take long.
+            ws_ping_interval=None,
+            timeout_graceful_shutdown=int(PATIENCE),
         )
         server = Server(config)
         task = asyncio.create_task(server.serve())
@@ -99,7 +109,7 @@ class Talk:
 async def talk(path: Path, *, key: str | None = None, protocol: str = PROTOCOL) -> AsyncIterator[Talk]:
     """A connection; with `key`, one that has begun."""
     async with unix_connect(
-        str(path), "ws://relata.test/graphql", subprotocols=[Subprotocol(protocol)]
+        str(path), "ws://relata.test/graphql", subprotocols=[Subprotocol(protocol)], **UNHURRIED
     ) as connection:
         found = Talk(connection)
         if key is not None:

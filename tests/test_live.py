@@ -300,7 +300,7 @@ async def test_sockets_say_where_to_go_on_however_early_the_server_ends(db: Data
         assert (await listener.end())[0] == 1001
         # Nor does one wait for who has not said who he is.
         assert (await stranger.end())[0] == 1001
-        await asyncio.wait_for(ending, 10)
+        await asyncio.wait_for(ending, PATIENCE)
 
 
 async def test_a_key_that_may_do_less_ends_its_streams(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
