@@ -9,7 +9,7 @@ import pytest
 
 from engine import cursors, imports
 from engine.ids import encode
-from engine.imports import of_records
+from engine.imports.cutting import Size
 from engine.imports.problems import FileUnreadable
 from storage.database import Database
 from tests.face import T0, opened
@@ -21,18 +21,13 @@ WATCH = """subscription ($import: ID, $kinds: [ImportEventKind!], $after: String
 } }"""
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(of_records, "BATCH", 2)
-
-
 def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
 
 
 async def read_file(db: Database, account_id: int, path: Path) -> imports.Report:
-    """Import contacts; the clock goes on by a second each time that it is asked."""
+    """Import contacts, two rows at a time; the clock goes on by a second each time that it is asked."""
     seconds = itertools.count()
     return await imports.records(
         db,
@@ -41,6 +36,7 @@ async def read_file(db: Database, account_id: int, path: Path) -> imports.Report
         object_type="contacts",
         key="email",
         clock=lambda: T0 + timedelta(seconds=next(seconds)),
+        size=Size(batch=2),
     )
 
 

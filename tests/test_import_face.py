@@ -18,6 +18,7 @@ from server.app import create_app
 from server.limits import Limits
 from storage.database import Database
 from tests.face import T0, Client, new_key, opened
+from tests.processes import PATIENCE
 from tests.served import served
 
 FIELDS = """id name kind status rows created updated unchanged failed errorCount share rate secondsLeft reason
@@ -451,7 +452,9 @@ async def test_over_a_real_server_a_sender_that_leaves_leaves_nothing(db: Databa
         made = await do(client, "createImport", name="people.csv")
         async with served(create_app(db)) as path:
             transport = httpx.AsyncHTTPTransport(uds=str(path))
-            async with httpx.AsyncClient(transport=transport, base_url="http://relata.test") as http:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://relata.test", timeout=PATIENCE
+            ) as http:
 
                 async def leaving() -> AsyncIterator[bytes]:
                     for _ in range(30):
@@ -460,13 +463,9 @@ async def test_over_a_real_server_a_sender_that_leaves_leaves_nothing(db: Databa
 
                 with pytest.raises(ConnectionResetError):
                     await http.put(made["uploadUrl"], content=leaving(), headers=client.headers)
-                for _ in range(100):
-                    async with db.pool.acquire() as connection:
-                        left = await connection.fetchval("SELECT count(*) FROM import_chunk")
-                    if left == 0:
-                        break
-                    await asyncio.sleep(0.05)
-                assert left == 0
+                async with asyncio.timeout(PATIENCE):
+                    while await db.pool.fetchval("SELECT count(*) FROM import_chunk"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
                 assert (await read(client, made["id"]))["status"] == "CREATED"
                 sent_again = await http.put(made["uploadUrl"], content=PEOPLE, headers=client.headers)
                 assert sent_again.json()["status"] == "UPLOADED"

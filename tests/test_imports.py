@@ -15,7 +15,8 @@ import pytest
 
 from engine import accounts, imports, labels, properties
 from engine.ids import encode
-from engine.imports import Progress, Report, csv_files, of_associations, of_records
+from engine.imports import Progress, Report, csv_files
+from engine.imports.cutting import Size
 from engine.imports.definitions import Guess, guessed, internal, singular
 from engine.imports.labels import Labels, split_labels
 from engine.imports.problems import ColumnMissing, ColumnTwice, FileUnreadable, HeaderMissing, KeyNotUnique
@@ -224,12 +225,9 @@ async def test_every_wrong_row_is_told_and_every_good_one_is_in(
     assert [(error.row, error.n) for error in rest] == [(6, 2), (7, 1)]
 
 
-async def test_small_batches_find_what_large_ones_find(
-    db: Database, account: int, people: Import, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(of_records, "BATCH", 1)
+async def test_small_batches_find_what_large_ones_find(people: Import) -> None:
     seen: list[Progress] = []
-    report = await people(BAD, progress=seen.append)
+    report = await people(BAD, progress=seen.append, size=Size(batch=1))
     assert (report.read, report.created, report.failed) == (12, 2, 10)
     # Several batches are under way at once.
     assert [progress.rows for progress in seen] == sorted(progress.rows for progress in seen)
@@ -298,15 +296,14 @@ async def test_a_file_may_be_called_what_is_no_text(db: Database, account: int, 
 
 
 async def test_a_file_that_breaks_off_keeps_what_came_before_and_says_so(
-    db: Database, account: int, people: Import, monkeypatch: pytest.MonkeyPatch
+    db: Database, account: int, people: Import
 ) -> None:
-    monkeypatch.setattr(of_records, "BATCH", 10)
     rows = "".join(
         f"p{n}@x.example,{chance}\n" for n, chance in enumerate(random.Random(1).sample(range(10**9), 20_000))
     )
     whole = gzip.compress(f"email,lastname\n{rows}".encode())
     with pytest.raises(FileUnreadable) as told:
-        await people(whole[: len(whole) // 40])
+        await people(whole[: len(whole) // 40], size=Size(batch=10))
     held = len(await contacts(db, account))
     assert held >= 10
     assert f"the {held} rows before that have been imported" in told.value.message
@@ -553,11 +550,8 @@ async def test_records_may_be_named_by_their_ids(db: Database, team: int, relati
     assert [error.code for error in other.errors] == ["UNKNOWN_KEY"]
 
 
-async def test_imports_that_go_at_once_do_the_work_of_one(
-    db: Database, account: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(of_records, "BATCH", 30)
-    monkeypatch.setattr(of_associations, "BATCH", 30)
+async def test_imports_that_go_at_once_do_the_work_of_one(db: Database, account: int, tmp_path: Path) -> None:
+    few: dict[str, Any] = {"clock": lambda: T0, "size": Size(batch=30)}
     keys = [f"p{n}@x.example" for n in range(200)]
     # A star and a ring, so that all batches meet at one record and each at many others.
     pairs = [(keys[0], key) for key in keys[1:]] + list(itertools.pairwise(keys[1:]))
@@ -574,7 +568,7 @@ async def test_imports_that_go_at_once_do_the_work_of_one(
             files_of[kind].append(path)
     reports = await asyncio.gather(
         *(
-            imports.records(db, account, path, object_type="contacts", key="email", clock=lambda: T0)
+            imports.records(db, account, path, object_type="contacts", key="email", **few)
             for path in files_of["people"]
         )
     )
@@ -588,9 +582,7 @@ async def test_imports_that_go_at_once_do_the_work_of_one(
     }
     reports = await asyncio.gather(
         *(
-            imports.associations(
-                db, account, path, clock=lambda: T0, create_labels=[("Knows", "Is known")], **ends
-            )
+            imports.associations(db, account, path, create_labels=[("Knows", "Is known")], **ends, **few)
             for path in files_of["pairs"]
         )
     )

@@ -11,6 +11,7 @@ import pytest
 
 from engine import accounts, imports, properties
 from engine.imports import writing
+from engine.imports.cutting import Size
 from storage import changes, unique_values
 from storage.database import Actor, Database
 from tests.test_imports import everything, written
@@ -55,11 +56,10 @@ async def account(db: Database, name: str) -> int:
     return made
 
 
-async def brought_in(db: Database, made: int, path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from engine.imports import of_records
-
-    monkeypatch.setattr(of_records, "BATCH", size)
-    report = await imports.records(db, made, path, object_type="contacts", key="email", clock=clock())
+async def brought_in(db: Database, made: int, path: Path, size: int) -> Any:
+    report = await imports.records(
+        db, made, path, object_type="contacts", key="email", clock=clock(), size=Size(batch=size)
+    )
     return (report.read, report.created, report.updated, report.unchanged, report.failed), [
         (error.row, error.column, error.code, re.sub(r"rec_\d+", "rec", error.message))
         for error in report.errors
@@ -92,10 +92,10 @@ async def test_the_short_way_writes_what_the_commands_write(
 ) -> None:
     path = written(tmp_path, HEADER + "\n".join(ROWS) + "\n")
     one, other = await account(db, "short"), await account(db, "long")
-    short = await brought_in(db, one, path, size, monkeypatch)
+    short = await brought_in(db, one, path, size)
     with monkeypatch.context() as patched:
         patched.setattr(writing, "loader", lambda *_: None)
-        long = await brought_in(db, other, path, size, patched)
+        long = await brought_in(db, other, path, size)
     assert short == long
     assert short[0][1] >= 4
     found = [await everything(db, made) for made in (one, other)]
@@ -132,13 +132,13 @@ async def test_most_rows_go_the_short_way(
 
     monkeypatch.setattr(writing.Writer, "_load", load)
     path = written(tmp_path, HEADER + "\n".join(f"p{n}@x.example,P,Köln,{n},,,,,{n}" for n in range(50)))
-    await brought_in(db, made, path, 20, monkeypatch)
+    await brought_in(db, made, path, 20)
     assert left == [0, 0, 0]
-    await brought_in(db, made, path, 20, monkeypatch)
+    await brought_in(db, made, path, 20)
     # The same again: nothing changes, and nothing is left to the commands.
     assert left == [0] * 6
     path = written(tmp_path, path.read_text().replace("p7@x.example,P,", "p7@x.example,Q,"))
-    await brought_in(db, made, path, 20, monkeypatch)
+    await brought_in(db, made, path, 20)
     assert sorted(left) == [0] * 8 + [1]
 
 
@@ -164,7 +164,7 @@ async def test_who_takes_a_key_meanwhile_keeps_it(
 
     monkeypatch.setattr(unique_values, "find", find)
     path = written(tmp_path, "email,city\n" + "".join(f"p{n}@x.example,Köln\n" for n in range(3)))
-    figures, errors = await brought_in(db, made, path, 10, monkeypatch)
+    figures, errors = await brought_in(db, made, path, 10)
     assert (figures, errors) == ((3, 2, 1, 0, 0), [])
     found = await everything(db, made)
     assert sorted(row["properties"]["city"] for row in found["record"]) == ["Köln"] * 3

@@ -11,14 +11,14 @@ from engine.imports.commands import (
     resume,
     set_plan,
     start,
-    told,
     undo,
     upload,
 )
 from engine.imports.of_associations import associations
 from engine.imports.of_records import records
 from engine.imports.proposals import Proposal, propose, propose_for, propose_of
-from engine.imports.run import Progress, Report, RowError, run
+from engine.imports.run import run
+from engine.imports.tally import Progress, Report, RowError
 
 __all__ = [
     "Progress",
@@ -41,7 +41,6 @@ __all__ = [
     "run",
     "set_plan",
     "start",
-    "told",
     "undo",
     "upload",
 ]

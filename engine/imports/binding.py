@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.imports import formats
+from engine.imports.files import STATED
 from engine.imports.labels import Labels
 from engine.imports.plan import LINKS, PARTS, RECORD_ID, Column, Doing, End, Key, Link, Part, Plan
 from engine.imports.problems import (
@@ -84,7 +85,7 @@ class _Reading:
         if not isinstance(given, Mapping):
             self._wrong(("file",), "it is no object")
             return
-        self._keys(given, ("encoding", "delimiter", "sheet"), ("file",))
+        self._keys(given, STATED, ("file",))
         for name in given:
             self._text(given, name, ("file",), needed=False)
 

@@ -31,8 +31,8 @@ PIECE = 1 << 20
 # The longest file that is taken, in bytes.
 LARGEST = 4 << 30
 
-UNDER_WAY = ("CHECKING", "RUNNING", "UNDOING")
 # From which state a step may be taken.
+SENDABLE = ("CREATED", "UPLOADED", "CHECKED")
 CHECKABLE = ("UPLOADED", "CHECKED")
 STARTABLE = ("UPLOADED", "CHECKED")
 CANCELLABLE = ("CREATED", "UPLOADED", "CHECKING", "CHECKED", "RUNNING", "PAUSED")
@@ -100,7 +100,7 @@ class _Sending:
 
     async def begin(self) -> None:
         async with self._transaction() as tx:
-            row = await _held(tx, self._number, "send a file for", ("CREATED", "UPLOADED", "CHECKED"))
+            row = await _held(tx, self._number, "send a file for", SENDABLE)
             (self._token,) = await tx.new_ids(1)
             await import_work.clear_chunks(tx, self._number, 0)
             row.status, row.chunks, row.findings, row.file = "CREATED", 0, None, {"sending": self._token}
@@ -129,7 +129,7 @@ class _Sending:
                 await imports.write(tx, row)
 
     async def _added(self, tx: Transaction, piece: bytes) -> ImportRow:
-        row = await _held(tx, self._number, "send a file for", ("CREATED", "UPLOADED", "CHECKED"))
+        row = await _held(tx, self._number, "send a file for", SENDABLE)
         if row.file.get("sending") != self._token:
             raise UploadOvertaken()
         if piece:
@@ -162,7 +162,7 @@ async def check(tx: Transaction, number: int) -> ImportRow:
     row = await _begin(tx, number, "check", CHECKABLE, "CHECKING")
     row.findings, row.started_at = None, tx.now
     await imports.write(tx, row)
-    _tell(tx, row, EventKind.IMPORT_CHECKING)
+    tell(tx, row, EventKind.IMPORT_CHECKING)
     return row
 
 
@@ -171,7 +171,7 @@ async def start(tx: Transaction, number: int) -> ImportRow:
     row = await _begin(tx, number, "start", STARTABLE, "RUNNING")
     row.started_at = tx.now
     await imports.write(tx, row)
-    _tell(tx, row, EventKind.IMPORT_STARTED)
+    tell(tx, row, EventKind.IMPORT_STARTED)
     return row
 
 
@@ -180,7 +180,7 @@ async def pause(tx: Transaction, number: int) -> ImportRow:
     row = await _held(tx, number, "pause", ("RUNNING",))
     row.status = "PAUSED"
     await imports.write(tx, row)
-    _tell(tx, row, EventKind.IMPORT_PAUSED)
+    tell(tx, row, EventKind.IMPORT_PAUSED)
     return row
 
 
@@ -189,7 +189,7 @@ async def resume(tx: Transaction, number: int) -> ImportRow:
     row = await _held(tx, number, "resume", ("PAUSED",))
     row.status = "RUNNING"
     await imports.write(tx, row)
-    _tell(tx, row, EventKind.IMPORT_RESUMED)
+    tell(tx, row, EventKind.IMPORT_RESUMED)
     return row
 
 
@@ -198,7 +198,7 @@ async def cancel(tx: Transaction, number: int) -> ImportRow:
     row = await _held(tx, number, "cancel", CANCELLABLE)
     row.status, row.ended_at = "CANCELLED", tx.now
     await imports.write(tx, row)
-    _tell(tx, row, EventKind.IMPORT_CANCELLED)
+    tell(tx, row, EventKind.IMPORT_CANCELLED)
     return row
 
 
@@ -211,7 +211,7 @@ async def undo(tx: Transaction, number: int) -> ImportRow:
     row = await _held(tx, number, "undo", UNDOABLE)
     row.status, row.undone, row.ended_at = "UNDOING", {}, None
     await imports.write(tx, row)
-    _tell(tx, row, EventKind.IMPORT_UNDOING)
+    tell(tx, row, EventKind.IMPORT_UNDOING)
     return row
 
 
@@ -288,5 +288,6 @@ def told(row: ImportRow, now: datetime) -> dict[str, Any]:
     }
 
 
-def _tell(tx: Transaction, row: ImportRow, kind: EventKind) -> None:
+def tell(tx: Transaction, row: ImportRow, kind: EventKind) -> None:
+    """Log what an import has come to, for its watchers."""
     tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))

@@ -26,7 +26,6 @@ NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,10})?", re.ASCII)
 class Column:
     """A column of the file and the property that it fills."""
 
-    index: int
     name: str
     property: PropertyRow
 
@@ -60,7 +59,7 @@ def match(
                 ReadOnlyColumn(path=("header", index), column=tidy(name), object_type=object_type.name)
             )
         else:
-            columns.append(Column(index, name, prop))
+            columns.append(Column(name, prop))
     if problems:
         raise Refused(problems)
     key_property = _property(object_type, mapping.get(key, key))

@@ -15,6 +15,8 @@ ZIP = b"PK\x03\x04"
 # Of a spreadsheet program's older, binary format.
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 COLUMNS = 1_000
+# What people may state of a file.
+STATED = ("encoding", "delimiter", "sheet")
 
 
 # Made by the million, and never changed: freezing costs more than twice as much as making them.
@@ -45,8 +47,11 @@ class Reading:
         """What a plan's document says of it."""
         given = plan.get("file")
         given = given if isinstance(given, Mapping) else {}
-        names = ("encoding", "delimiter", "sheet")
-        return cls(**{name: value for name in names if isinstance(value := given.get(name), str)})
+        return cls(**{name: value for name in STATED if isinstance(value := given.get(name), str)})
+
+    def document(self) -> dict[str, str]:
+        """What is stated, as a plan's document says it."""
+        return {name: value for name in STATED if (value := getattr(self, name)) is not None}
 
 
 class Source(Protocol):

@@ -124,7 +124,7 @@ class Linking:
         rows: Sequence[Row],
         ids: Mapping[str, Mapping[int, int]],
         before: Before,
-    ) -> Mapping[int, "_Named"]:
+    ) -> Mapping[int, _Named]:
         """Whom each row names at one end, by row number."""
         if end.part is not None:
             return {number: _Named([record]) for number, record in ids[end.part].items()}
@@ -156,7 +156,7 @@ class Linking:
             )
         return named
 
-    def _missing(self, row: Row, link: Link, near: "_Named", far: "_Named", tally: Tally) -> None:
+    def _missing(self, row: Row, link: Link, near: _Named, far: _Named, tally: Tally) -> None:
         for named, end in ((near, link.near), (far, link.far)):
             if end.key is None:
                 continue

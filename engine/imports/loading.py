@@ -190,9 +190,7 @@ class Loader:
             await import_marks.touch(
                 tx, self._number, {one: Touched(row, None) for one, row in done.values()}
             )
-            tally.rows |= dict.fromkeys((row for _, row in done.values()), UNCHANGED)
-            counts = tally.figures.setdefault(self._part.name, {})
-            counts[UNCHANGED] = counts.get(UNCHANGED, 0) + len(done)
+            tally.all_did([row for _, row in done.values()], self._part.name, UNCHANGED)
         return set(done)
 
     async def _make(self, tx: Transaction, new: Sequence[Sound], tally: Tally) -> None:
@@ -204,9 +202,7 @@ class Loader:
         )
         made = [(record_id, row.number) for record_id, (row, _, _) in zip(ids, new, strict=True)]
         await import_marks.touch_made(tx, self._number, made)
-        tally.rows |= dict.fromkeys((row.number for row, _, _ in new), CREATED)
-        counts = tally.figures.setdefault(self._part.name, {})
-        counts[CREATED] = counts.get(CREATED, 0) + len(new)
+        tally.all_did([row.number for row, _, _ in new], self._part.name, CREATED)
 
 
 def _key_of(one: Read) -> str | None:
@@ -237,7 +233,7 @@ def loader(plan: Plan, number: int, catalogue: Catalogue) -> Loader | None:
     if len(plan.parts) != 1 or plan.links:
         return None
     part = plan.parts[0]
-    if part.doing is Doing.UPDATE or part.key is None or part.key.property is None:
+    if part.doing is Doing.UPDATE or part.unique is None:
         return None
     if not part.object_type.active or catalogue.watched.get(part.object_type.id):
         return None

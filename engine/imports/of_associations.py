@@ -1,17 +1,18 @@
 """Labelled relations from a file: each row names two records by unique keys, and the labels between them."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from engine.crew import Crew
 from engine.imports import files
 from engine.imports.binding import bind
-from engine.imports.cutting import BATCH, Size
+from engine.imports.cutting import Size
 from engine.imports.labels import create_missing
 from engine.imports.plan import RECORD_ID
 from engine.imports.problems import ColumnMissing, KeyNotUnique
-from engine.imports.run import Progress, Report, run_table
+from engine.imports.run import run_table
+from engine.imports.running import Clock
+from engine.imports.tally import Progress, Report
 from engine.object_types import get
 from engine.problems import NotFound
 from engine.values import tidy
@@ -28,7 +29,7 @@ async def associations(
     from_key: str,
     to_type: str,
     to_key: str,
-    clock: Callable[[], datetime],
+    clock: Clock,
     from_column: str | None = None,
     to_column: str | None = None,
     labels_column: str | None = None,
@@ -79,7 +80,7 @@ async def associations(
             user_id=user_id,
             progress=progress,
             crew=crew,
-            size=size or Size(batch=BATCH),
+            size=size,
         )
 
 

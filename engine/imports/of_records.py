@@ -8,11 +8,13 @@ from pathlib import Path
 from engine.crew import Crew
 from engine.imports import files
 from engine.imports.binding import bind
-from engine.imports.cutting import BATCH, Size
+from engine.imports.cutting import Size
 from engine.imports.definitions import SAMPLE, define, match
 from engine.imports.files import Table
 from engine.imports.plan import Doing
-from engine.imports.run import Progress, Report, run_table
+from engine.imports.run import run_table
+from engine.imports.running import Clock
+from engine.imports.tally import Progress, Report
 from engine.object_types import get
 from engine.records.problems import ObjectTypeInactive
 from storage.database import Actor, Database
@@ -25,7 +27,7 @@ async def records(
     *,
     object_type: str,
     key: str,
-    clock: Callable[[], datetime],
+    clock: Clock,
     create: bool = False,
     columns: Mapping[str, str] | None = None,
     user_id: int | None = None,
@@ -72,7 +74,7 @@ async def records(
             user_id=user_id,
             progress=progress,
             crew=crew,
-            size=size or Size(batch=BATCH),
+            size=size,
         )
 
 

@@ -60,5 +60,5 @@ class Piece:
         if self.wrong:
             rows = sorted([*rows, *self.wrong], key=lambda row: row.number)
         step = running.check if task.checking else running.run
-        after, _ = await step(turn, writer, Batch(rows, self.share, self.end, self.lane, self.marks))
+        after = await step(turn, writer, Batch(rows, self.share, self.end, self.lane, self.marks))
         return after, writer.failures

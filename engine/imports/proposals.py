@@ -157,12 +157,7 @@ async def propose_for(
             held.file = {**held.file, **described}
             await imports.write(tx, held)
     proposal = propose(described["header"], sample, await db.catalogue(account_id), object_types)
-    stated = {
-        name: value
-        for name in ("encoding", "delimiter", "sheet")
-        if (value := getattr(reading, name)) is not None
-    }
-    if stated:
+    if stated := reading.document():
         proposal.plan["file"] = stated
     return proposal
 
@@ -203,10 +198,8 @@ def _named(
     for row in among:
         owners = {words(row.singular), words(row.plural), words(row.name)}
         for owner in sorted(owners, key=len, reverse=True):
-            if not called.startswith(owner + " "):
-                continue
-            # A property that is called so as a whole comes first: "company name" may be a contact's own.
-            if _take(row, name, called.removeprefix(owner + " "), cells[name], found):
+            rest = called.removeprefix(owner + " ")
+            if rest != called and _take(row, name, rest, cells[name], found):
                 return True
     return False
 

@@ -10,7 +10,7 @@ from typing import Any
 from engine.crew import Alone, Crew
 from engine.imports import files, running
 from engine.imports.binding import bind
-from engine.imports.commands import told
+from engine.imports.commands import tell
 from engine.imports.cutting import Size, way
 from engine.imports.files import Reading, Table
 from engine.imports.lanes import Lanes
@@ -21,11 +21,9 @@ from engine.imports.tally import ERRORS_TOLD, Progress, Report, RowError
 from engine.imports.windows import Windows
 from engine.values import tidy
 from storage import imports
-from storage.changes import Event, EventKind
+from storage.changes import EventKind
 from storage.database import Database
 from storage.imports import ImportRow
-
-__all__ = ["Progress", "Report", "RowError", "run", "run_table"]
 
 # Nobody else can go on with a file on this disk: the lease only tells whether its reader still lives.
 LEASE = timedelta(minutes=10)
@@ -119,8 +117,7 @@ async def _begin(turn: Turn, table: Table, plan: Plan, name: str, now: datetime,
         )  # fmt: skip
         row = await imports.hold(tx, turn.number)
         assert row is not None  # it has just been written
-        kind = EventKind.IMPORT_CHECKING if checking else EventKind.IMPORT_STARTED
-        tx.happened(Event(kind, subject_id=turn.number, payload=told(row, tx.now)))
+        tell(tx, row, EventKind.IMPORT_CHECKING if checking else EventKind.IMPORT_STARTED)
 
 
 @contextlib.asynccontextmanager

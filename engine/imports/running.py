@@ -1,19 +1,20 @@
 """Batches of an import: each in a transaction of its own, with its figures, its errors, and the place where it ends."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.imports.commands import told
+from engine.imports.commands import tell
 from engine.imports.files import Row
 from engine.imports.plan import Plan
-from engine.imports.tally import RowError, Tally
+from engine.imports.tally import Tally
 from engine.imports.writing import Writer
 from storage import import_marks, import_work, imports, passes, statistics
-from storage.changes import Event, EventKind
+from storage.changes import EventKind
 from storage.database import Actor, Database, Transaction
 from storage.faults import Fault, fault
 from storage.fresh import Taken
@@ -61,6 +62,10 @@ class Turn:
         """Who writes."""
         return Actor("IMPORT", str(self.number), self.user_id)
 
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction of this import's."""
+        return self.db.transaction(self.account_id, now=self.clock(), actor=self.actor)
+
     async def hold(self, tx: Transaction, *statuses: str) -> ImportRow:
         """The import, held until the commit. Raises `Overtaken` where it is not ours, or in none of these states."""
         row = await import_work.hold(tx, self.number, self.token, tx.now + self.lease)
@@ -84,72 +89,77 @@ class Batch:
     marks: Mapping[int, int] = field(default_factory=dict)
 
 
-async def run(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list[RowError]]:
+async def run(turn: Turn, writer: Writer, batch: Batch) -> ImportRow:
     """Write a batch, with how far the run has got by then: whoever sees its rows can know of that."""
-    for attempt in range(TRIES):
+
+    async def attempt() -> ImportRow:
         tally = Tally(len(batch.rows))
-        try:
-            async with _transaction(turn) as tx:
+        async with turn.transaction() as tx:
+            await writer.write(tx, batch.rows, tally)
+            row = await _held(turn, tx, batch, "RUNNING")
+            await _note(tx, row, batch, tally)
+        return row
+
+    try:
+        return await _tried(writer, attempt)
+    except _Done as done:
+        # Whether rows of it failed is not known.
+        writer.failures = True
+        return done.row
+
+
+async def check(turn: Turn, writer: Writer, batch: Batch) -> ImportRow:
+    """Write a batch, see what comes of it, and undo it; only findings stay."""
+
+    async def attempt() -> ImportRow:
+        tally = Tally(len(batch.rows))
+        with contextlib.suppress(_Undone):
+            async with turn.transaction() as tx:
                 await writer.write(tx, batch.rows, tally)
-                row = await turn.hold(tx, "RUNNING")
-                if _reached(row, batch):
-                    raise _Done(row)
-                await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
-            writer.short = True
-            return row, tally.errors
-        except _Done as done:
-            # Whether rows of it failed is not known.
-            writer.failures = True
-            return done.row, []
+                raise _Undone
+        async with turn.transaction() as tx:
+            row = await _held(turn, tx, batch, "CHECKING")
+            if writer.before.met:
+                await import_marks.add_keys(tx, turn.number, writer.before.met)
+            await _note(tx, row, batch, tally)
+        return row
+
+    try:
+        return await _tried(writer, attempt)
+    except _Done as done:
+        return done.row
+
+
+async def _tried(writer: Writer, attempt: Callable[[], Awaitable[ImportRow]]) -> ImportRow:
+    """What an attempt comes to; it is made again where it met another writer."""
+    for n in range(TRIES):
+        try:
+            return await attempt()
         except Taken:
             # Whoever was quicker is found by the commands.
             writer.short = False
         except Exception as error:
-            if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
+            if fault(error) is not Fault.COLLIDED or n == TRIES - 1:
                 raise
-            await asyncio.sleep(WAIT * 2**attempt)
+            await asyncio.sleep(WAIT * 2**n)
     raise AssertionError("the last attempt returns or raises")
 
 
-async def check(turn: Turn, writer: Writer, batch: Batch) -> tuple[ImportRow, list[RowError]]:
-    """Write a batch, see what comes of it, and undo it; only findings stay."""
-    for attempt in range(TRIES):
-        tally = Tally(len(batch.rows))
-        try:
-            try:
-                async with _transaction(turn) as tx:
-                    await writer.write(tx, batch.rows, tally)
-                    raise _Undone
-            except _Undone:
-                pass
-            async with _transaction(turn) as tx:
-                row = await turn.hold(tx, "CHECKING")
-                if _reached(row, batch):
-                    raise _Done(row)
-                if writer.before.met:
-                    await import_marks.add_keys(tx, turn.number, writer.before.met)
-                await _note(tx, row, batch, tally, EventKind.IMPORT_PROGRESS)
-            return row, tally.errors
-        except _Done as done:
-            return done.row, []
-        except Exception as error:
-            if fault(error) is not Fault.COLLIDED or attempt == TRIES - 1:
-                raise
-            await asyncio.sleep(WAIT * 2**attempt)
-    raise AssertionError("the last attempt returns or raises")
+async def _held(turn: Turn, tx: Transaction, batch: Batch, status: str) -> ImportRow:
+    """The import, held. Raises `_Done` where the batch is in, `Overtaken` also where it is cut otherwise by now."""
+    row = await turn.hold(tx, status)
+    reached = row.position
+    if batch.lane is not None:
+        done = row.lanes.get("done", ())
+        if batch.lane >= len(done):
+            raise Overtaken
+        reached = done[batch.lane]
+    if reached >= batch.end:
+        raise _Done(row)
+    return row
 
 
-def _reached(row: ImportRow, batch: Batch) -> bool:
-    """Whether the import has come beyond this batch. Raises `Overtaken` where it is cut otherwise by now."""
-    if batch.lane is None:
-        return row.position >= batch.end
-    done = row.lanes.get("done", ())
-    if batch.lane >= len(done):
-        raise Overtaken
-    return bool(done[batch.lane] >= batch.end)
-
-
-async def _note(tx: Transaction, row: ImportRow, batch: Batch, tally: Tally, kind: EventKind) -> None:
+async def _note(tx: Transaction, row: ImportRow, batch: Batch, tally: Tally) -> None:
     kept = tally.add_to(row)
     share = batch.share
     if batch.lane is None:
@@ -165,14 +175,14 @@ async def _note(tx: Transaction, row: ImportRow, batch: Batch, tally: Tally, kin
     await imports.write(tx, row)
     if kept:
         await imports.errors(tx, row.id, kept)
-    tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))
+    tell(tx, row, EventKind.IMPORT_PROGRESS)
 
 
 async def begun(
     turn: Turn, plan: Plan, file: Mapping[str, object], lanes: Mapping[str, Any] | None = None
 ) -> ImportRow:
     """Note how the file is written, what is imported from it, and how it is cut (None: as before)."""
-    async with _transaction(turn) as tx:
+    async with turn.transaction() as tx:
         row = await turn.hold(tx, "CHECKING", "RUNNING")
         row.file, row.kind = {**row.file, **file}, plan.kind
         if lanes is not None:
@@ -184,7 +194,7 @@ async def begun(
 async def finish(turn: Turn) -> ImportRow:
     """The file has been read to its end: CHECKED, or DONE."""
     await _forget_keys(turn)
-    async with _transaction(turn) as tx:
+    async with turn.transaction() as tx:
         row = await turn.hold(tx, "CHECKING", "RUNNING")
         row.share, row.ended_at = 1.0, tx.now
         row.position = max(row.position, *row.lanes.get("done", (0,)))
@@ -203,7 +213,7 @@ async def finish(turn: Turn) -> ImportRow:
             row.status, kind = "DONE", EventKind.IMPORT_FINISHED
             await passes.import_finished(tx, turn.number)
         await imports.write(tx, row)
-        tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))
+        tell(tx, row, kind)
     await release(turn)
     if row.status == "DONE":
         await statistics.refresh(turn.db, row.rows_read - row.rows_unchanged)
@@ -212,24 +222,24 @@ async def finish(turn: Turn) -> ImportRow:
 
 async def fail(turn: Turn, reason: str) -> None:
     """The import broke off (FAILED). What is in stays."""
-    async with _transaction(turn) as tx:
+    async with turn.transaction() as tx:
         row = await turn.hold(tx, "CHECKING", "RUNNING", "UNDOING")
         row.status, row.reason, row.ended_at = "FAILED", reason, tx.now
         await imports.write(tx, row)
-        tx.happened(Event(EventKind.IMPORT_FAILED, subject_id=row.id, payload=told(row, tx.now)))
+        tell(tx, row, EventKind.IMPORT_FAILED)
     await _forget_keys(turn)
     await release(turn)
 
 
 async def keep(turn: Turn) -> None:
     """Keep the lease through something that takes long. Raises `Overtaken`."""
-    async with _transaction(turn) as tx:
+    async with turn.transaction() as tx:
         await turn.hold(tx, "CHECKING", "RUNNING", "UNDOING")
 
 
 async def clear(turn: Turn, row: ImportRow, pieces: int) -> None:
     """Forget the last pieces of the file of an import that has ended."""
-    async with _transaction(turn) as tx:
+    async with turn.transaction() as tx:
         held = await turn.hold(tx, row.status)
         held.chunks = max(held.chunks - pieces, 0)
         await import_work.clear_chunks(tx, turn.number, held.chunks)
@@ -241,7 +251,7 @@ async def clear(turn: Turn, row: ImportRow, pieces: int) -> None:
 
 async def _forget_keys(turn: Turn) -> None:
     while True:
-        async with _transaction(turn) as tx:
+        async with turn.transaction() as tx:
             if await import_marks.clear_keys(tx, turn.number, FORGOTTEN) < FORGOTTEN:
                 return
 
@@ -250,7 +260,3 @@ async def release(turn: Turn) -> None:
     """Give the import back."""
     async with turn.db.single(turn.account_id) as single:
         await import_work.release(single, turn.number, turn.token)
-
-
-def _transaction(turn: Turn) -> AbstractAsyncContextManager[Transaction]:
-    return turn.db.transaction(turn.account_id, now=turn.clock(), actor=turn.actor)

@@ -1,6 +1,6 @@
 """What becomes of rows: counted by batch, by import, and as the one who waits for a run is told. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
@@ -102,6 +102,12 @@ class Tally:
             self.rows[row] = what
         counts = self.figures.setdefault(part, {})
         counts[what] = counts.get(what, 0) + 1
+
+    def all_did(self, rows: Collection[int], part: str, what: str) -> None:
+        """Rows of which nothing was noted yet did this to the record of a part."""
+        self.rows |= dict.fromkeys(rows, what)
+        counts = self.figures.setdefault(part, {})
+        counts[what] = counts.get(what, 0) + len(rows)
 
     def add_to(self, row: ImportRow) -> list[RowErrorRow]:
         """Count the batch in its import; the errors that are to be kept, numbered within each row."""

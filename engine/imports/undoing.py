@@ -6,13 +6,12 @@ from typing import Any
 from engine import associations, records
 from engine.associations import Pair
 from engine.batches import Mode
-from engine.imports.commands import told
+from engine.imports.commands import tell
 from engine.imports.running import Turn, release
 from storage import import_marks, imports
 from storage import records as stored
-from storage.changes import Event, EventKind
+from storage.changes import EventKind
 from storage.database import Transaction
-from storage.imports import ImportRow
 from storage.records import RecordRow
 
 # Records, or pairs, that one transaction takes back.
@@ -25,7 +24,7 @@ History = Sequence[tuple[dict[str, Any], bool]]
 
 async def step(turn: Turn) -> bool:
     """Take a part back; whether there may be more. In one transaction with forgetting that it is to be done."""
-    async with turn.db.transaction(turn.account_id, now=turn.clock(), actor=turn.actor) as tx:
+    async with turn.transaction() as tx:
         row = await turn.hold(tx, "UNDOING")
         undone = dict(row.undone or {})
         pairs = await import_marks.next_pairs(tx, turn.number, PAGE)
@@ -41,16 +40,11 @@ async def step(turn: Turn) -> bool:
                 row.status, row.ended_at = "UNDONE", tx.now
         row.undone = undone
         await imports.write(tx, row)
-        _tell(tx, row)
+        tell(tx, row, EventKind.IMPORT_UNDONE if row.status == "UNDONE" else EventKind.IMPORT_PROGRESS)
     if row.status == "UNDONE":
         await release(turn)
         return False
     return True
-
-
-def _tell(tx: Transaction, row: ImportRow) -> None:
-    kind = EventKind.IMPORT_UNDONE if row.status == "UNDONE" else EventKind.IMPORT_PROGRESS
-    tx.happened(Event(kind, subject_id=row.id, payload=told(row, tx.now)))
 
 
 def _count(undone: dict[str, Any], what: str, n: int) -> None:

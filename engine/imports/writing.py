@@ -43,7 +43,7 @@ class Standing:
 
 @dataclass(slots=True)
 class Writer:
-    """Writes batches of one import, one at a time.
+    """Writes one batch of an import, as often as it is tried.
 
     `checking`: nothing is to stay, so what was met before is found by keys alone.
     """
