@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine import accounts, label_names, naming
+from engine import accounts, ids, label_names, naming
 from engine.object_types import KEEP, Keep
 from engine.problems import InvalidInput, NotFound, Problem, UnknownObjectType, at
 from storage import association_types, labels
@@ -162,7 +162,7 @@ def both(catalogue: Catalogue, type_id: int) -> Label:
     """A type with its inverse; raises `NotFound`."""
     there = catalogue.association_types.get(type_id)
     if there is None:
-        raise NotFound(kind="association type", name=type_id)
+        raise NotFound(kind="association type", name=ids.encode("association type", type_id))
     return Label(there, catalogue.association_types[there.inverse_id])
 
 

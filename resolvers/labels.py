@@ -82,8 +82,7 @@ async def violations(
     context: Context, ident: str, limit: int, first: int | None, after: str | None
 ) -> Violations:
     """A page of the records that have more than an intended limit already."""
-    number = ids.decode_at("association type", ident, "id")
-    row = label_limits.intended(context.catalogue, number, limit)
+    row = label_limits.intended(context.catalogue, by_id(context.catalogue, ident).id, limit)
     size = listings.page_size(first)
     place = 0
     if after is not None:

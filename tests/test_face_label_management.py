@@ -148,6 +148,9 @@ async def test_a_preview_lists_whom_a_limit_would_find_beyond_it(db: Database) -
         for given, code in (({"n": 0}, "LIMIT_OUT_OF_RANGE"), ({"n": 1, "after": "x"}, "MALFORMED_CURSOR")):
             answer = await client.ask(query, id=made["id"], **given)
             assert answer["errors"][0]["extensions"]["code"] == code
+        told = (await client.ask(query, id="typ_999999", n=1))["errors"][0]
+        assert "typ_999999" in told["message"]
+        assert told["extensions"]["path"] == ["id"]
 
 
 async def test_the_labels_of_an_object_pair_are_listed_with_their_uses_in_few_statements(
