@@ -293,11 +293,11 @@ class Settings:
         }
 
 
-# Read by the test suite, never by the product.
-FOR_TESTS = frozenset({"RELATA_TEST_DATABASE_URL", "RELATA_TESTS_DIR"})
+# Read by the test suite, and by examples that ask the API, never by the product.
+FOR_OTHERS = frozenset({"RELATA_TEST_DATABASE_URL", "RELATA_TESTS_DIR", "RELATA_KEY", "RELATA_URL"})
 
 
 def unknown(environment: Mapping[str, str] = os.environ) -> list[str]:
     """The names in the environment that look like settings and are none: misspelt ones, most likely."""
-    known = FOR_TESTS | {each.metadata["variable"] for each in fields(Settings)}
+    known = FOR_OTHERS | {each.metadata["variable"] for each in fields(Settings)}
     return sorted(name for name in environment if name.startswith("RELATA_") and name not in known)

@@ -55,7 +55,7 @@ def export_file(
 ) -> None:
     """Export records, with chosen properties and associated records by label. An import reads the file back.
 
-    relata export people.csv -a demo --type contacts -c email -c lastname -c "companies (Billing)"
+    relata export people.csv -a demo --type contacts -c email -c lastname -c "companies (Billing contact)"
     """
     suffix = Path(file).suffix.lstrip(".").lower()
     given: list[tuple[str, str]] = [
