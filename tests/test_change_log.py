@@ -13,6 +13,7 @@ from storage.database import AccountMissing, Actor, Database
 from storage.ids import FIRST
 from storage.notes import RecordsCreated
 from storage.wake import Notify
+from tests.processes import PATIENCE
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WRITER = Actor("API")
@@ -199,15 +200,11 @@ async def test_a_wake_up_reaches_other_processes(database_url: str) -> None:
         heard = asyncio.Queue[int]()
         stop = there.listen(heard.put_nowait)
         # Until both listen, a wake-up may be lost: that is what the poll is for.
-        for _ in range(50):
-            here.send(7)
-            try:
-                assert await asyncio.wait_for(heard.get(), 0.2) == 7
-                break
-            except TimeoutError:
-                continue
-        else:
-            pytest.fail("no wake-up arrived")
+        async with asyncio.timeout(PATIENCE):
+            while heard.empty():
+                here.send(7)
+                await asyncio.sleep(0.05)
+        assert heard.get_nowait() == 7
         stop()
 
 

@@ -199,9 +199,9 @@ async def test_one_feed_is_awake_for_a_moment_and_hands_over_nothing_to_who_want
                 handed[account] += not batch.events
 
     async def awake(account: int) -> None:
-        """Until it was handed nothing three times; told of something as often as it takes."""
+        """Until it has heard all and was handed nothing three times; told of something as often as it takes."""
         before, n = handed[account], 0
-        while handed[account] < before + 3:
+        while handed[account] < before + 3 or heard[account] != told[account]:
             if n % 100 == 0:
                 told[account].append(len(told[account]))
                 await tell(db, account, len(told[account]) - 1)

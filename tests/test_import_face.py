@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from engine.access import Role, Scope
+from engine.imports.cutting import Size
 from engine.imports.runner import Runner
 from server import multipart
 from server.app import create_app
@@ -70,7 +71,7 @@ async def sent(client: Client, content: bytes, name: str = "people.csv") -> str:
 
 async def worked(db: Database, client: Client, at: datetime = T0) -> None:
     """Workers do what there is to be done."""
-    runner = Runner("worker", lambda: at, batch=2)
+    runner = Runner("worker", lambda: at, size=Size(batch=2))
     try:
         while await runner.run_once(db, client.account_id, at):
             pass
@@ -218,7 +219,7 @@ async def test_a_run_is_paused_goes_on_and_is_ended(db: Database) -> None:
             ]
         }
         await do(client, "startImport", id=ident, plan=plan)
-        runner = Runner("worker", lambda: T0, batch=2)
+        runner = Runner("worker", lambda: T0, size=Size(batch=2))
         await runner.run_once(db, client.account_id, T0)
         paused = await do(client, "pauseImport", id=ident)
         assert (paused["status"], paused["rows"]) == ("PAUSED", 2)
