@@ -170,8 +170,8 @@ async def rig(db: Database) -> Rig:
     return Rig(db, await accounts.create(db, "demo", now=T0))
 
 
-def lanes(rig: Rig, name: str, **words: Any) -> Runner:
-    return Runner(name, rig.clock, **({"batch": 3, "lanes": 3, "few": 0} | words))
+def lanes(rig: Rig, name: str, lanes: int = 3, **words: Any) -> Runner:
+    return Runner(name, rig.clock, size=Size(lanes, batch=3, few=0), **words)
 
 
 async def whole(rig: Rig, number: int, rows: int, failed: int) -> None:

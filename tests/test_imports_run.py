@@ -12,6 +12,7 @@ import pytest
 
 from engine import accounts, imports, labels, properties
 from engine.imports import commands, running, writing
+from engine.imports.cutting import Size
 from engine.imports.problems import ImportNotReady, PlanMissing
 from engine.imports.runner import GIVEN_UP, LEASE, PATIENCE, Runner
 from engine.problems import NotFound, Refused
@@ -49,7 +50,7 @@ class Rig:
         return T0 + timedelta(milliseconds=10 * next(self._ticks))
 
     def runner(self, name: str = "worker", batch: int = 3) -> Runner:
-        return Runner(name, self.clock, batch=batch)
+        return Runner(name, self.clock, size=Size(batch=batch))
 
     async def do(self, step: Any, *arguments: Any) -> Any:
         async with self.db.transaction(self.account, now=self.clock(), actor=USER) as tx:

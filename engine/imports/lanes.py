@@ -2,24 +2,22 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.crew import Crew, HandLost
-from engine.imports.cutting import Cut, Portion
+from engine.imports.cutting import Portion
 from engine.imports.pieces import Piece, Task
 from engine.imports.plan import Plan
 from engine.imports.running import Turn
+from engine.imports.windows import Windows
 from storage.imports import ImportRow
 
 # Windows that are read and not done. One is under way, the next is ready, and another is being read.
 AHEAD = 3
 # How often a piece is given out whose hand was lost.
 TRIES = 3
-
-# The next window, cut; None at the end of the file. Raises what reading raises.
-Windows = Callable[[], Awaitable[list[Portion] | None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +37,6 @@ class Lanes:
         crew: Crew,
         turn: Turn,
         plan: Plan,
-        how: Cut,
         windows: Windows,
         *,
         checking: bool = False,
@@ -59,11 +56,11 @@ class Lanes:
             plan.header,
             checking,
         )
-        self._how = how
         self._windows = windows
+        self._lanes = windows.how.lanes
         self._taken = taken
         # How far each lane has come.
-        self.done = list(done) or [0] * how.lanes
+        self.done = list(done) or [0] * self._lanes
         # Rows of another process may have failed: that is in the table of keys.
         self._failures = [end > 0 for end in self.done]
         # Parts that are not in, in the order of the file, and those of them that hands have.
@@ -119,7 +116,7 @@ class Lanes:
             return
         waiting = len({part.window for part in self._undone})
         if waiting < AHEAD and self._read < last:
-            self._reading = asyncio.ensure_future(self._windows())
+            self._reading = asyncio.ensure_future(self._windows.next())
 
     def _give_out(self, last: int) -> None:
         busy = {part.portion.lane for part in self._under_way.values()}
@@ -136,7 +133,7 @@ class Lanes:
     async def _do(self, part: _Part) -> tuple[ImportRow, bool]:
         portion = part.portion
         rows = portion.rows
-        several = self._how.lanes > 1
+        several = self._lanes > 1
         piece = Piece(
             self._task,
             [(row.number, row.cells) for row in rows if row.problem is None],
@@ -158,7 +155,7 @@ class Lanes:
     def _idle(self) -> dict[int, int]:
         """The lanes that have nothing to do of what was read: they are done that far."""
         busy = {part.portion.lane for part in self._undone}
-        return {lane: self._end for lane in range(self._how.lanes) if lane not in busy}
+        return {lane: self._end for lane in range(self._lanes) if lane not in busy}
 
     def _gather(self, *, raising: bool = True) -> None:
         """Take in what is done. Raises the first thing that went wrong, unless something else already did."""

@@ -156,7 +156,7 @@ async def _brought_in(
     if windows.how.lanes > 1:
         cut = windows.how.document([0] * windows.how.lanes)
         await running.begun(turn, plan, table.described(), cut)
-    lanes = Lanes(crew, turn, plan, windows.how, windows.next, checking=checking, taken=taken)
+    lanes = Lanes(crew, turn, plan, windows, checking=checking, taken=taken)
     try:
         while await lanes.go(lambda: False):
             pass

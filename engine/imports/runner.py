@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from engine.crew import Alone, Crew
 from engine.imports import running, undoing
 from engine.imports.binding import bind
-from engine.imports.cutting import BATCH, FEW, LANES, Cut, Size, way
+from engine.imports.cutting import Cut, Size, way
 from engine.imports.lanes import Lanes, done_of
 from engine.imports.running import Clock, Overtaken, Turn
 from engine.imports.spooling import Spool
@@ -52,16 +52,14 @@ class Runner:
         token: str,
         clock: Clock,
         *,
-        batch: int = BATCH,
-        lanes: int = LANES,
-        few: int = FEW,
+        size: Size | None = None,
         seconds: float = 0.0,
         crew: Crew | None = None,
     ) -> None:
         """`seconds` of one turn; at least one window of the file is brought in. No `crew`: this process alone."""
         self._token = token
         self._clock = clock
-        self._size = Size(lanes, batch, few)
+        self._size = size or Size()
         self._seconds = seconds
         self._crew = crew
         self._open: dict[tuple[int, int], _Open] = {}
@@ -158,7 +156,7 @@ class Runner:
         except BaseException:
             await spool.close()
             raise
-        lanes = Lanes(self._crew, turn, plan, how, windows.next, checking=checking, done=done_of(row))
+        lanes = Lanes(self._crew, turn, plan, windows, checking=checking, done=done_of(row))
         return _Open(row.status, lanes, spool)
 
     async def _fail(self, turn: Turn, reason: str) -> None:
