@@ -42,7 +42,7 @@ class Settings:
         None,
         "RELATA_PUBLIC_URL",
         values.public_url,
-        "Where others reach the API, such as https://crm.example.com: addresses of webhooks, files and links in mails begin so.",
+        "Where others reach the API, such as https://crm.example.com: all addresses that are given out begin so.",
     )
     data_dir: Path = _setting(
         Path(".data"), "RELATA_DATA_DIR", values.path, "Where the built-in PostgreSQL keeps its data."
