@@ -8,6 +8,7 @@ import pytest
 from engine import accounts, imports, labels, properties
 from engine.imports import formats
 from engine.imports.binding import bind
+from engine.imports.plan import Place
 from engine.problems import Refused
 from storage.catalogue import Catalogue, PropertyRow
 from storage.database import Actor, Database
@@ -60,7 +61,7 @@ def test_a_plan_is_what_it_says(catalogue: Catalogue) -> None:
         "RECORDS_AND_ASSOCIATIONS", True, ["contacts", "firm"],
     )  # fmt: skip
     assert plan.links[0].labels == ("billing",)
-    assert plan.links[0].labels_column == (4, "Role")
+    assert plan.links[0].labels_column == Place(4, "Role")
 
 
 def test_every_problem_is_told_at_its_path(catalogue: Catalogue) -> None:

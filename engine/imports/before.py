@@ -81,7 +81,7 @@ class Before:
             elif not self._plan.repeats:
                 cell = entry.row.cells[part.key.index]
                 problem: Problem = DuplicateInFile(value=values.tidy(cell), first=before)
-                tally.wrong(entry.row.number, problem, part.key.name, cell)
+                tally.wrong_in(entry.row, part.key, problem)
             elif self._agrees(part, entry, given.setdefault(key, {}), before, tally):
                 fit.append(entry)
         return fit
@@ -94,7 +94,7 @@ class Before:
             key = part.key is not None and column.property is part.key.property
             if not key and name in mine and name in given and mine[name] != given[name]:
                 problem = ConflictInFile(first=before, held=values.shown(given[name]))
-                tally.wrong(entry.row.number, problem, column.name, entry.row.cells[column.index])
+                tally.wrong_in(entry.row, column, problem)
                 return False
         given.update({name: value for name, value in mine.items() if name not in given})
         return True

@@ -1,13 +1,13 @@
 """Plans as people and programs write them down, read against a header and definitions; every problem at its path."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from engine.imports import formats
 from engine.imports.files import STATED
 from engine.imports.labels import Labels
-from engine.imports.plan import LINKS, PARTS, RECORD_ID, Column, Doing, End, Key, Link, Part, Plan
+from engine.imports.plan import LINKS, PARTS, RECORD_ID, Column, Doing, End, Key, Link, Part, Place, Plan
 from engine.imports.problems import (
     ColumnMissing,
     KeyNotUnique,
@@ -18,10 +18,13 @@ from engine.imports.problems import (
     UnknownPart,
 )
 from engine.naming import storable
-from engine.problems import Problem, Refused, UnknownObjectType
+from engine.problems import PathPart, Problem, Refused, UnknownObjectType
 from engine.records.problems import ObjectTypeInactive
 from engine.values import tidy
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
+
+# Where in a document something stands.
+Path: TypeAlias = tuple[PathPart, ...]
 
 
 def bind(document: Any, header: Sequence[str], catalogue: Catalogue) -> Plan:
@@ -89,7 +92,7 @@ class _Reading:
         for name in given:
             self._text(given, name, ("file",), needed=False)
 
-    def _part(self, given: Any, path: tuple[str | int, ...]) -> Part | None:
+    def _part(self, given: Any, path: Path) -> Part | None:
         if not isinstance(given, Mapping):
             self._wrong(path, "it is no object")
             return None
@@ -134,7 +137,7 @@ class _Reading:
         found: Column,
         columns: Sequence[Column],
         object_type: ObjectTypeRow | None,
-        path: tuple[str | int, ...],
+        path: Path,
     ) -> None:
         other = next((one for one in columns if one.property.id == found.property.id), None)
         if other is not None and object_type is not None:
@@ -148,9 +151,7 @@ class _Reading:
                 )
             )
 
-    def _column(
-        self, given: Any, object_type: ObjectTypeRow | None, path: tuple[str | int, ...]
-    ) -> Column | Key | None:
+    def _column(self, given: Any, object_type: ObjectTypeRow | None, path: Path) -> Column | Key | None:
         if not isinstance(given, Mapping):
             self._wrong(path, "it is no object")
             return None
@@ -162,29 +163,26 @@ class _Reading:
             return None
         prop = object_type.live(wanted)
         if prop is None and wanted == RECORD_ID:
-            return Key(*place, None)
-        of = object_type.name
+            return Key(place.index, place.name, None)
         if prop is None:
             self._missing(object_type, wanted, place, path)
             return None
         if prop.read_only or prop.calculated:
-            self.problems.append(ReadOnlyColumn(path=path, column=tidy(place[1]), object_type=of))
+            self.problems.append(
+                ReadOnlyColumn(path=path, column=tidy(place.name), object_type=object_type.name)
+            )
             return None
         return self._read_by(place, prop, stated, path)
 
-    def _read_by(
-        self, place: tuple[int, str], prop: PropertyRow, stated: str | None, path: tuple[str | int, ...]
-    ) -> Column | None:
+    def _read_by(self, place: Place, prop: PropertyRow, stated: str | None, path: Path) -> Column | None:
         try:
             parse = formats.parser(prop, stated, self._zone)
         except Problem as problem:
             self.problems.append(problem.at(*path, "format"))
             return None
-        return Column(*place, prop, parse, stated and formats.expected(prop, stated))
+        return Column(place.index, place.name, prop, parse, stated and formats.expected(prop, stated))
 
-    def _key(
-        self, column: Column, object_type: ObjectTypeRow | None, path: tuple[str | int, ...]
-    ) -> Key | None:
+    def _key(self, column: Column, object_type: ObjectTypeRow | None, path: Path) -> Key | None:
         if not column.property.is_unique and object_type is not None:
             self.problems.append(
                 KeyNotUnique(path=path, property=column.property.name, object_type=object_type.name)
@@ -192,7 +190,7 @@ class _Reading:
             return None
         return Key(column.index, column.name, column.property, column.parse)
 
-    def _link(self, given: Any, path: tuple[str | int, ...], parts: Mapping[str, Part]) -> Link | None:
+    def _link(self, given: Any, path: Path, parts: Mapping[str, Part]) -> Link | None:
         if not isinstance(given, Mapping):
             self._wrong(path, "it is no object")
             return None
@@ -211,7 +209,7 @@ class _Reading:
         names = [self._label(known, one, (*path, "labels", n)) for n, one in enumerate(fixed)]
         return Link(near, far, tuple(dict.fromkeys(name for name in names if name)), column)
 
-    def _label(self, known: Labels, given: Any, path: tuple[str | int, ...]) -> str | None:
+    def _label(self, known: Labels, given: Any, path: Path) -> str | None:
         if not isinstance(given, str):
             self._wrong(path, "a label is named by text")
             return None
@@ -221,7 +219,7 @@ class _Reading:
             self.problems.append(problem.at(*path))
             return None
 
-    def _end(self, given: Any, path: tuple[str | int, ...], parts: Mapping[str, Part]) -> End | None:
+    def _end(self, given: Any, path: Path, parts: Mapping[str, Part]) -> End | None:
         if not isinstance(given, Mapping):
             self._wrong(path, "it is no object")
             return None
@@ -242,7 +240,7 @@ class _Reading:
             return None
         prop = object_type.live(wanted)
         if prop is None and wanted == RECORD_ID:
-            return End(object_type, None, Key(*place, None))
+            return End(object_type, None, Key(place.index, place.name, None))
         if prop is None:
             self._missing(object_type, wanted, place, path)
             return None
@@ -250,15 +248,13 @@ class _Reading:
         key = None if column is None else self._key(column, object_type, (*path, "property"))
         return None if key is None else End(object_type, None, key)
 
-    def _missing(
-        self, object_type: ObjectTypeRow, wanted: str, place: tuple[int, str], path: tuple[str | int, ...]
-    ) -> None:
-        told = {"object_type": object_type.name, "property": tidy(wanted), "column": tidy(place[1])}
+    def _missing(self, object_type: ObjectTypeRow, wanted: str, place: Place, path: Path) -> None:
+        told = {"object_type": object_type.name, "property": tidy(wanted), "column": tidy(place.name)}
         self.problems.append(PropertyMissing(path=(*path, "property"), **told))
 
     # --- what documents are made of ------------------------------------------------------------------------------
 
-    def _object_type(self, given: Mapping[str, Any], path: tuple[str | int, ...]) -> ObjectTypeRow | None:
+    def _object_type(self, given: Mapping[str, Any], path: Path) -> ObjectTypeRow | None:
         name = self._text(given, "objectType", path)
         if name is None:
             return None
@@ -270,7 +266,7 @@ class _Reading:
             self.problems.append(ObjectTypeInactive(path=at, object_type=found.name))
         return found
 
-    def _doing(self, given: Mapping[str, Any], path: tuple[str | int, ...]) -> Doing:
+    def _doing(self, given: Mapping[str, Any], path: Path) -> Doing:
         name = self._text(given, "mode", path, needed=False) or Doing.UPSERT.value
         try:
             return Doing(name)
@@ -278,9 +274,7 @@ class _Reading:
             self._wrong((*path, "mode"), f"it is one of {', '.join(Doing)}")
             return Doing.UPSERT
 
-    def _place(
-        self, given: Mapping[str, Any], name: str, path: tuple[str | int, ...]
-    ) -> tuple[int, str] | None:
+    def _place(self, given: Mapping[str, Any], name: str, path: Path) -> Place | None:
         column = self._text(given, name, path)
         if column is None:
             return None
@@ -291,11 +285,9 @@ class _Reading:
                 )
             )
             return None
-        return self._header.index(column), column
+        return Place(self._header.index(column), column)
 
-    def _text(
-        self, given: Mapping[str, Any], name: str, path: tuple[str | int, ...], *, needed: bool = True
-    ) -> str | None:
+    def _text(self, given: Mapping[str, Any], name: str, path: Path, *, needed: bool = True) -> str | None:
         value = given.get(name)
         if isinstance(value, str) and value:
             if not storable(value):
@@ -306,7 +298,7 @@ class _Reading:
             self._wrong((*path, name), "it is text that is not empty")
         return None
 
-    def _list(self, given: Mapping[str, Any], name: str, path: tuple[str | int, ...], most: int) -> list[Any]:
+    def _list(self, given: Mapping[str, Any], name: str, path: Path, most: int) -> list[Any]:
         value = given.get(name)
         if value is None:
             return []
@@ -315,13 +307,10 @@ class _Reading:
             return []
         return list(value)
 
-    def _keys(self, given: Mapping[str, Any], known: tuple[str, ...], path: tuple[str | int, ...]) -> None:
-        for name in _others(given, known):
-            self._wrong((*path, name), f"it is none of {', '.join(known)}")
+    def _keys(self, given: Mapping[str, Any], known: tuple[str, ...], path: Path) -> None:
+        for name in given:
+            if name not in known:
+                self._wrong((*path, tidy(str(name))), f"it is none of {', '.join(known)}")
 
-    def _wrong(self, path: tuple[str | int, ...], reason: str) -> None:
+    def _wrong(self, path: Path, reason: str) -> None:
         self.problems.append(MalformedPlan(path=path, reason=reason))
-
-
-def _others(given: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[str]:
-    return (tidy(str(name)) for name in given if name not in known)

@@ -61,15 +61,14 @@ def read(
 
 
 def tell(part: Part, entry: Entry, problem: Problem, tally: Tally) -> None:
-    """A row has this problem with a record: with the cell that it is about, where it is about one."""
+    """A row has this problem with one of its records; with the cell that it is about, where it is about one."""
     # The path of a problem with a value ends with the property's name.
     name = problem.path[-1] if problem.path else None
     column = next((column for column in part.columns if column.property.name == name), None)
     if column is None:
         tally.wrong(entry.row.number, problem)
     else:
-        cell = entry.row.cells[column.index]
-        tally.wrong(entry.row.number, column.told(problem, cell), column.name, cell)
+        tally.wrong_in(entry.row, column, column.told(problem, entry.row.cells[column.index]))
 
 
 def tell_unknown(part: Part, entry: Entry, tally: Tally) -> None:
@@ -79,7 +78,7 @@ def tell_unknown(part: Part, entry: Entry, tally: Tally) -> None:
     problem = UnknownKey(
         object_type=part.object_type.name, property=part.key.called(), value=values.tidy(cell.strip())
     )
-    tally.wrong(entry.row.number, problem, part.key.name, cell)
+    tally.wrong_in(entry.row, part.key, problem)
 
 
 def _entry(plan: Plan, part: Part, row: Row, tally: Tally) -> Entry | None:
@@ -109,7 +108,7 @@ def _entry(plan: Plan, part: Part, row: Row, tally: Tally) -> Entry | None:
         try:
             values.normalize(key.property, value)
         except Problem as problem:
-            tally.wrong(row.number, problem, key.name, cells[key.index])
+            tally.wrong_in(row, key, problem)
         return None
     return Entry(row, given, values.canonical(key.property, value))
 
@@ -127,13 +126,13 @@ def _by_id(plan: Plan, part: Part, key: Key, entry: Entry, tally: Tally) -> Entr
     try:
         entry.key = decode("record", cell.strip())
     except MalformedId as problem:
-        tally.wrong(row.number, problem, key.name, cell)
+        tally.wrong_in(row, key, problem)
         return None
     return entry
 
 
 def _keyless(row: Row, key: Key, tally: Tally) -> None:
-    tally.wrong(row.number, KeyMissing(column=values.tidy(key.name)), key.name, row.cells[key.index])
+    tally.wrong_in(row, key, KeyMissing(column=values.tidy(key.name)))
 
 
 def _check(part: Part, entry: Entry, checks: Mapping[str, values.Check], tally: Tally) -> None:

@@ -12,7 +12,7 @@ from engine.ids import decode
 from engine.imports.before import Before
 from engine.imports.files import Row
 from engine.imports.labels import Labels
-from engine.imports.plan import End, Key, Link, Plan
+from engine.imports.plan import End, Key, Link, Place, Plan
 from engine.imports.problems import KeyMissing, UnknownKey
 from engine.imports.tally import CREATED, UNCHANGED, UPDATED, Tally
 from engine.problems import MalformedId, Problem
@@ -65,10 +65,9 @@ class Linking:
         """Look at the labels of a row, before any of its records is written."""
         for n, link in enumerate(self._plan.links):
             if link.labels_column is not None:
-                index, column = link.labels_column
-                names = self._labels[n].of(row.cells[index])
+                names = self._labels[n].of(row.cells[link.labels_column.index])
                 if isinstance(names, Problem):
-                    tally.wrong(row.number, names, column, row.cells[index])
+                    tally.wrong_in(row, link.labels_column, names)
                 else:
                     self._named[n][row.number] = names
 
@@ -76,7 +75,7 @@ class Linking:
         known = self._named[n].get(row.number)
         if known is not None:
             return known
-        return () if link.labels_column is None else self._labels[n].of(row.cells[link.labels_column[0]])
+        return () if link.labels_column is None else self._labels[n].of(row.cells[link.labels_column.index])
 
     async def write(
         self,
@@ -160,28 +159,27 @@ class Linking:
         for named, end in ((near, link.near), (far, link.far)):
             if end.key is None:
                 continue
-            cell = row.cells[end.key.index]
             for text in named.unknown:
                 problem = UnknownKey(
                     object_type=end.object_type.name, property=end.key.called(), value=tidy(text)
                 )
-                tally.wrong(row.number, problem, end.key.name, cell)
+                tally.wrong_in(row, end.key, problem)
             # A record without an association is a record.
             if not (named.ids or named.unknown or named.hoped or self._plan.parts):
-                tally.wrong(row.number, KeyMissing(column=tidy(end.key.name)), end.key.name, cell)
+                tally.wrong_in(row, end.key, KeyMissing(column=tidy(end.key.name)))
 
     def _refused(self, row: Row, link: Link, problem: Problem, tally: Tally) -> None:
         match problem.path[:1]:
             case ("fromId",) if link.near.key is not None:
-                place: tuple[int, str] | None = (link.near.key.index, link.near.key.name)
+                place: Place | None = link.near.key
             case ("toId",) if link.far.key is not None:
-                place = (link.far.key.index, link.far.key.name)
+                place = link.far.key
             case _:
                 place = link.labels_column
         if place is None:
             tally.wrong(row.number, problem)
         else:
-            tally.wrong(row.number, problem, place[1], row.cells[place[0]])
+            tally.wrong_in(row, place, problem)
 
 
 async def _by_id(tx: Transaction, end: End, cells: Mapping[int, _Keys]) -> dict[int, _Named]:

@@ -30,11 +30,17 @@ class Doing(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column, the property that it fills, and how its cells are read."""
+class Place:
+    """A column of the file: where its cells stand in a row, and what the header calls it."""
 
     index: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Place):
+    """A column, the property that it fills, and how its cells are read."""
+
     property: PropertyRow
     parse: Parse
     # What texts in it are to look like, where a format is stated.
@@ -54,11 +60,9 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class Key(Place):
     """The column that tells records apart: by a unique property, or by their ids (None)."""
 
-    index: int
-    name: str
     property: PropertyRow | None
     parse: Parse | None = None
 
@@ -104,7 +108,7 @@ class Link:
     near: End
     far: End
     labels: tuple[str, ...]
-    labels_column: tuple[int, str] | None
+    labels_column: Place | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from engine.imports.files import Row
+from engine.imports.plan import Place
 from engine.problems import Problem
 from engine.values import tidy, whole
 from storage.imports import ErrorGroupRow, ImportRow, RowErrorRow
@@ -94,6 +96,10 @@ class Tally:
     def wrong(self, row: int, problem: Problem, column: str | None = None, value: str | None = None) -> None:
         """A row has this error."""
         self.errors.append(RowError.of(row, problem, column, value))
+
+    def wrong_in(self, row: Row, place: Place, problem: Problem) -> None:
+        """A row has this error in the cell of one column."""
+        self.wrong(row.number, problem, place.name, row.cells[place.index])
 
     def did(self, row: int, part: str, what: str) -> None:
         """A row did this to the record of a part, or to an association."""
