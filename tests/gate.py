@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 PIECE = 65_536
@@ -84,9 +86,12 @@ class Gate:
 
 
 def free_port() -> int:
-    """A port below those that the kernel gives out by itself, so that nobody takes it in between."""
+    """A port below those that the kernel gives out by itself, and given to no other test, so that nobody takes it."""
+    given = Path(os.environ["RELATA_TESTS_DIR"]) / "ports"
+    given.mkdir(exist_ok=True)
     while True:
-        port = random.randrange(12_000, 32_000)
+        port = random.randrange(12_000, 18_000)
         with contextlib.suppress(OSError), socket.socket() as tried:
             tried.bind(("127.0.0.1", port))
+            (given / str(port)).touch(exist_ok=False)
             return port
