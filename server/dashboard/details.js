@@ -1,4 +1,5 @@
 // The chosen record in words: its values, and whom it is associated with. All of the graph can be walked here, too.
+import { why } from "./api.js";
 import { byId, el, fill, note } from "./dom.js";
 import { full, number, plural, value } from "./format.js";
 import * as names from "./names.js";
@@ -6,8 +7,7 @@ import * as names from "./names.js";
 const VALUES = 8;
 
 export function problem(caught) {
-  fill(byId("details"), note("That did not work", caught.message));
-  return undefined;
+  fill(byId("details"), note("That did not work", why(caught)));
 }
 
 function values({ properties, displayName, objectType }) {

@@ -1,6 +1,6 @@
 // Why enrollments failed of late, the latest reason first: what failed alike is told once, with how often.
-import { askIfAllowed } from "./api.js";
-import { byId, el, fill, note, say, soon } from "./dom.js";
+import { asking } from "./asking.js";
+import { byId, el, fill, note, say } from "./dom.js";
 import { full, moment, number } from "./format.js";
 import { named } from "./graph.js";
 import { on, store } from "./store.js";
@@ -10,7 +10,6 @@ const SHOWN = 6;
 const LATEST = `{ enrollments(status: FAILED, first: 50) { nodes {
   id endedAt error { code message } workflow { id name } record { id displayName } } } }`;
 const FAILED = new Set(["ENROLLMENT_FAILED", "STEP_FAILED", "OUTBOX_FAILED"]);
-let timer = null;
 
 /** What is alike, each with the first of it and how many there are: `[first, n]`, in the order given. */
 export function alike(list, key) {
@@ -41,13 +40,8 @@ function item([{ endedAt, error, workflow, record }, n], looked) {
   return failure({ who: named(record), at: endedAt, why, where: workflow.name, code: error?.code }, n, looked);
 }
 
-async function find() {
-  const { data, missing } = await askIfAllowed(LATEST);
-  if (missing) {
-    fill(byId("failures"), note("No permission", missing));
-    return;
-  }
-  const list = data.enrollments.nodes;
+function show({ enrollments }) {
+  const list = enrollments.nodes;
   const found = alike(list, ({ workflow, error }) => `${workflow.id} ${error?.code}`);
   if (found.length) fill(byId("failures"), el("ol", { class: "failures" }, found.map((one) => item(one, list.length))));
   else fill(byId("failures"), note("Nothing failed", "Enrollments that end with an error are listed here, with the reason."));
@@ -59,15 +53,14 @@ function total() {
   say(byId("failures-summary"), failed ? `${number(failed)} in all` : "");
 }
 
-const later = soon(() => find().catch(() => {}), 1_500);
+const latest = asking("failures", LATEST, show);
 
-on("events", (batch) => batch.some(({ kind }) => FAILED.has(kind)) && later());
-on("checked", later);
+on("events", (batch) => batch.some(({ kind }) => FAILED.has(kind)) && latest.later());
+on("checked", latest.later);
 on("status", total);
 
 export function begin() {
   fill(byId("failures"));
-  clearInterval(timer);
-  timer = setInterval(() => !document.hidden && later(), 60_000);
-  find().catch(() => {});
+  say(byId("failures-summary"), "");
+  latest.begin();
 }

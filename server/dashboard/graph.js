@@ -1,5 +1,6 @@
 // The graph around a record: what is known of it, what is fetched when a node is opened, and the chosen record's details.
-import { Told, ask } from "./api.js";
+import { Told, Unauthenticated, ask, turns, why } from "./api.js";
+import { RETRY } from "./asking.js";
 import { details, problem } from "./details.js";
 import { byId, el, fill, note, say, still } from "./dom.js";
 import { number, plural } from "./format.js";
@@ -15,13 +16,17 @@ let types = [];
 let nodes = new Map();
 let links = new Map();
 let chosen = null;
-let asked = 0;
+const turn = turns();
+const starts = turns();
 const view = new View(byId("graph"), { open: (id) => void open(id), choose: (id) => void choose(id) });
 
 const counts = () => types.map(({ name }, n) => `n${n}: associationCount(to: "${name}")`).join("\n");
 const page = (alias, to, after) =>
   `${alias}: associations(to: "${to}", first: ${atOnce()}${after ? `, after: ${JSON.stringify(after)}` : ""}) {
     edges { labels { label } node { id displayName objectType } } pageInfo { hasNextPage endCursor } }`;
+
+/** What was asked for; undefined where that failed, which is told as long as it is still somebody's turn. */
+const answer = (mine, asked) => asked.catch((caught) => void (mine() && problem(caught)));
 
 /** A record with its values and how many neighbours of which type it has. */
 async function read(id) {
@@ -73,23 +78,30 @@ function add(node, { to, n, edges, pageInfo }) {
   }
 }
 
-/** Show what stands around a record, from nothing; `seek`: bring the picture into sight. */
+function gone() {
+  fill(byId("details"), note("There is no such record", "It was merged or removed, or belongs to another account."));
+  say(byId("graph-said"), "There is no such record.");
+}
+
+/** Show what stands around a record; `seek`: bring the picture into sight. */
 export async function show(id, seek = true) {
-  const mine = ++asked;
-  await prepare();
-  const record = await read(id).catch(problem);
-  if (mine !== asked || !record) {
-    if (record === null) say(byId("graph-said"), "There is no such record.");
-    return;
-  }
+  const mine = turn();
+  const record = await answer(mine, prepare().then(() => read(id)));
+  if (!mine() || record === undefined) return;
+  if (record === null) gone();
+  else await around(record, seek, mine);
+}
+
+/** Begin the picture anew, with this record in the middle. */
+async function around(record, seek, mine) {
   nodes = new Map();
   links = new Map();
   const node = put(record);
   node.root = true;
   chosen = node.id;
   if (seek) history.replaceState(null, "", `#${node.id}`);
-  await expand(node, record);
-  if (seek) byId("around").scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
+  await expand(node, record, mine);
+  if (seek && mine()) byId("around").scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
 }
 
 /** A record's name, which shows it here; a link, so that it wraps, and can be kept. */
@@ -101,17 +113,19 @@ export function named(record) {
   return el("a", { class: "link", href: `#${record.id}`, onclick: choose }, record.displayName);
 }
 
-async function expand(node, record) {
+/** Bring a record's neighbours into the picture, wherever one is in it by then; tell of it where it is still one's turn. */
+async function expand(node, record, mine) {
   if (nodes.size > LARGEST) {
     say(byId("graph-said"), `The picture holds ${plural(nodes.size, "record", "records")}: begin anew at one of them.`);
     return;
   }
-  const near = await neighbours(node.id, record.near).catch(problem);
+  const near = await answer(mine, neighbours(node.id, record.near));
   // Meanwhile the picture may have begun anew, without this node.
   if (!near || nodes.get(node.id) !== node) return;
   for (const one of near) add(node, one);
   node.open = true;
   draw();
+  if (!mine()) return;
   details(record, near, named);
   const total = record.near.reduce((sum, one) => sum + one.n, 0);
   say(byId("graph-said"), `${record.displayName}: ${plural(total, "associated record", "associated records")}.`);
@@ -123,11 +137,12 @@ async function choose(id) {
   const node = nodes.get(id);
   draw();
   if (!node || node.rest) return;
-  const mine = ++asked;
-  const record = await read(id).catch(problem);
-  if (!record || mine !== asked) return;
-  const near = await neighbours(id, record.near).catch(problem);
-  if (near && mine === asked) details(record, near, named);
+  const mine = turn();
+  const record = await answer(mine, read(id));
+  if (!mine() || record === undefined) return;
+  if (record === null) return gone();
+  const near = await answer(mine, neighbours(id, record.near));
+  if (near && mine()) details(record, near, named);
 }
 
 /** Choose a node and bring its neighbours into the picture; or let them go again. */
@@ -144,9 +159,11 @@ async function open(id) {
     await choose(id);
     return;
   }
-  const mine = ++asked;
-  const record = await read(id).catch(problem);
-  if (record && mine === asked) await expand(node, record);
+  const mine = turn();
+  const record = await answer(mine, read(id));
+  if (nodes.get(id) !== node) return;
+  if (record) await expand(node, record, mine);
+  else if (record === null && mine()) gone();
 }
 
 /** Let go of the neighbours that only this node brought in. */
@@ -162,9 +179,12 @@ function close(node) {
 }
 
 async function more(node) {
-  const [next] = await neighbours(node.of.id, [{ to: node.to, n: node.n, after: node.after }]).catch(() => []);
-  if (!next) return;
-  chosen = node.of.id;
+  const mine = turn();
+  const found = await answer(mine, neighbours(node.of.id, [{ to: node.to, n: node.n, after: node.after }]));
+  // Meanwhile the picture may have begun anew, or hold them already.
+  if (!found || nodes.get(node.id) !== node) return;
+  const [next] = found;
+  if (mine()) chosen = node.of.id;
   add(node.of, next);
   draw();
   say(byId("graph-said"), `${plural(next.edges.length, "more record", "more records")} of ${node.of.name}.`);
@@ -191,29 +211,41 @@ addEventListener("hashchange", () => {
   if (kept() && kept() !== chosen) void show(kept());
 });
 
-/** Without permission there is nothing to search. */
+/** Without permission, or an answer, there is nothing to search. */
 function allow(may) {
   byId("search").hidden = !may;
 }
 
+/** Begin with the record of the address, or with the first that there is; unless somebody has chosen one meanwhile. */
+async function start(begun = starts(), mine = turn()) {
+  try {
+    await prepare();
+    allow(true);
+    const found = await search.begin(types, show);
+    if (!mine()) return;
+    const record = (kept() && (await read(kept()))) ?? (found && (await read(found)));
+    if (!mine()) return;
+    if (record) await around(record, false, mine);
+    else fill(byId("details"), note("No records yet", "The first one is shown here, with those that it is associated with."));
+  } catch (caught) {
+    if (!begun() || caught instanceof Unauthenticated) return;
+    const told = caught instanceof Told;
+    if (mine()) fill(byId("details"), note(told ? "No permission" : "Not now", told ? caught.message : `${why(caught)} It is asked again in a moment.`));
+    allow(false);
+    if (!told) setTimeout(() => begun() && start(begun, mine), RETRY);
+  }
+}
+
 export function begin() {
-  allow(true);
+  allow(false);
+  search.forget();
+  names.keep([]);
   types = [];
   nodes = new Map();
   links = new Map();
   chosen = null;
   draw();
-  fill(byId("details"), note("No record chosen", "Find one above, or choose a name in the live events."));
-  prepare()
-    .then(() => search.begin(types, show))
-    .then((found) => {
-      const first = kept() ?? found;
-      if (first) return show(first, false);
-      fill(byId("details"), note("No records yet", "The first one is shown here, with those that it is associated with."));
-    })
-    .catch((caught) => {
-      const text = caught instanceof Told ? caught.message : "The server does not answer.";
-      fill(byId("details"), note(caught instanceof Told ? "No permission" : "Not now", text));
-      allow(false);
-    });
+  fill(byId("details"));
+  say(byId("graph-said"), "");
+  void start();
 }

@@ -1,6 +1,7 @@
 // Imports: the latest ones, how far each is, and what was wrong with its rows.
-import { askIfAllowed, keys } from "./api.js";
-import { api, byId, el, fill, note, say, soon } from "./dom.js";
+import { file } from "./api.js";
+import { asking } from "./asking.js";
+import { api, byId, el, fill, note, say } from "./dom.js";
 import { duration, full, moment, number, plural, rate, words } from "./format.js";
 import { Rows, cell } from "./rows.js";
 import { on } from "./store.js";
@@ -36,7 +37,6 @@ const table = new Rows("imports", {
 });
 // Which imports' further errors are open; a row that is made anew leaves them so.
 const opened = new Set();
-let timer = null;
 
 /** How far one is, in words. */
 function far({ status, share, rows, rate: perSecond, secondsLeft }) {
@@ -111,10 +111,8 @@ async function download(button, url, id) {
   button.disabled = true;
   try {
     // On this server, whatever name it has outside.
-    const path = new URL(url, location.href).pathname;
-    const answer = await fetch(path, { headers: { authorization: `Bearer ${keys.get()}` } });
-    if (!answer.ok) throw new Error(String(answer.status));
-    const link = el("a", { href: URL.createObjectURL(await answer.blob()), download: `${id}-errors.csv` });
+    const found = await file(new URL(url, location.href).pathname);
+    const link = el("a", { href: URL.createObjectURL(found), download: `${id}-errors.csv` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   } catch {
@@ -149,33 +147,23 @@ function row(one) {
   );
 }
 
-function show(list) {
+function show({ imports: { nodes: list } }) {
   const working = list.filter(({ status }) => WORKING.has(status)).length;
   say(byId("imports-summary"), working ? `${number(working)} under way` : "");
   if (list.length) table.show(list.map((one) => ({ id: one.id, told: one, make: () => row(one) })));
   else fill(byId("imports"), note("No imports yet", "relata import brings files in, and createImport: ", api("in GraphiQL")));
-  return working;
-}
-
-async function find() {
-  clearTimeout(timer);
-  const { data, missing } = await askIfAllowed(LATEST);
-  if (missing) {
-    fill(byId("imports"), note("No permission", missing));
-    return;
-  }
   // What goes on is looked at each second; what does not, when something happens.
-  const working = show(data.imports.nodes);
-  timer = setTimeout(later, working && !document.hidden ? 1_000 : 60_000);
+  return working ? 1_000 : undefined;
 }
 
-const later = soon(() => find().catch(() => (timer = setTimeout(later, 5_000))), 300);
+const latest = asking("imports", LATEST, show, { within: 300 });
 
-on("events", (batch) => batch.some(({ stream }) => stream === "importEvents") && later());
-on("checked", later);
+on("events", (batch) => batch.some(({ stream }) => stream === "importEvents") && latest.later());
+on("checked", latest.later);
 
 export function begin() {
   opened.clear();
   table.forget();
-  later();
+  say(byId("imports-summary"), "");
+  latest.begin();
 }

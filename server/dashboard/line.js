@@ -43,12 +43,12 @@ const show = framed(() => {
 function words({ why, state, at, complete, caught, compared, missed, gaps }) {
   const begin = why === "reconnected" ? "Reconnected" : "Compared";
   if (state === "running") return `${begin}: reading the log again …`;
+  if (gaps) return `${begin} at ${clock(at)}, after longer than the log is kept: events from in between are not in the list. All numbers are those of now.`;
   const parts = [];
   if (why === "reconnected") parts.push(`${plural(caught, "event", "events")} caught up`);
   if (!complete) parts.push("could not be compared with the log");
   else if (missed) parts.push(`${number(missed)} missed`);
   else parts.push("none missed");
-  if (gaps) parts.push("the log no longer holds all that came meanwhile: begun anew");
   return `${begin} at ${clock(at)}: ${parts.join(", ")} (${plural(compared, "entry", "entries")} of the log compared).`;
 }
 

@@ -1,5 +1,5 @@
 // The beginning: a key, the account behind it, and the panels.
-import { Unauthenticated, ask, keys, onRefused } from "./api.js";
+import { Unauthenticated, ask, keys, onRefused, turns, why } from "./api.js";
 import { byId, say } from "./dom.js";
 import { useZone } from "./format.js";
 import * as failures from "./failures.js";
@@ -24,14 +24,16 @@ let open = false;
 
 function askForKey(problem = "") {
   say(byId("key-problem"), problem);
+  say(form.elements.open, "Open");
   form.elements.remember.checked = keys.remembered();
   if (!dialog.open) dialog.showModal();
 }
 
-/** Open the account of a key; raises where the key opens none. */
-async function enter(key, remember) {
-  const { data } = await askAs(key);
+/** Open the account of a key. */
+function enter(key, remember, data) {
   keys.keep(key, remember);
+  // A record of another account is none that this one could show.
+  if (store.account && store.account.name !== data?.account.name) history.replaceState(null, "", location.pathname + location.search);
   store.account = data?.account ?? null;
   useZone(store.account?.settings.timeZone);
   say(byId("account"), store.account?.name ?? "");
@@ -47,37 +49,44 @@ async function enter(key, remember) {
 async function askAs(key) {
   const query = "{ account { name settings { timeZone } } }";
   try {
-    return { data: await ask(query, {}, key) };
+    return await ask(query, {}, key);
   } catch (problem) {
-    if (problem.code === "MISSING_SCOPE") return { data: null };
+    if (problem.code === "MISSING_SCOPE") return null;
     throw problem;
   }
 }
 
+const turn = turns();
+/** Try a key: of several that were given one after the other, the last one counts. */
 async function attempt(key, remember) {
+  const mine = turn();
+  let data;
   try {
-    await enter(key, remember);
+    data = await askAs(key);
   } catch (problem) {
-    if (problem instanceof Unauthenticated) {
-      askForKey(UNKNOWN_KEY);
-    } else {
-      askForKey("The server does not answer. Once it does, press Open again.");
-      form.elements.key.value = key;
-    }
+    if (!mine()) return;
+    askForKey(problem instanceof Unauthenticated ? UNKNOWN_KEY : `${why(problem)} Press Open to try again.`);
+    if (!(problem instanceof Unauthenticated)) form.elements.key.value = key;
+    return;
   }
+  if (!mine()) return;
+  form.reset();
+  enter(key, remember, data);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const key = form.elements.key.value.trim().replace(/^Bearer\s+/i, "");
   const { checked } = form.elements.remember;
-  void attempt(key, checked).then(() => {
-    if (!dialog.open) form.reset();
-  });
+  say(byId("key-problem"), "");
+  say(form.elements.open, "Opening …");
+  void attempt(key, checked);
 });
 // Without a key there is nothing to be seen.
 dialog.addEventListener("cancel", (event) => {
   if (!open) event.preventDefault();
+  // Whoever goes back wants the account that is open, not the one that was on its way.
+  else turn();
 });
 byId("change-key").addEventListener("click", () => {
   form.reset();

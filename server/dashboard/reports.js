@@ -1,5 +1,6 @@
 // Saved reports, each drawn as it says: bars, lines or a table; whatever is drawn is there as a table, too.
-import { Told, ask, askIfAllowed } from "./api.js";
+import { Told, Unauthenticated, ask, askIfAllowed, turns, why } from "./api.js";
+import { RETRY } from "./asking.js";
 import { bars, lines, shades } from "./drawing.js";
 import { byId, el, fill, note, say, soon } from "./dom.js";
 import { measure, plural, words } from "./format.js";
@@ -23,6 +24,8 @@ let waiting = [];
 let counting = 0;
 let after = null;
 let timer = null;
+let retry = null;
+const turn = turns();
 
 /** A report's place on the page, and what is in it. */
 class Card {
@@ -184,11 +187,34 @@ class Card {
   }
 }
 
-/** The next few reports behind those that are shown. */
+/** The next few reports behind those that are shown; all anew where `from` is null. */
 async function find(from) {
-  const { data, missing } = await askIfAllowed(ALL, { after: from });
+  clearTimeout(retry);
+  const mine = turn();
+  byId("reports-more").disabled = true;
+  let told;
+  try {
+    told = await askIfAllowed(ALL, { after: from });
+  } catch (problem) {
+    if (mine() && !(problem instanceof Unauthenticated)) unanswered(problem, mine);
+    return;
+  }
+  if (!mine()) return;
+  byId("reports-more").disabled = false;
+  const { data, missing } = told;
   if (missing) return fill(byId("reports"), note("No permission", missing));
-  const { nodes, pageInfo } = data.reports;
+  show(data.reports, from);
+}
+
+/** What is shown stays; where nothing is, it is asked for again. */
+function unanswered(problem, mine) {
+  byId("reports-more").disabled = false;
+  if (cards.size) return say(byId("reports-summary"), `${why(problem)} Try again in a moment.`);
+  fill(byId("reports"), note("Not now", `${why(problem)} It is asked again in a moment.`));
+  retry = setTimeout(() => mine() && find(null), RETRY);
+}
+
+function show({ nodes, pageInfo }, from) {
   if (from === null) forget();
   after = pageInfo.hasNextPage ? pageInfo.endCursor : null;
   byId("reports-more").hidden = after === null;
@@ -229,17 +255,20 @@ function next() {
 function forget() {
   cards = new Map();
   waiting = [];
+  after = null;
+  byId("reports-more").hidden = true;
   fill(byId("reports"));
+  say(byId("reports-summary"), "");
 }
 
 const later = soon(() => count(cards.values()), 500);
-byId("reports-more").addEventListener("click", () => find(after).catch(() => {}));
-byId("reports-again").addEventListener("click", () => find(null).catch(() => {}));
+byId("reports-more").addEventListener("click", () => void find(after));
+byId("reports-again").addEventListener("click", () => void find(null));
 on("checked", later);
 
 export function begin() {
   forget();
   clearInterval(timer);
   timer = setInterval(() => !document.hidden && later(), 120_000);
-  find(null).catch(() => {});
+  void find(null);
 }

@@ -52,6 +52,7 @@ export class Rows {
   forget() {
     this.#rows.clear();
     this.#table = null;
+    this.#open = false;
     fill(byId(this.place));
   }
 

@@ -1,14 +1,15 @@
 // Finding a record by what people call it, an address, or its id.
-import { ask } from "./api.js";
+import { ask, turns, why } from "./api.js";
 import { byId, el, fill } from "./dom.js";
 import { plural } from "./format.js";
 
 const FOUND = 12;
+const SLOW = 400;
 // Values that people know records by, besides the one that they are shown under.
 const NAMES = ["name", "firstname", "lastname", "email", "domain", "subject", "title"];
 let types = [];
 let open = () => {};
-let asked = 0;
+const turn = turns();
 
 /** Text is compared to the letter: as typed, in small letters, and with a capital. */
 function spellings(word) {
@@ -45,12 +46,14 @@ async function submit() {
   const type = types.find(({ name }) => name === byId("search-type").value);
   const text = byId("search-text").value.trim();
   const place = byId("search-found");
-  const mine = ++asked;
+  const mine = turn();
+  // What takes long is worth a word.
+  const slow = setTimeout(() => mine() && fill(place, el("p", { role: "status" }, "Looking …")), SLOW);
   const list = await find(type, text).catch((problem) => {
-    if (mine === asked) fill(place, el("p", { role: "alert" }, problem.message));
+    if (mine()) fill(place, el("p", { role: "alert" }, why(problem)));
   });
-  // Answers may come in another order than they were asked for.
-  if (!list || mine !== asked) return;
+  clearTimeout(slow);
+  if (!list || !mine()) return;
   if (!list.length) {
     fill(place, el("p", { role: "status" }, `No ${type.plural.toLowerCase()} with “${text}”. Capitals count.`));
     return;
@@ -62,15 +65,15 @@ async function submit() {
       "ul",
       { class: "found", "aria-label": "Found records" },
       list.map((record) =>
-        el("li", {}, el("button", { type: "button", onclick: () => choose(record.id) }, record.displayName)),
+        el("li", {}, el("button", { type: "button", onclick: ({ currentTarget }) => choose(record.id, currentTarget) }, record.displayName)),
       ),
     ),
   );
-  if (list.length === 1) choose(list[0].id);
+  if (list.length === 1) choose(list[0].id, place.querySelector("button"));
 }
 
-function choose(id) {
-  for (const button of document.querySelectorAll("#search-found [aria-current]")) button.removeAttribute("aria-current");
+function choose(id, chosen) {
+  for (const button of document.querySelectorAll("#search-found button")) button.setAttribute("aria-current", String(button === chosen));
   void open(id);
 }
 
@@ -79,11 +82,19 @@ byId("search").addEventListener("submit", (event) => {
   void submit();
 });
 
+/** Nothing is searched for, and nothing was found. */
+export function forget() {
+  turn();
+  types = [];
+  byId("search").reset();
+  fill(byId("search-type"));
+  fill(byId("search-found"));
+}
+
 /** Fill the list of types; gives the id of a record to begin with, if there is any. */
 export async function begin(given, show) {
   types = given;
   open = show;
-  fill(byId("search-found"));
   fill(byId("search-type"), types.map(({ name, plural: many }) => el("option", { value: name }, many)));
   const first = ["companies", "contacts"].find((name) => types.some((type) => type.name === name)) ?? types[0]?.name;
   if (!first) return null;

@@ -1,6 +1,6 @@
 // How large segments are, and who joined and left within the last hour, as far as this page has seen it.
-import { askIfAllowed } from "./api.js";
-import { api, byId, el, fill, note, say, soon } from "./dom.js";
+import { asking } from "./asking.js";
+import { api, byId, el, fill, note, say } from "./dom.js";
 import { byName, minute, number, plural } from "./format.js";
 import { Rows } from "./rows.js";
 import { on } from "./store.js";
@@ -14,7 +14,6 @@ const [WIDTH, HEIGHT] = [64, 18];
 // Segment to minute to `{joined, left}`; what is older than an hour is let go.
 let moves = new Map();
 let opened = 0;
-let timer = null;
 const table = new Rows("segments", {
   caption: "Segments by size",
   head: ["Segment", "Last hour", "Members"],
@@ -86,13 +85,8 @@ function item(segment, most, moved) {
   );
 }
 
-async function find() {
-  const { data, missing } = await askIfAllowed(ALL);
-  if (missing) {
-    fill(byId("segments"), note("No permission", missing));
-    return;
-  }
-  const list = data.segments.nodes.toSorted((a, b) => b.size - a.size || byName(a.name, b.name));
+function show({ segments }) {
+  const list = segments.nodes.toSorted((a, b) => b.size - a.size || byName(a.name, b.name));
   say(byId("segments-summary"), list.length ? plural(list.length, "segment", "segments") : "");
   if (!list.length) {
     fill(byId("segments"), note("No segments yet", "Create one with createSegment: active ones follow every change. ", api("GraphiQL has an example")));
@@ -109,20 +103,19 @@ async function find() {
 }
 
 // While many move, once in a while is enough.
-const later = soon(() => find().catch(() => {}), 1_200);
+const all = asking("segments", ALL, show, { within: 1_200, every: 30_000 });
 
 on("events", (batch) => {
   const moved = batch.filter(({ stream }) => stream === "segmentEvents");
   for (const { segmentId, joined, at } of moved) move(segmentId, at)[joined ? "joined" : "left"] += 1;
-  if (moved.length) later();
+  if (moved.length) all.later();
 });
-on("checked", later);
+on("checked", all.later);
 
 export function begin() {
   moves = new Map();
   opened = Date.now();
   table.forget();
-  clearInterval(timer);
-  timer = setInterval(() => !document.hidden && later(), 30_000);
-  find().catch(() => {});
+  say(byId("segments-summary"), "");
+  all.begin();
 }

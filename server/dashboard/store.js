@@ -33,7 +33,7 @@ const SYNC_STATUS = `subscription SyncStatus { syncStatus { cursor at records in
   connectionStatus connectionCategory pausedUntil sync { objectType remoteObject direction connection { name } } } } }`;
 
 const listeners = new Map();
-/** Hear of "events" (the new ones), "status", "syncs", "connection", "checked", "begun". */
+/** Hear of "events" (the new ones), "status", "syncs", "connection", "checked", "refused". */
 export function on(name, hear) {
   if (!listeners.has(name)) listeners.set(name, new Set());
   listeners.get(name).add(hear);
@@ -73,6 +73,7 @@ function arrive(stream, event) {
     toldAt = performance.now();
     const batch = arrived;
     arrived = [];
+    if (!batch.length) return;
     store.events = [...batch.toReversed(), ...store.events].slice(0, LISTED);
     tell("events", batch);
   }, Math.max(40, rest));
@@ -95,7 +96,6 @@ export function begin(key) {
   store.streams = Object.entries(QUERIES).map(
     ([field, query]) => new Stream(field, query, (event) => arrive(field, event), changed),
   );
-  tell("begun");
   socket = new Socket(key, line);
   const mine = socket;
   let begun = false;
@@ -155,9 +155,12 @@ function watchSyncs(mine) {
 /** Let go of the line. */
 export function end() {
   checking += 1;
-  marks = null;
+  for (const stream of store.streams) stream.end();
   socket?.close();
   socket = null;
+  // What was to be told, or compared, was of this key.
+  marks = null;
+  arrived = [];
 }
 
 function line(told) {
@@ -188,7 +191,7 @@ export async function check(why) {
     state: "done",
     at: Date.now(),
     complete: known.length === store.streams.filter((stream) => stream.state !== "denied").length,
-    gaps: store.streams.reduce((total, stream) => total + stream.gaps, 0),
+    gaps: sum("gaps"),
     caught: sum("caught"),
     compared: sum("compared"),
     missed: sum("missed"),

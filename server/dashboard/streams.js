@@ -1,18 +1,24 @@
 // Streams of events that are gone on with behind the last cursor, and held against the log after every reconnection.
+import { ask } from "./api.js";
 
 // Cursors that are kept, for the comparison; the list of a page that stays open for weeks does not grow.
 const KEPT = 5_000;
 // How many events from before a cut are read again with those behind it.
 const OVERLAP = 50;
-// Nothing came for so long: what the log held has been told.
+// Nothing came for so long, or for thrice as long as the server takes to look into the log: what it held has been told.
 const QUIET = 700;
-// Where it never is quiet, what came within so long is compared, and the rest is as new as any other.
-const SETTLED = 3_000;
-const LONGEST = 15_000;
+// Where it never is quiet, what came within so many times that is compared, and the rest is as new as any other.
+const SETTLED = 4;
+// What is known to come is waited for as long as it goes on: only after so long without anything more is it given up.
+const LONGEST = 20_000;
 const RETRY = 3_000;
 
 /** Codes that end a stream which can be gone on with at once, or with the next connection. */
 export const RESUMABLE = new Set(["SLOW_CONSUMER", "GOING_AWAY", "ACCESS_CHANGED"]);
+
+// Where the log is now; where a key may not ask it, the answer takes its time as well.
+const NOW = "query Now { changes(first: 1) { cursor } }";
+const PAGE = "query Page($after: String) { changes(first: 500, after: $after) { nodes { cursor } cursor hasNextPage } }";
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -59,6 +65,7 @@ export class Stream {
   }
 
   end() {
+    this.state = "idle";
     this.#stop?.();
     this.#stop = null;
   }
@@ -69,6 +76,9 @@ export class Stream {
       next: (data) => this.#told(data[this.field]),
       error: (errors) => this.#ended(errors),
     });
+    // A stream that begins now has a place to go on from before anything came.
+    const known = ({ changes }) => (this.cursor ??= changes.cursor);
+    if (this.cursor === null) this.socket.run(NOW, () => ({}), { next: known, error: () => {} });
     this.changed();
   }
 
@@ -115,45 +125,76 @@ export class Stream {
   mark() {
     const place = Math.max(0, this.#seen.length - OVERLAP);
     this.#pinned = new Set(this.#seen.slice(place));
-    return { from: this.#seen[place] ?? null, start: this.cursor, count: this.count };
+    return { from: this.#seen[place] ?? null, start: this.cursor, count: this.count, gaps: this.gaps };
+  }
+
+  /** For how long nothing must come until nothing more is on its way: by the pace of the server as it is now. */
+  #quiet() {
+    const begun = Date.now();
+    return new Promise((done) => {
+      const told = () => done(Math.max(QUIET, 3 * (Date.now() - begun)));
+      this.socket.run(NOW, () => ({}), { next: told, error: told });
+    });
   }
 
   /** Wait until all that came meanwhile was told. */
-  async settled() {
-    const until = Date.now() + SETTLED;
+  async #settled(quiet) {
     const begun = Date.now();
-    while (Date.now() < until && Date.now() - Math.max(begun, this.#last) < QUIET) await pause(100);
+    while (Date.now() < begun + SETTLED * quiet && Date.now() - Math.max(begun, this.#last) < quiet) await pause(100);
   }
 
   /**
-   * Read the log again from `mark` on and compare: `{caught, compared, missed}`. Missed ones are those that
+   * Read the log again from `mark` on and compare: `{caught, compared, missed, gaps}`. Missed ones are those that
    * the log holds and we were not told. Null where there is no cursor to begin at.
    */
   async compare(mark) {
     const from = mark.from ?? mark.start;
     if (from === null || this.state !== "live") return null;
-    await this.settled();
-    const logged = await this.#read(from, this.#seen.at(-1));
-    if (logged === null) return null;
-    const missing = () => logged.filter((cursor) => !this.#known.has(cursor) && !this.#pinned?.has(cursor));
-    // What the log has told already may be on its way to us.
-    const until = Date.now() + LONGEST;
-    while (missing().length && Date.now() < until) await pause(100);
-    const missed = missing();
+    const quiet = await this.#quiet();
+    await this.#settled(quiet);
+    const logged = await (this.field === "changes" ? this.#pages(from) : this.#read(from, this.#seen.at(-1), quiet));
+    const gaps = this.gaps - mark.gaps;
+    if (logged === null && !gaps) return null;
+    const missed = gaps ? 0 : await this.#missed(logged);
     this.#pinned = null;
-    return { caught: this.count - mark.count, compared: logged.length, missed: missed.length };
+    return { caught: this.count - mark.count, compared: logged?.length ?? 0, missed, gaps };
+  }
+
+  /** How many of these we were not told of. What the log has told already may be on its way to us. */
+  async #missed(logged) {
+    const missing = () => logged.filter((cursor) => !this.#known.has(cursor) && !this.#pinned?.has(cursor)).length;
+    let [n, since] = [missing(), Date.now()];
+    while (n && Date.now() - since < LONGEST) {
+      await pause(100);
+      const now = missing();
+      if (now !== n) [n, since] = [now, Date.now()];
+    }
+    return n;
+  }
+
+  /** The cursors that the log holds behind one of them now, page by page, and not more than are pinned. */
+  async #pages(from) {
+    const found = [];
+    for (let after = from; found.length < KEPT - OVERLAP; ) {
+      const page = await ask(PAGE, { after }).catch(() => null);
+      if (page === null) return null;
+      const { nodes, cursor, hasNextPage } = page.changes;
+      found.push(...nodes.map((node) => node.cursor));
+      if (!hasNextPage) break;
+      after = cursor;
+    }
+    return found.slice(0, KEPT - OVERLAP);
   }
 
   /**
    * The cursors that the log holds behind one of them, as far as another (of what comes meanwhile there is no end), and
    * not more than are pinned.
    */
-  #read(from, to) {
+  #read(from, to, quiet) {
     return new Promise((done) => {
       const found = [];
       const finish = (answer) => {
         clearTimeout(timer);
-        clearTimeout(longest);
         stop();
         done(answer);
       };
@@ -162,9 +203,8 @@ export class Stream {
       const short = `${asked}{ cursor } }`;
       // Where something is known to come, a server that is busy may take its time; else quiet is the end.
       const known = to !== undefined && to !== from;
-      const later = () => setTimeout(() => finish(known ? null : found), known ? LONGEST : QUIET);
+      const later = () => setTimeout(() => finish(known ? null : found), known ? LONGEST : quiet);
       let timer = later();
-      const longest = setTimeout(() => finish(known ? null : found), 2 * LONGEST);
       const stop = this.socket.run(short, () => ({ after: found.at(-1) ?? from }), {
         next: (data) => {
           found.push(data[this.field].cursor);

@@ -1,6 +1,6 @@
 // How syncs stand: one by one as a table, with how far initial syncs are; and the latest records that failed, with tips.
-import { askIfAllowed } from "./api.js";
-import { api, byId, el, fill, framed, note, say, soon } from "./dom.js";
+import { asking } from "./asking.js";
+import { api, byId, el, fill, framed, note, say } from "./dom.js";
 import { alike, failure } from "./failures.js";
 import { duration, isolated, moment, number, plural, rate, words } from "./format.js";
 import { named } from "./graph.js";
@@ -19,7 +19,6 @@ const table = new Rows("syncs", {
   head: ["Sync", ["In sync", "inSync"], ["Pending", "pending"], ["Failed", "failed"], ["Conflicts", "conflicted"], "Share"],
   kind: "stacked",
 });
-let timer = null;
 
 /** What people call a sync: what is synced, and with whom. */
 export const title = (sync) => (sync ? `${names.plural(sync.objectType)} with ${isolated(sync.connection.name)}` : "a sync");
@@ -101,26 +100,21 @@ function item([{ externalId, category, tip, message, failedAt, record, sync }, n
   return failure({ who, at: failedAt, why, tip, where: title(sync), code: category }, n, looked);
 }
 
-async function find() {
-  const { data, missing } = await askIfAllowed(LATEST);
-  if (missing) return;
-  const list = data.syncRecords.nodes;
+function showFailed({ syncRecords: { nodes: list } }) {
   const found = alike(list, ({ sync, category }) => `${sync?.id} ${category}`);
   if (found.length) fill(byId("sync-failures"), el("ol", { class: "failures" }, found.map((one) => item(one, list.length))));
   else fill(byId("sync-failures"), note("Nothing failed", "Records that cannot be brought into sync are listed here, with a tip."));
 }
 
-const later = soon(() => find().catch(() => {}), 1_500);
+const failed = asking("sync-failures", LATEST, showFailed);
 
 on("syncs", show);
-on("events", (batch) => batch.some(({ stream, kind }) => stream === "syncEvents" && FAILED.has(kind)) && later());
-on("checked", later);
+on("events", (batch) => batch.some(({ stream, kind }) => stream === "syncEvents" && FAILED.has(kind)) && failed.later());
+on("checked", failed.later);
 
 export function begin() {
   table.forget();
   fill(byId("sync-failures"));
-  clearInterval(timer);
-  timer = setInterval(() => !document.hidden && later(), 60_000);
-  find().catch(() => {});
+  failed.begin();
   show();
 }

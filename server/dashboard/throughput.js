@@ -1,5 +1,5 @@
 // Enrollments a few seconds at a time over the last minutes: a chart, and the same as a table.
-import { askIfAllowed } from "./api.js";
+import { asking } from "./asking.js";
 import { byId, el, fill, framed, note, soon } from "./dom.js";
 import { minute, number, short } from "./format.js";
 import { on, store } from "./store.js";
@@ -42,10 +42,7 @@ function once(id, series, at) {
 }
 
 /** What was enrolled and ended shortly before the page was opened. */
-async function before() {
-  const mine = counted;
-  const { data, missing } = await askIfAllowed(BEFORE);
-  if (mine !== counted) return;
+function before(data, missing) {
   denied = missing ?? "";
   if (data) {
     const { nodes, pageInfo } = data.enrollments;
@@ -55,11 +52,13 @@ async function before() {
       if (status === "FAILED") once(id, "failed", endedAt);
     }
     // Older ones than were read are unknown, not none.
-    since = pageInfo.hasNextPage ? Date.parse(nodes.at(-1).enrolledAt) : 0;
+    if (!gaps) since = pageInfo.hasNextPage ? Date.parse(nodes.at(-1).enrolledAt) : 0;
   }
   answered = true;
   show();
+  return null;
 }
+const earlier = asking(null, BEFORE, before);
 
 /** Slots of the last minutes, oldest first: `{at, enrolled, completed, failed}`. */
 function slots(now = Date.now()) {
@@ -231,14 +230,12 @@ export function begin() {
   answered = false;
   gaps = 0;
   denied = "";
-  since = 0;
+  // Until the first question is answered, nothing is known of what was before.
+  since = Date.now();
   for (const id of ["flow", "flow-table", "flow-summary"]) fill(byId(id));
   delete byId("flow-summary").dataset.told;
   clearInterval(timer);
   timer = setInterval(show, SLOT / 2);
-  before().catch(() => {
-    answered = true;
-    show();
-  });
+  earlier.begin();
   show();
 }

@@ -219,11 +219,14 @@ on("connection", () => {
   if (!store.events.length && !list.isConnected) redraw();
 });
 
-byId("ticker-pause").addEventListener("click", (event) => {
-  paused = !paused;
+function pause(now) {
+  paused = now;
   waiting = 0;
-  event.target.setAttribute("aria-pressed", paused);
-  event.target.textContent = paused ? "Go on" : "Pause";
+  byId("ticker-pause").setAttribute("aria-pressed", String(paused));
+  byId("ticker-pause").textContent = paused ? "Go on" : "Pause";
+}
+byId("ticker-pause").addEventListener("click", () => {
+  pause(!paused);
   if (!paused) redraw();
 });
 
@@ -240,8 +243,9 @@ function choose(name, event) {
 }
 
 export function begin() {
-  fresh = [];
   behind = { all: 0, enrolled: 0, failed: 0 };
+  pause(false);
+  say(byId("ticker-summary"), "");
   clearInterval(timer);
   timer = setInterval(summarize, SUMMARY_EVERY);
   redraw();

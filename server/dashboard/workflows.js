@@ -1,5 +1,5 @@
 // How workflows stand: all together as tiles, one by one as a table.
-import { askIfAllowed } from "./api.js";
+import { asking } from "./asking.js";
 import { api, byId, el, fill, framed, note, say } from "./dom.js";
 import { byName, compact, number, plural } from "./format.js";
 import { Rows, cell, share } from "./rows.js";
@@ -88,20 +88,21 @@ const show = framed(() => {
   say(byId("workflows-summary"), `${plural(running, "workflow", "workflows")} on, ${number(list.length - running)} off`);
 });
 
-async function find() {
-  const { data } = await askIfAllowed(ALL);
-  known = data?.workflows.nodes ?? [];
-  show();
-}
-
+const all = asking(
+  null,
+  ALL,
+  (data) => {
+    known = data?.workflows.nodes ?? [];
+    show();
+  },
+  { every: 30_000 },
+);
 on("status", show);
-let timer = null;
 
 export function begin() {
   known = [];
   table.forget();
-  clearInterval(timer);
-  timer = setInterval(() => !document.hidden && find().catch(() => {}), 30_000);
-  find().catch(() => show());
+  say(byId("workflows-summary"), "");
+  all.begin();
   show();
 }
