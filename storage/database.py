@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from storage import catalogue as catalogues
 from storage.catalogue import Catalogue
 from storage.changes import append
 from storage.ids import Ids
-from storage.pool import Lent, Pool
+from storage.pool import Lent, Pool, closed
 from storage.remembering import Remembering
 from storage.session import Actor, Queryable, Reader, Row, Single, Transaction, on_statement, told
 from storage.statements import Statement
@@ -210,6 +210,25 @@ async def _keep(_connection: Any) -> None:
 
 
 @contextlib.asynccontextmanager
+async def _lending(url: str, size: int, sessions: Mapping[str, str]) -> AsyncIterator[Any]:
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        init=_prepare,
+        reset=_keep,
+        server_settings=sessions,
+        max_inactive_connection_lifetime=0,
+        statement_cache_size=1000,
+        max_cached_statement_lifetime=0,
+    )
+    try:
+        yield pool
+    finally:
+        await closed(pool)
+
+
+@contextlib.asynccontextmanager
 async def connect(
     url: str, *, size: int = 10, wake: Wake | None = None, direct: str | None = None
 ) -> AsyncIterator[Database]:
@@ -220,17 +239,7 @@ async def connect(
     """
     sessions = SESSION if direct is None else {name: SESSION[name] for name in POOLED}
     async with (
-        asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=size,
-            init=_prepare,
-            reset=_keep,
-            server_settings=sessions,
-            max_inactive_connection_lifetime=0,
-            statement_cache_size=1000,
-            max_cached_statement_lifetime=0,
-        ) as lending,
+        _lending(url, size, sessions) as lending,
         contextlib.aclosing(Pool(lending, size)) as pool,
         # A transaction under way waits for its ids: it would hold what the pooler has to lend.
         contextlib.aclosing(Ids(direct or url)) as ids,

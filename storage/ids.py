@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from storage.pool import closed
 from storage.statements import Statement
 
 # Blocks are taken outside the caller's transaction: the row's lock lasts one statement. A crash leaves a gap.
@@ -59,4 +60,4 @@ class Ids:
     async def aclose(self) -> None:
         """Close the connection; ids that were not handed out are lost."""
         if self._connection is not None:
-            await self._connection.close()
+            await closed(self._connection)

@@ -15,6 +15,14 @@ import asyncpg
 USES = 1_000
 
 
+async def closed(held: Any) -> None:
+    """Close a connection, or asyncpg's pool of them; where the server is gone, there is nothing to close in order."""
+    try:
+        await held.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        held.terminate()
+
+
 class _Lease:
     """A connection that asyncpg's pool has lent to ours."""
 

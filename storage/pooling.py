@@ -18,6 +18,8 @@ from typing import Any
 
 import asyncpg
 
+from storage.pool import closed
+
 # Who answers. Behind a pooler, it is not whom the driver was introduced to.
 _SERVER = "SELECT pg_backend_pid()"
 # Under which names this session knows what was prepared in it.
@@ -77,4 +79,4 @@ async def opened(url: str) -> AsyncIterator[Any]:
     try:
         yield connection
     finally:
-        await connection.close()
+        await closed(connection)

@@ -13,6 +13,7 @@ from storage.database import Actor, Database, connect
 from storage.ids import BLOCK
 from storage.migrate import migrate
 from storage.notes import Event, EventKind
+from tests.processes import dead, until
 from tests.test_postgres_supervisor import place, postmaster
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -33,7 +34,13 @@ async def taken(url: str, account: int, server: int) -> list[Sequence[int]]:
             many = await tx.new_ids(5 * BLOCK)
             tx.happened(Event(EventKind.RECORD_CREATED, 1, many[-1]))
         few = await db.ids.take(account, 1)
+        sessions = [
+            await connection.fetchval("SELECT pg_backend_pid()")
+            for connection in (db.pool, db.ids._connection)
+        ]
         os.kill(server, signal.SIGKILL)
+        # Nothing is left to be closed in order, and nobody here has heard of it yet.
+        until(lambda: all(map(dead, sessions)))
         return [many, few]
 
 
