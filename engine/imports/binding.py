@@ -1,30 +1,26 @@
 """Plans as people and programs write them down, read against a header and definitions; every problem at its path."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.imports import formats
+from engine.imports.documents import Path, Reader
 from engine.imports.files import STATED
 from engine.imports.labels import Labels
 from engine.imports.plan import LINKS, PARTS, RECORD_ID, Column, Doing, End, Key, Link, Part, Place, Plan
 from engine.imports.problems import (
     ColumnMissing,
     KeyNotUnique,
-    MalformedPlan,
     PropertyMissing,
     PropertyTwice,
     ReadOnlyColumn,
     UnknownPart,
 )
-from engine.naming import storable
-from engine.problems import PathPart, Problem, Refused, UnknownObjectType
+from engine.problems import Problem, Refused, UnknownObjectType
 from engine.records.problems import ObjectTypeInactive
 from engine.values import tidy
 from storage.catalogue import Catalogue, ObjectTypeRow, PropertyRow
-
-# Where in a document something stands.
-Path: TypeAlias = tuple[PathPart, ...]
 
 
 def bind(document: Any, header: Sequence[str], catalogue: Catalogue) -> Plan:
@@ -36,73 +32,63 @@ def bind(document: Any, header: Sequence[str], catalogue: Catalogue) -> Plan:
     return plan
 
 
-class _Reading:
-    """Reads one document; what is wrong is gathered."""
+class _Reading(Reader):
+    """Reads one plan."""
 
     def __init__(self, header: Sequence[str], catalogue: Catalogue) -> None:
+        super().__init__()
         self._header = list(header)
         self._catalogue = catalogue
         self._zone = catalogue.time_zone
-        self.problems: list[Problem] = []
 
     def plan(self, document: Any) -> Plan | None:
-        if not isinstance(document, Mapping):
-            self._wrong((), "it is no object")
+        if not self.is_object(document, ("timeZone", "file", "parts", "associations"), ()):
             return None
-        self._keys(document, ("timeZone", "file", "parts", "associations"), ())
         self._zone = self._time_zone(document)
         self._file(document.get("file"))
         parts: dict[str, Part] = {}
-        for n, given in enumerate(self._list(document, "parts", (), PARTS)):
+        for n, given in enumerate(self.items(document, "parts", (), PARTS)):
             part = self._part(given, ("parts", n))
             if part is not None and part.name in parts:
-                self._wrong(
-                    ("parts", n, "name"), f'two parts are called "{tidy(part.name)}": give them names'
-                )
+                self.wrong(("parts", n, "name"), f'two parts are called "{tidy(part.name)}": give them names')
             elif part is not None:
                 parts[part.name] = part
         links = [
             self._link(given, ("associations", n), parts)
-            for n, given in enumerate(self._list(document, "associations", (), LINKS))
+            for n, given in enumerate(self.items(document, "associations", (), LINKS))
         ]
         if not self.problems and not parts and not links:
-            self._wrong((), "it has neither parts nor associations")
+            self.wrong((), "it has neither parts nor associations")
         made = tuple(link for link in links if link is not None)
         return Plan(tuple(parts.values()), made, dict(document), tuple(self._header), self._catalogue.version)
 
     def _time_zone(self, document: Mapping[str, Any]) -> str:
-        zone = self._text(document, "timeZone", (), needed=False)
+        zone = self.text(document, "timeZone", (), needed=False)
         if zone is None:
             return self._catalogue.time_zone
         try:
             ZoneInfo(zone)
         except (ValueError, OSError, LookupError):
-            self._wrong(("timeZone",), f'there is no time zone "{tidy(zone)}"')
+            self.wrong(("timeZone",), f'there is no time zone "{tidy(zone)}"')
             return "UTC"
         return zone
 
     def _file(self, given: Any) -> None:
         """How the file is to be read is for whoever opens it (see `files.Reading`); here only its form."""
-        if given is None:
+        if given is None or not self.is_object(given, STATED, ("file",)):
             return
-        if not isinstance(given, Mapping):
-            self._wrong(("file",), "it is no object")
-            return
-        self._keys(given, STATED, ("file",))
         for name in given:
-            self._text(given, name, ("file",), needed=False)
+            self.text(given, name, ("file",), needed=False)
 
     def _part(self, given: Any, path: Path) -> Part | None:
-        if not isinstance(given, Mapping):
-            self._wrong(path, "it is no object")
+        if not self.is_object(given, ("name", "objectType", "mode", "key", "columns"), path):
             return None
-        self._keys(given, ("name", "objectType", "mode", "key", "columns"), path)
         object_type = self._object_type(given, path)
         doing = self._doing(given, path)
-        named = self._text(given, "key", path, needed=False)
+        named = self.text(given, "key", path, needed=False)
         columns: list[Column] = []
         key: Key | None = None
-        listed = self._list(given, "columns", path, 1_000)
+        listed = self.items(given, "columns", path, 1_000)
         for n, one in enumerate(listed):
             found = self._column(one, object_type, (*path, "columns", n))
             if isinstance(found, Column):
@@ -114,11 +100,11 @@ class _Reading:
                 if found.name == named:
                     key = found
                 else:
-                    self._wrong((*path, "columns", n, "property"), "only the key may be the id of a record")
+                    self.wrong((*path, "columns", n, "property"), "only the key may be the id of a record")
         if object_type is None:
             return None
         if not listed:
-            self._wrong((*path, "columns"), "no column is named")
+            self.wrong((*path, "columns"), "no column is named")
         if named is not None and key is None and not self.problems:
             self.problems.append(
                 ColumnMissing(
@@ -126,10 +112,10 @@ class _Reading:
                 )
             )
         if named is None and doing is not Doing.CREATE:
-            self._wrong((*path, "key"), f"{doing} needs a column that tells records apart")
+            self.wrong((*path, "key"), f"{doing} needs a column that tells records apart")
         if doing is Doing.CREATE and key is not None and key.property is None:
-            self._wrong((*path, "key"), "new records have no ids yet")
-        name = self._text(given, "name", path, needed=False) or object_type.name
+            self.wrong((*path, "key"), "new records have no ids yet")
+        name = self.text(given, "name", path, needed=False) or object_type.name
         return Part(name, object_type, doing, key, tuple(columns))
 
     def _once(
@@ -152,13 +138,11 @@ class _Reading:
             )
 
     def _column(self, given: Any, object_type: ObjectTypeRow | None, path: Path) -> Column | Key | None:
-        if not isinstance(given, Mapping):
-            self._wrong(path, "it is no object")
+        if not self.is_object(given, ("column", "property", "format"), path):
             return None
-        self._keys(given, ("column", "property", "format"), path)
         place = self._place(given, "column", path)
-        wanted = self._text(given, "property", path)
-        stated = self._text(given, "format", path, needed=False)
+        wanted = self.text(given, "property", path)
+        stated = self.text(given, "format", path, needed=False)
         if place is None or wanted is None or object_type is None:
             return None
         prop = object_type.live(wanted)
@@ -191,27 +175,25 @@ class _Reading:
         return Key(column.index, column.name, column.property, column.parse)
 
     def _link(self, given: Any, path: Path, parts: Mapping[str, Part]) -> Link | None:
-        if not isinstance(given, Mapping):
-            self._wrong(path, "it is no object")
+        if not self.is_object(given, ("from", "to", "labels", "labelsColumn"), path):
             return None
-        self._keys(given, ("from", "to", "labels", "labelsColumn"), path)
         near = self._end(given.get("from"), (*path, "from"), parts)
         far = self._end(given.get("to"), (*path, "to"), parts)
         column = None
         if given.get("labelsColumn") is not None:
             column = self._place(given, "labelsColumn", path)
-        fixed = self._list(given, "labels", path, 50)
+        fixed = self.items(given, "labels", path, 50)
         if near is None or far is None:
             return None
         if near.part is not None and near.part == far.part:
-            self._wrong((*path, "to"), "both ends are the same record")
+            self.wrong((*path, "to"), "both ends are the same record")
         known = Labels(self._catalogue, near.object_type.name, far.object_type.name)
         names = [self._label(known, one, (*path, "labels", n)) for n, one in enumerate(fixed)]
         return Link(near, far, tuple(dict.fromkeys(name for name in names if name)), column)
 
     def _label(self, known: Labels, given: Any, path: Path) -> str | None:
         if not isinstance(given, str):
-            self._wrong(path, "a label is named by text")
+            self.wrong(path, "a label is named by text")
             return None
         try:
             return known.name(given.strip())
@@ -220,22 +202,20 @@ class _Reading:
             return None
 
     def _end(self, given: Any, path: Path, parts: Mapping[str, Part]) -> End | None:
-        if not isinstance(given, Mapping):
-            self._wrong(path, "it is no object")
-            return None
-        if "part" in given:
-            self._keys(given, ("part",), path)
-            name = self._text(given, "part", path)
+        if isinstance(given, Mapping) and "part" in given:
+            self.names(given, ("part",), path)
+            name = self.text(given, "part", path)
             part = None if name is None else parts.get(name)
             if part is None:
                 told = {"part": tidy(name or ""), "parts": list(parts) or "none"}
                 self.problems.append(UnknownPart(path=(*path, "part"), **told))
                 return None
             return End(part.object_type, part.name, None)
-        self._keys(given, ("objectType", "property", "column"), path)
+        if not self.is_object(given, ("objectType", "property", "column"), path):
+            return None
         object_type = self._object_type(given, path)
         place = self._place(given, "column", path)
-        wanted = self._text(given, "property", path)
+        wanted = self.text(given, "property", path)
         if object_type is None or place is None or wanted is None:
             return None
         prop = object_type.live(wanted)
@@ -252,10 +232,8 @@ class _Reading:
         told = {"object_type": object_type.name, "property": tidy(wanted), "column": tidy(place.name)}
         self.problems.append(PropertyMissing(path=(*path, "property"), **told))
 
-    # --- what documents are made of ------------------------------------------------------------------------------
-
     def _object_type(self, given: Mapping[str, Any], path: Path) -> ObjectTypeRow | None:
-        name = self._text(given, "objectType", path)
+        name = self.text(given, "objectType", path)
         if name is None:
             return None
         found = self._catalogue.by_name.get(name)
@@ -267,15 +245,15 @@ class _Reading:
         return found
 
     def _doing(self, given: Mapping[str, Any], path: Path) -> Doing:
-        name = self._text(given, "mode", path, needed=False) or Doing.UPSERT.value
+        name = self.text(given, "mode", path, needed=False) or Doing.UPSERT.value
         try:
             return Doing(name)
         except ValueError:
-            self._wrong((*path, "mode"), f"it is one of {', '.join(Doing)}")
+            self.wrong((*path, "mode"), f"it is one of {', '.join(Doing)}")
             return Doing.UPSERT
 
     def _place(self, given: Mapping[str, Any], name: str, path: Path) -> Place | None:
-        column = self._text(given, name, path)
+        column = self.text(given, name, path)
         if column is None:
             return None
         if column not in self._header:
@@ -286,31 +264,3 @@ class _Reading:
             )
             return None
         return Place(self._header.index(column), column)
-
-    def _text(self, given: Mapping[str, Any], name: str, path: Path, *, needed: bool = True) -> str | None:
-        value = given.get(name)
-        if isinstance(value, str) and value:
-            if not storable(value):
-                self._wrong((*path, name), "it holds a character that is no text")
-                return None
-            return value
-        if value is not None or needed:
-            self._wrong((*path, name), "it is text that is not empty")
-        return None
-
-    def _list(self, given: Mapping[str, Any], name: str, path: Path, most: int) -> list[Any]:
-        value = given.get(name)
-        if value is None:
-            return []
-        if not isinstance(value, list | tuple) or len(value) > most:
-            self._wrong((*path, name), f"it is a list of at most {most}")
-            return []
-        return list(value)
-
-    def _keys(self, given: Mapping[str, Any], known: tuple[str, ...], path: Path) -> None:
-        for name in given:
-            if name not in known:
-                self._wrong((*path, tidy(str(name))), f"it is none of {', '.join(known)}")
-
-    def _wrong(self, path: Path, reason: str) -> None:
-        self.problems.append(MalformedPlan(path=path, reason=reason))
