@@ -11,10 +11,12 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import Any
 
+import pytest
 from aiosmtpd.smtp import SMTP
 
 from engine.outbox import Mail, Webhook, key, mail, webhook
-from server.outbox import Options, Sender
+from server.outbox import Options, Sender, webhooks
+from server.outbox import sender as senders
 from server.outbox.mails import MailServer, sender
 from storage import outbox, outbox_sending
 from storage.database import Database
@@ -22,6 +24,8 @@ from storage.outbox import OutboxRow, Outgoing
 from tests.graph import ANN_WHO_CLICKS, T0, Graph
 
 PATIENCE = 60.0
+# When told to end, for how long a sender waits for what is under way.
+GRACE = PATIENCE
 FROM = "Relata <crm@relata.example>"
 
 
@@ -137,8 +141,7 @@ class MailBox:
     mails: list[EmailMessage] = field(default_factory=list)
     envelopes: list[tuple[str, str]] = field(default_factory=list)
     connections: int = 0
-    # So many connections are closed after their first mail.
-    forgetful: bool = False
+    servers: list[SMTP] = field(default_factory=list)
 
     async def handle_RCPT(  # called so by the server
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
@@ -158,9 +161,13 @@ class MailBox:
         self.envelopes.append((envelope.mail_from, envelope.rcpt_tos[0]))
         if envelope.rcpt_tos[0].startswith("cut@"):
             server.transport.abort()
-        if self.forgetful:
-            asyncio.get_running_loop().call_later(0.01, server.transport.close)
         return "250 Taken as 123"
+
+    def hang_up(self) -> None:
+        """Close all connections."""
+        for one in self.servers:
+            if one.transport is not None:
+                one.transport.close()
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +177,9 @@ async def mailing(**options: Any) -> AsyncIterator[MailBox]:
 
     def connected() -> SMTP:
         box.connections += 1
-        return SMTP(box, hostname="mx.example", enable_SMTPUTF8=options.pop("utf8", False), **options)
+        made = SMTP(box, hostname="mx.example", enable_SMTPUTF8=options.pop("utf8", False), **options)
+        box.servers.append(made)
+        return made
 
     server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
     box.port = server.sockets[0].getsockname()[1]
@@ -226,21 +235,32 @@ class Outside(Graph):
         return found
 
     def options(self, **more: Any) -> Options:
-        """As a worker's, but loopback may be called, and soon there is no more patience."""
+        """As a worker's, but loopback may be called, and no machine is too slow to answer in time."""
         box = more.pop("box", None)
         if box is not None:
             more["mail_server"] = MailServer.read(f"smtp://127.0.0.1:{box.port}")
             more["mail_from"] = sender(FROM)
-        return Options(**{"allow_private": True, "seconds": 5.0, **more})
+        return Options(**{"allow_private": True, "seconds": PATIENCE, **more})
 
     async def send(self, **options: Any) -> None:
         """Send all that is due now, once."""
         async with self.sending(**options) as one:
             await until_idle(one, self)
 
-    def sending(self, db: Database | None = None, **options: Any) -> Sender:
-        """A sender."""
-        return Sender(db or self.db, self.clock, self.options(**options), lambda _: None)
+    @contextlib.asynccontextmanager
+    async def sending(
+        self, db: Database | None = None, *, listening: float = PATIENCE, **options: Any
+    ) -> AsyncIterator[Sender]:
+        """A sender. What is under way at the end it waits for, and answers it hears out, on machines of any pace.
+
+        `listening`: seconds for an answer's body.
+        """
+        with pytest.MonkeyPatch.context() as changed:
+            changed.setattr(senders, "GRACE_SECONDS", GRACE)
+            changed.setattr(webhooks, "CONNECT_SECONDS", PATIENCE)
+            changed.setattr(webhooks, "EXCERPT_SECONDS", listening)
+            async with Sender(db or self.db, self.clock, self.options(**options), lambda _: None) as one:
+                yield one
 
 
 async def until_idle(one: Sender, outside: Outside) -> None:
