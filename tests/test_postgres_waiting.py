@@ -25,7 +25,7 @@ from storage.faults import Away, Fault, away, fault
 from tests.conftest import Server
 from tests.face import Client, clients, new_key
 from tests.flows import equals, flows, set_property
-from tests.processes import nobody_runs_in, until
+from tests.processes import PATIENCE, nobody_runs_in, until
 
 
 @dataclass(slots=True)
@@ -36,11 +36,20 @@ class Recovering:
     url: str
 
     def end(self) -> None:
-        """Let it be an ordinary server."""
+        """Let it be an ordinary server, once it recovers: what one that only begins is told, it forgets."""
+        until(self.recovers)
         cluster = self.data_dir / "postgres"
         (cluster / "promote").touch()
         shutil.chown(cluster / "promote", cluster.stat().st_uid)
         os.kill(int((cluster / "postmaster.pid").read_text().split()[0]), signal.SIGUSR1)
+
+    def recovers(self) -> bool:
+        """Whether it has come to its recovery: its own word to pg_ctl, in the eighth line."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.data_dir / "postgres" / "postmaster.pid").read_text().split("\n")[7:8] == [
+                "standby "
+            ]
+        return False
 
     def begin(self) -> None:
         """What the next start of the server will be."""
@@ -128,7 +137,6 @@ def test_who_waits_for_a_recovery_can_be_told_to_end(recovering: Recovering) -> 
     with pytest.raises(CannotStart):
         start(recovering.data_dir, wanted=lambda: False)
     # What was begun goes on, and ends when nobody wants it.
-    until(lambda: (recovering.data_dir / "postgres" / "postmaster.pid").exists())
     recovering.end()
     until(lambda: nobody_runs_in(recovering.data_dir))
 
@@ -279,15 +287,21 @@ def test_a_server_whose_warden_is_killed_hires_another(recovering: Recovering) -
 
     def answers() -> bool:
         with contextlib.suppress(OSError):
-            return bool(urllib.request.urlopen(ready, timeout=5).status == 200)
+            return bool(urllib.request.urlopen(ready, timeout=PATIENCE).status == 200)
         return False
 
-    assert answers()
+    until(answers)
     first = (cluster / "postmaster.pid").read_text()
     status = Path(f"/proc/{first.split()[0]}/status").read_text()
     os.kill(int(status.split("PPid:")[1].split()[0]), signal.SIGKILL)
     heard(server, "another one is started")
-    until(lambda: (cluster / "postmaster.pid").exists() and (cluster / "postmaster.pid").read_text() != first)
+
+    def another() -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return (cluster / "postmaster.pid").read_text() != first
+        return False
+
+    until(another)
     until(answers)
     server.terminate()
     server.communicate()
