@@ -134,11 +134,17 @@ async def test_whatever_is_turned_off_and_wherever_it_crashes_everybody_is_enrol
     crashing(monkeypatch, enrollments, "enter", 0.3, seed)
     crashing(monkeypatch, enrolling, "begin", 0.2, seed + 1)
     on, ended, whole, broken_off = True, False, asyncio.Event(), 0
+    # Whoever fills, fills some and waits until it was turned off once: that it is in the middle.
+    begun_by, off_once = 0, asyncio.Event()
 
     async def fill() -> None:
+        nonlocal begun_by
         while not ended:
+            if begun_by >= 5:
+                await off_once.wait()
             try:
                 worked = await part(crm)
+                begun_by += worked
             except Crash:
                 worked = True
             if not worked and await place(crm, flow) is None:
@@ -158,6 +164,7 @@ async def test_whatever_is_turned_off_and_wherever_it_crashes_everybody_is_enrol
                 # Whatever is under way has ended.
                 before = await crm.who(flow)
                 broken_off += 0 < len(before) < len(contacts)
+                off_once.set()
                 await asyncio.sleep(0.02)
                 assert await crm.who(flow) == before
         await whole.wait()
@@ -167,6 +174,7 @@ async def test_whatever_is_turned_off_and_wherever_it_crashes_everybody_is_enrol
         await asyncio.wait_for(switch(), 60)
     finally:
         ended = True
+        off_once.set()
         await asyncio.gather(*fillers)
     assert broken_off
     assert await crm.who(flow) == contacts
