@@ -135,9 +135,19 @@ class Blows:
         elif kind == "CUT":
             await self._cut()
         else:
+            await self._back()
             self.restarted = time.monotonic()
             pid = int((self.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
             os.kill(pid, self.chance.choice([signal.SIGKILL, signal.SIGINT]))
+
+    async def _back(self) -> None:
+        """Until PostgreSQL is back from the blow before."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await (await asyncpg.connect(self.url)).close()
+                    return
+                await asyncio.sleep(0.1)
 
     async def _cut(self) -> None:
         with contextlib.suppress(Exception):  # it may be down just now
@@ -189,16 +199,18 @@ async def through_blows(world: World, chance: random.Random, url: str, data_dir:
     """Write while workers and PostgreSQL are struck; then wait until the workers have done all that is left."""
     assert isinstance(world.crm, Live)
     done = asyncio.Event()
-    async with working(url) as workers, asyncio.TaskGroup() as tasks:
-        blows = Blows(chance, url, data_dir, workers)
-        for n in range(WRITERS):
-            tasks.create_task(write(world, random.Random(SEED * 10 + n), done))
-        try:
-            # The first blow is for workers that are at work.
-            await asyncio.sleep(1.5)
-            for _ in range(ROUNDS):
-                await asyncio.sleep(chance.random() * 1.5)
-                await blows.strike()
-        finally:
-            done.set()
+    async with working(url) as workers:
+        async with asyncio.TaskGroup() as tasks:
+            blows = Blows(chance, url, data_dir, workers)
+            for n in range(WRITERS):
+                tasks.create_task(write(world, random.Random(SEED * 10 + n), done))
+            try:
+                # The first blow is for workers that are at work.
+                await asyncio.sleep(1.5)
+                for _ in range(ROUNDS):
+                    await asyncio.sleep(chance.random() * 1.5)
+                    await blows.strike()
+            finally:
+                done.set()
+        # What the writers were at has been written: nothing more comes.
         await until_rest(world.crm)
