@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from engine import watching
 from engine.sync import applying, standing
 from engine.sync.standing import BUSY, HALT, QUIET, Counts, Pace, Standing, _Kept, plan, progress
 from engine.watching import State
@@ -139,8 +140,11 @@ async def test_a_plan_that_is_being_applied_tells_how_far_it_is(account: Crm) ->
 
 
 async def test_counts_are_told_as_the_log_moves_with_a_cursor_that_nothing_is_missed_behind(
-    account: Crm,
+    account: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Where a look takes seconds, the next one comes after a minute.
+    monkeypatch.setattr(watching, "SHARE", 0)
+    monkeypatch.setattr(standing, "BUSY", 0)
     await link(account, 1, 100)
     states = standing.watch(account.db, account.account, lambda: T0)
 
