@@ -1,17 +1,29 @@
-"""Databases with a table of contacts, as their own people see them: what the laws of connectors are told with."""
+"""Databases as their own people see them: with a table of contacts, by which connectors' laws are told, or any."""
 
 import asyncio
 import itertools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from engine.sync.connectors.protocol import Capabilities, FieldType, RemoteField, RemoteRole, Value
+from engine.sync.connectors.protocol import (
+    Capabilities,
+    Connector,
+    FieldType,
+    RemoteField,
+    RemoteObject,
+    RemoteRole,
+    Surroundings,
+    Value,
+)
+from engine.sync.connectors.sql import APP
 from engine.sync.connectors.sql.app import SqlApp, _engine, _url
 from tests.connector_laws import NUMBERS, Partner, plausible
 
+HERE = Surroundings(allow_private=True)
 # {dialect: words for the same}
 WORDS: dict[str, dict[str, str]] = {
     "postgresql": {
@@ -210,3 +222,26 @@ class SqlPartner(Partner):
             sql = f"INSERT INTO contact_tags SELECT id, {int(other)} FROM contacts WHERE {self.own()}"
             await asyncio.to_thread(self.run, sql, own=external_id)
         await self.change(external_id, {}) if self.tells else None
+
+
+class Theirs:
+    """A database of any tables, and the connector to it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(_url(url), None)
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Statements in one transaction; the rows of the last one."""
+        rows: list[tuple[Any, ...]] = []
+        with self.engine.begin() as connection:
+            for sql in statements:
+                result = connection.exec_driver_sql(sql)
+                rows = [tuple(row) for row in result.all()] if result.returns_rows else []
+        return rows
+
+    @asynccontextmanager
+    async def open(self, **more: str) -> AsyncIterator[tuple[Connector, dict[str, RemoteObject]]]:
+        """The connector, and what it describes."""
+        async with APP.open({"url": self.url, **more}, HERE) as connector:
+            yield connector, {each.name: each for each in await connector.describe()}

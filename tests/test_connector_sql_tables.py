@@ -1,16 +1,13 @@
 """What is the SQL connector's own: what tables become, what is told of them, whatever their rows and names are like."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from engine.sync.categories import Category
 from engine.sync.connectors.protocol import (
-    Connector,
     Create,
     Delete,
     Disconnected,
@@ -20,40 +17,15 @@ from engine.sync.connectors.protocol import (
     Links,
     Phase,
     Rejected,
-    RemoteObject,
     Surroundings,
     Unclear,
     Update,
     Written,
 )
 from engine.sync.connectors.sql import APP
-from engine.sync.connectors.sql.app import _engine, _url
+from engine.sync.connectors.sql.app import _url
 from tests.connector_laws import changes, done, field_of, full
-
-HERE = Surroundings(allow_private=True)
-
-
-class Theirs:
-    """Their database."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.engine = _engine(_url(url), None)
-
-    def run(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Statements in one transaction; the rows of the last one."""
-        rows: list[tuple[Any, ...]] = []
-        with self.engine.begin() as connection:
-            for sql in statements:
-                result = connection.exec_driver_sql(sql)
-                rows = [tuple(row) for row in result.all()] if result.returns_rows else []
-        return rows
-
-    @asynccontextmanager
-    async def open(self, **more: str) -> AsyncIterator[tuple[Connector, dict[str, RemoteObject]]]:
-        """The connector, and what it describes."""
-        async with APP.open({"url": self.url, **more}, HERE) as connector:
-            yield connector, {each.name: each for each in await connector.describe()}
+from tests.sql_partners import HERE, Theirs
 
 
 @pytest.fixture

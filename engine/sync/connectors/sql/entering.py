@@ -78,10 +78,15 @@ def _ends(bound: Bound, links: Links) -> dict[str, Any]:
                 f'"{role}" cannot be without an associated row.', Category.REQUIRED_FIELD_MISSING, role
             )
         found[role] = end(reference.column, ends[0]) if ends else None
+    for join in bound.joins:
+        # Refused before anything of the row is written.
+        for each in (*links.added.get(join.role, ()), *links.removed.get(join.role, ())):
+            end(join.other, each)
     return found
 
 
 def end(column: sa.Column[Any], external_id: str) -> Any:
+    """What stands in a column that leads to this item. Raises Rejected."""
     if not isinstance(column.type, sa.Integer):
         return external_id
     try:

@@ -1,19 +1,38 @@
-"""Many rows of a PostgreSQL in one statement: a parameter for each column, where one for each value costs more to be
-put into words than the row costs to be written.
+"""Many rows and keys in one statement. With PostgreSQL that is a parameter for each column, where one for each value
+costs more to be put into words than the row costs to be written.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
 
+from engine.sync.connectors.sql.tables import compared
+
+T = TypeVar("T")
+
 # Of which arrays are made as their values are. Enumerations have a type of their own, arrays would lose their shape.
 _PLAIN = (sa.String, sa.Integer, sa.Numeric, sa.Boolean, sa.Uuid, sa.Date, sa.DateTime)
 # Where the place of a row stands.
 PLACE = "place"
+# Values that are asked for in one statement.
+MOST = 1_000
+
+
+def lots(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many at a time as one statement asks for."""
+    for start in range(0, len(values), MOST):
+        yield values[start : start + MOST]
+
+
+def is_one_of_keys(
+    connection: sa.Connection, column: sa.Column[Any], keys: Sequence[Any]
+) -> sa.ColumnElement[bool]:
+    """Whether a column of a key holds one of these."""
+    return is_one_of(connection, column, compared(column), keys)
 
 
 def is_one_of(

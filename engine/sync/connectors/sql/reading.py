@@ -6,7 +6,7 @@ look, its rows are counted first: as many as before, and none later, is nothing 
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,13 @@ import sqlalchemy as sa
 
 from engine.sync.connectors.protocol import CursorLost, Item, Page, Phase
 from engine.sync.connectors.sql import many
-from engine.sync.connectors.sql.tables import Bound, Join, Joined, compared
+from engine.sync.connectors.sql.joining import joined
+from engine.sync.connectors.sql.tables import Bound, compared, raw
 from engine.sync.connectors.sql.values import instant
 
 # How far a moment may be ahead of the database's own clock and still be believed: time zones, and a margin. What is
 # further ahead would hide all that comes before it: it is told whenever something is, and marks nothing.
 _AHEAD = dt.timedelta(hours=26)
-# Keys in one statement.
-MANY = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ def _look(connection: sa.Connection, bound: Bound, overlap: dt.timedelta) -> _Ma
     """
     # Found at the end of an index, where there is one.
     column = bound.updated_at
-    latest = connection.scalar(sa.select(_raw(sa.func.max(column))).where(_believed(connection, bound)))
+    latest = connection.scalar(sa.select(raw(sa.func.max(column))).where(_believed(connection, bound)))
     since = None if latest is None or instant(str(latest)) is None else str(latest)
     return _Mark(since, _seen(connection, bound, _Mark(since, 0), overlap).count)
 
@@ -147,7 +146,7 @@ def _look(connection: sa.Connection, bound: Bound, overlap: dt.timedelta) -> _Ma
 def _seen(connection: sa.Connection, bound: Bound, mark: _Mark, overlap: dt.timedelta) -> _Mark:
     """How it looks now behind a mark: where nothing has changed, equal to it."""
     moment = sa.case((_believed(connection, bound), bound.updated_at))
-    asked = sa.select(sa.func.count(), _raw(sa.func.max(moment)))
+    asked = sa.select(sa.func.count(), raw(sa.func.max(moment)))
     count, latest = connection.execute(asked.where(_since(bound, mark, overlap))).one()
     return _Mark(None if latest is None or instant(str(latest)) is None else str(latest), count)
 
@@ -155,7 +154,7 @@ def _seen(connection: sa.Connection, bound: Bound, mark: _Mark, overlap: dt.time
 def _believed(connection: sa.Connection, bound: Bound) -> sa.ColumnElement[bool]:
     """Whether a row's moment can be one."""
     assert bound.updated_at is not None
-    now = instant(str(connection.scalar(sa.select(_raw(sa.func.current_timestamp())))))
+    now = instant(str(connection.scalar(sa.select(raw(sa.func.current_timestamp())))))
     if now is None:
         return bound.updated_at.is_not(None)
     found: sa.ColumnElement[bool] = bound.updated_at <= _bind(
@@ -183,10 +182,6 @@ def _bind(column: sa.Column[Any], text: str | None) -> Any:
         return sa.bindparam(None, text, type_=column.type)
     zoned = bool(getattr(column.type, "timezone", False))
     return sa.bindparam(None, moment if zoned else moment.replace(tzinfo=None), type_=column.type)
-
-
-def _raw(element: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    return sa.type_coerce(element, sa.types.NullType())
 
 
 def _there(bound: Bound) -> list[sa.ColumnElement[bool]]:
@@ -225,8 +220,8 @@ def some(connection: sa.Connection, bound: Bound, external_ids: Sequence[str]) -
 def having_keys(connection: sa.Connection, bound: Bound, keys: Sequence[tuple[Any, ...]]) -> dict[str, Item]:
     """The same by the values of their primary keys, each once."""
     found: dict[str, Item] = {}
-    for start in range(0, len(keys), MANY):
-        asked = sa.select(*bound.selected).where(among(connection, bound, keys[start : start + MANY]))
+    for lot in many.lots(keys):
+        asked = sa.select(*bound.selected).where(_among(connection, bound, lot))
         for item in _items(connection, bound, connection.execute(asked).all()):
             found[item.external_id] = item
     return found
@@ -235,10 +230,10 @@ def having_keys(connection: sa.Connection, bound: Bound, keys: Sequence[tuple[An
 def held(connection: sa.Connection, bound: Bound, keys: Sequence[tuple[Any, ...]]) -> dict[str, str]:
     """The rows with these keys, each once, are held until the transaction's end: {id: version} of those that stand."""
     found: dict[str, str] = {}
-    for start in range(0, len(keys), MANY):
-        asked = sa.select(*bound.selected).where(among(connection, bound, keys[start : start + MANY]))
+    for lot in many.lots(keys):
+        asked = sa.select(*bound.selected).where(_among(connection, bound, lot))
         rows = connection.execute(asked.order_by(*bound.keys).with_for_update()).all()
-        found |= bound.versions(rows, _joined(connection, bound, rows))
+        found |= bound.versions(rows, joined(connection, bound, rows))
     return found
 
 
@@ -248,48 +243,38 @@ def having(
     """The rows with one of these values in a column; `loosely`: without regard to case."""
     found: list[Item] = []
     compares: sa.ColumnElement[Any] = sa.func.lower(column) if loosely else column
-    for start in range(0, len(values), MANY):
-        wanted = many.is_one_of(connection, compares, column.type, values[start : start + MANY])
+    for lot in many.lots(values):
+        wanted = many.is_one_of(connection, compares, column.type, lot)
         asked = sa.select(*bound.selected).where(wanted, *_there(bound))
         found += _items(connection, bound, connection.execute(asked.order_by(*bound.keys)).all())
     return found
 
 
-def among(connection: sa.Connection, bound: Bound, keys: Sequence[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
+def holder(
+    connection: sa.Connection, bound: Bound, values: Mapping[str, Any], *, but: str | None
+) -> tuple[str, str] | None:
+    """(field, id) of a row other than `but` that has one of these values, by field, where they are to be unique."""
+    for remote in bound.object.fields:
+        value = values.get(remote.name)
+        if remote.unique and value is not None:
+            column = bound.table.columns[remote.name]
+            for item in having(connection, bound, column, [value], loosely=False):
+                if item.external_id != but:
+                    return remote.name, item.external_id
+    return None
+
+
+def _among(
+    connection: sa.Connection, bound: Bound, keys: Sequence[tuple[Any, ...]]
+) -> sa.ColumnElement[bool]:
     """Whether a row's key is one of these."""
     if len(bound.keys) == 1:
         (column,) = bound.keys
-        return is_one_of(connection, column, [key[0] for key in keys])
+        return many.is_one_of_keys(connection, column, [key[0] for key in keys])
     return sa.or_(
         *(sa.and_(*(c == part for c, part in zip(bound.keys, key, strict=True))) for key in keys), sa.false()
     )
 
 
-def is_one_of(
-    connection: sa.Connection, column: sa.Column[Any], values: Sequence[Any]
-) -> sa.ColumnElement[bool]:
-    """Whether a column of a key holds one of these."""
-    return many.is_one_of(connection, column, compared(column), values)
-
-
 def _items(connection: sa.Connection, bound: Bound, rows: Sequence[Any]) -> list[Item]:
-    return bound.items(rows, _joined(connection, bound, rows))
-
-
-def _joined(connection: sa.Connection, bound: Bound, rows: Sequence[Any]) -> Joined | None:
-    """What join tables hold of these rows; None where there is nothing to ask."""
-    if not bound.joins or not rows:
-        return None
-    own = [row[0] for row in rows]
-    return {join.role: _others(connection, join, own) for join in bound.joins}
-
-
-def _others(connection: sa.Connection, join: Join, own: Sequence[Any]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
-    asked = sa.select(_raw(join.own), _raw(join.other))
-    for start in range(0, len(own), MANY):
-        for one, other in connection.execute(
-            asked.where(is_one_of(connection, join.own, own[start : start + MANY]))
-        ).all():
-            found.setdefault(str(one), []).append(str(other))
-    return {one: tuple(sorted(others)) for one, others in found.items()}
+    return bound.items(rows, joined(connection, bound, rows))

@@ -86,10 +86,7 @@ class Bound:
             *(each.column for each in self.references),
             *(each for each in (self.updated_at, self.deleted_at) if each is not None),
         ]
-        return [
-            sa.type_coerce(column, sa.types.NullType()).label(f"c{place}")
-            for place, column in enumerate(wanted)
-        ]
+        return [raw(column).label(f"c{place}") for place, column in enumerate(wanted)]
 
     def items(self, rows: Iterable[Sequence[Any]], joined: Joined | None = None) -> list[Item]:
         """Rows of `selected` as items."""
@@ -134,7 +131,7 @@ class Bound:
         )
         roles = tuple(each.role for each in self.references)
         for row in rows:
-            external_id = str(row[0]) if keys == 1 else composite(row[:keys])
+            external_id = id_of(row[:keys])
             values = list(row[keys : keys + fields])
             for place, read in reads:
                 if values[place] is not None:
@@ -171,9 +168,14 @@ def compared(column: sa.Column[Any]) -> TypeEngine[Any]:
     return sa.BigInteger() if isinstance(column.type, sa.Integer) else column.type
 
 
-def composite(parts: Iterable[Any]) -> str:
-    """The id of an item whose key has several parts."""
-    return orjson.dumps([str(part) for part in parts]).decode()
+def raw(element: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The same as the driver gives it."""
+    return sa.type_coerce(element, sa.types.NullType())
+
+
+def id_of(key: Sequence[Any]) -> str:
+    """The id of the item with this primary key; see `Bound.key_of` for the way back."""
+    return str(key[0]) if len(key) == 1 else orjson.dumps([str(part) for part in key]).decode()
 
 
 def _version(values: list[Any], associations: dict[str, tuple[str, ...]]) -> str:

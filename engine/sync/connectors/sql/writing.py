@@ -4,12 +4,13 @@ Where a statement for many fails, each of them is done for itself behind a savep
 other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.sql.dml import Insert
 
 from engine.sync.connectors.protocol import (
     ConnectorError,
@@ -26,11 +27,11 @@ from engine.sync.connectors.protocol import (
     Update,
     Written,
 )
-from engine.sync.connectors.sql import many
-from engine.sync.connectors.sql.entering import end, names_of, values_of
-from engine.sync.connectors.sql.faults import fault
-from engine.sync.connectors.sql.reading import having, having_keys, held, is_one_of, some
-from engine.sync.connectors.sql.tables import Bound, Join, compared, composite
+from engine.sync.connectors.sql import joining, many
+from engine.sync.connectors.sql.entering import names_of, values_of
+from engine.sync.connectors.sql.faults import Fault, fault
+from engine.sync.connectors.sql.reading import having_keys, held, holder, some
+from engine.sync.connectors.sql.tables import Bound, compared, id_of
 
 
 @dataclass(slots=True)
@@ -39,6 +40,8 @@ class _Task:
 
     op: Op
     values: dict[str, Any] = field(default_factory=dict)
+    # What is to be written in join tables.
+    links: Links = field(default_factory=Links)
     id: str | None = None
     outcome: Outcome | None = None
     # What stands in the columns of the primary key, where that was asked for.
@@ -54,21 +57,31 @@ def write(connection: sa.Connection, bound: Bound, ops: Sequence[Op]) -> list[Ou
     _in_groups(connection, bound, _of(tasks, Delete), _delete)
     _in_groups(connection, bound, _of(tasks, Update), _update)
     _in_groups(connection, bound, _of(tasks, Create), _create)
-    for task in [task for task in tasks if task.outcome is None and bound.joins]:
-        _alone(connection, bound, task, _associate)
-    keys = [task.key or bound.key_of(task.id) for task in tasks if task.id is not None]
-    now = having_keys(connection, bound, list({key: None for key in keys if key is not None}))
+    for task in _of(tasks, Create, Update):
+        if joining.concerned(bound, task.links):
+            _alone(connection, bound, task, _associate)
+    return _outcomes(connection, bound, tasks)
+
+
+def _of(tasks: Sequence[_Task], *kinds: type[Op]) -> list[_Task]:
+    """Those of these kinds that are still to be done."""
+    return [task for task in tasks if isinstance(task.op, kinds) and task.outcome is None and not task.found]
+
+
+def _outcomes(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> list[Outcome]:
+    """Why not, or what the rows hold now, those included that stood there before."""
+    keys = [
+        task.key or bound.key_of(task.id)
+        for task in tasks
+        if task.id is not None and task.outcome is None and not isinstance(task.op, Delete)
+    ]
+    now = having_keys(connection, bound, [key for key in dict.fromkeys(keys) if key is not None])
     return [task.outcome or _written(task, now) for task in tasks]
 
 
-def _of(tasks: Iterable[_Task], kind: type[Op]) -> list[_Task]:
-    return [task for task in tasks if isinstance(task.op, kind) and task.outcome is None and not task.found]
-
-
-def _written(task: _Task, now: dict[str, Item]) -> Outcome:
+def _written(task: _Task, now: Mapping[str, Item]) -> Outcome:
     assert task.id is not None
-    item = now.get(task.id)
-    if item is None or isinstance(task.op, Delete):
+    if (item := now.get(task.id)) is None:
         return Written(task.id)
     return Written(task.id, item.version, item.fields, item.modified_at)
 
@@ -81,7 +94,8 @@ def _prepare(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) ->
     for task in tasks:
         if not isinstance(task.op, Create):
             task.key = bound.key_of(task.op.external_id)
-    versions = held(connection, bound, list({task.key: None for task in tasks if task.key is not None}))
+    keys = dict.fromkeys(task.key for task in tasks)
+    versions = held(connection, bound, [key for key in keys if key is not None])
     seen: set[str] = set()
     names = names_of(bound)
     for task in tasks:
@@ -100,6 +114,7 @@ def _prepare(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) ->
             seen.add(op.external_id)
             task.id = op.external_id
         if not isinstance(op, Delete):
+            task.links = op.links
             try:
                 task.values = values_of(bound, names, op)
             except ConnectorError as error:
@@ -109,27 +124,19 @@ def _prepare(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) ->
 
 def _find_created(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
     """Creations that were done before, told by the keys that we chose then."""
-    if not tasks:
-        return
-    if bound.key is not None:
-        keys = {task.values[bound.key.name]: task for task in tasks}
-        asked = sa.select(bound.key, *bound.keys).where(bound.key.in_(list(keys)))
-        rows = connection.execute(asked).all()
-        ids = {row[0]: str(row[1]) if len(bound.keys) == 1 else composite(row[1:]) for row in rows}
-        found = {key: ids[key] for key in keys if key in ids}
+    keys = [task.op.key for task in tasks if isinstance(task.op, Create)]
+    found: dict[str, str] = {}
+    if keys and bound.key is not None:
+        asked = sa.select(bound.key, *bound.keys).where(bound.key.in_(keys))
+        found = {key: id_of(own) for key, *own in connection.execute(asked)}
     elif bound.chooses:
-        own = bound.keys[0].name
-        chosen = {
-            task.op.key: str(bound.chosen(task.op.key)) for task in tasks if isinstance(task.op, Create)
-        }
-        ours = {key: id_ for key, id_ in chosen.items() if any(str(t.values[own]) == id_ for t in tasks)}
+        # Unless the primary key is a field that was given.
+        given = {str(task.values[bound.keys[0].name]) for task in tasks}
+        ours = {key: id_ for key in keys if (id_ := str(bound.chosen(key))) in given}
         there = some(connection, bound, list(ours.values()))
         found = {key: id_ for key, id_ in ours.items() if id_ in there}
-    else:
-        return
-    for task in tasks:
-        assert isinstance(task.op, Create)
-        if (external_id := found.get(task.op.key)) is not None:
+    for task, key in zip(tasks, keys, strict=True):
+        if (external_id := found.get(key)) is not None:
             task.id, task.found = external_id, True
 
 
@@ -149,11 +156,9 @@ def _in_groups(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task], 
                 with connection.begin_nested():
                     step(connection, bound, group)
                 continue
-            except exc.DBAPIError as error:
-                if fault(error).lost or isinstance(fault(error).error, Retry):
+            except exc.StatementError as error:
+                if _of_no_row(fault(error)):
                     raise
-            except exc.StatementError:
-                pass
         for task in group:
             _alone(connection, bound, task, step)
 
@@ -164,121 +169,120 @@ def _alone(connection: sa.Connection, bound: Bound, task: _Task, step: _Step) ->
             step(connection, bound, [task])
     except exc.SQLAlchemyError as error:
         found = fault(error)
-        if found.lost or isinstance(found.error, Retry):
+        if _of_no_row(found):
             raise
         task.outcome = found.error
         if isinstance(found.error, Exists):
-            task.outcome = _who(connection, bound, task, found.error)
+            task.outcome = _named(connection, bound, task, found.error)
+
+
+def _of_no_row(found: Fault) -> bool:
+    """Whether no row is at fault: the connection is gone, or others were in the way."""
+    return found.lost or isinstance(found.error, Retry)
+
+
+def _named(connection: sa.Connection, bound: Bound, task: _Task, error: Exists) -> Exists:
+    """The same with the row that is there: looked up, since constraints' messages name it differently."""
+    there = holder(connection, bound, task.values, but=task.id)
+    if there is None:
+        return error
+    name, external_id = there
+    return Exists(f'Another row has this value of "{name}" already.', error.category, external_id)
 
 
 def _create(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
     rows = [task.values for task in tasks]
     names = [key.name for key in bound.keys]
-    stamp = _stamp(bound, connection)
-    insert = sa.insert(bound.table).values(stamp)
-    given = all(name in tasks[0].values for name in names)
+    given = all(name in rows[0] for name in names)
     counted = len(names) == 1 and bound.table.autoincrement_column is bound.keys[0]
-    types = {name: bound.table.columns[name].type for name in tasks[0].values}
-    source = many.rows(connection, types, rows) if given or counted else None
-    if source is not None:
-        # In their order, in which the keys are counted, too.
-        read = sa.select(*(source.c[name] for name in types), *stamp.values()).order_by(source.c[many.PLACE])
-        insert = sa.insert(bound.table).from_select([*types, *stamp], read)
+    at_once = _insert_at_once(connection, bound, rows) if given or counted else None
+    insert = sa.insert(bound.table).values(_stamp(connection, bound))
+    keys: Sequence[Sequence[Any]]
     if given:
-        connection.execute(insert, rows if source is None else None)
-        ids = [row[names[0]] if len(names) == 1 else composite([row[name] for name in names]) for row in rows]
-    elif source is not None:
-        ids = sorted(connection.scalars(insert.returning(*bound.keys)))
-        if len(ids) != len(tasks):
-            raise exc.StatementError("Not every row was made.", None, None, ValueError(len(ids)))
+        if at_once is None:
+            connection.execute(insert, rows)
+        else:
+            connection.execute(at_once)
+        keys = [[row[name] for name in names] for row in rows]
+    elif at_once is not None:
+        keys = sorted(tuple(key) for key in connection.execute(at_once.returning(*bound.keys)))
+        if len(keys) != len(tasks):
+            raise exc.StatementError("Not every row was made.", None, None, ValueError(f"{len(keys)} were."))
     elif connection.dialect.insert_executemany_returning_sort_by_parameter_order:
-        asked = insert.returning(*bound.keys, sort_by_parameter_order=True)
-        made = connection.execute(asked, rows).all()
-        ids = [row[0] if len(row) == 1 else composite(row) for row in made]
+        keys = connection.execute(insert.returning(*bound.keys, sort_by_parameter_order=True), rows).all()
     else:
-        ids = []
-        for row in rows:
-            key = connection.execute(insert, row).inserted_primary_key
-            assert key is not None
-            ids.append(key[0] if len(key) == 1 else composite(key))
-    for task, id_ in zip(tasks, ids, strict=True):
-        task.id = str(id_)
+        made = [connection.execute(insert, row).inserted_primary_key for row in rows]
+        keys = [key for key in made if key is not None]
+    for task, key in zip(tasks, keys, strict=True):
+        task.id = id_of(key)
+
+
+def _insert_at_once(
+    connection: sa.Connection, bound: Bound, rows: Sequence[Mapping[str, Any]]
+) -> Insert | None:
+    """All in one statement, where the database takes them so."""
+    types = {name: bound.table.columns[name].type for name in rows[0]}
+    source = many.rows(connection, types, rows)
+    if source is None:
+        return None
+    stamp = _stamp(connection, bound)
+    # In their order, in which the keys are counted, too.
+    read = sa.select(*(source.c[name] for name in types), *stamp.values()).order_by(source.c[many.PLACE])
+    return sa.insert(bound.table).from_select([*types, *stamp], read)
 
 
 def _update(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
-    names, stamp = list(tasks[0].values), _stamp(bound, connection)
-    if not names and not (stamp and _touches(tasks)):
+    stamp = _stamp(connection, bound)
+    # By names of our own: theirs need not do for parameters.
+    columns = {f"v{place}": bound.table.columns[name] for place, name in enumerate(tasks[0].values)}
+    if not columns and not (stamp and any(joining.concerned(bound, task.links) for task in tasks)):
         return
-    values = {
-        name: sa.bindparam(f"v{place}", type_=bound.table.columns[name].type)
-        for place, name in enumerate(names)
-    }
-    if _update_at_once(connection, bound, tasks, stamp):
-        return
-    asked = sa.update(bound.table).where(*_own(bound)).values({**values, **stamp})
     rows = [
-        {**{f"v{place}": task.values[name] for place, name in enumerate(names)}, **_keys(bound, task)}
+        {**_own(bound, task), **{name: task.values[column.name] for name, column in columns.items()}}
         for task in tasks
     ]
-    connection.execute(asked, rows if len(rows) > 1 else rows[0])
-
-
-def _update_at_once(
-    connection: sa.Connection, bound: Bound, tasks: Sequence[_Task], stamp: Mapping[str, Any]
-) -> bool:
-    """Write all in one statement, where the database takes them so; whether it does."""
-    if len(bound.keys) != 1:
-        return False
-    (key,) = bound.keys
-    names = list(tasks[0].values)
-    types = {"k0": compared(key)} | {
-        f"v{place}": bound.table.columns[name].type for place, name in enumerate(names)
-    }
-    given = [
-        {**_keys(bound, task), **{f"v{place}": task.values[name] for place, name in enumerate(names)}}
-        for task in tasks
-    ]
-    source = many.rows(connection, types, given)
-    if source is None:
-        return False
-    values = {name: source.c[f"v{place}"] for place, name in enumerate(names)}
-    # The keys once more, as a list: few of many rows are found by an index then.
-    own = is_one_of(connection, key, [one["k0"] for one in given])
-    connection.execute(sa.update(bound.table).where(key == source.c.k0, own).values({**values, **stamp}))
-    return True
-
-
-def _touches(tasks: Sequence[_Task]) -> bool:
-    """Whether anything of the rows themselves changes, or of their join tables."""
-    return any(
-        isinstance(task.op, Update) and (task.op.links.added or task.op.links.removed or task.op.links.all)
-        for task in tasks
-    )
+    key, update = bound.keys[0], sa.update(bound.table)
+    types = {"k0": compared(key), **{name: column.type for name, column in columns.items()}}
+    source = many.rows(connection, types, rows) if len(bound.keys) == 1 else None
+    values: dict[str, Any]
+    if source is not None:
+        # The keys once more, as a list: few of many rows are found by an index then.
+        listed = many.is_one_of_keys(connection, key, [row["k0"] for row in rows])
+        values = {column.name: source.c[name] for name, column in columns.items()}
+        connection.execute(update.where(key == source.c.k0, listed).values({**values, **stamp}))
+        return
+    values = {column.name: sa.bindparam(name, type_=types[name]) for name, column in columns.items()}
+    update = update.where(*_is_own(bound)).values({**values, **stamp})
+    connection.execute(update, rows if len(rows) > 1 else rows[0])
 
 
 def _delete(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
-    rows = [_keys(bound, task) for task in tasks]
+    rows = [_own(bound, task) for task in tasks]
     if bound.deleted_at is not None:
-        marked = {bound.deleted_at.name: _now(connection, bound.deleted_at), **_stamp(bound, connection)}
-        connection.execute(sa.update(bound.table).where(*_own(bound)).values(marked), rows)
+        marked = {bound.deleted_at.name: _now(connection, bound.deleted_at), **_stamp(connection, bound)}
+        connection.execute(sa.update(bound.table).where(*_is_own(bound)).values(marked), rows)
         return
-    for join in bound.joins:
-        own = [row["k0"] for row in rows]
-        connection.execute(sa.delete(join.table).where(is_one_of(connection, join.own, own)))
-    connection.execute(sa.delete(bound.table).where(*_own(bound)), rows)
+    joining.dissociate(connection, bound, [row["k0"] for row in rows])
+    connection.execute(sa.delete(bound.table).where(*_is_own(bound)), rows)
 
 
-def _own(bound: Bound) -> list[sa.ColumnElement[bool]]:
-    return [key == sa.bindparam(f"k{place}", type_=compared(key)) for place, key in enumerate(bound.keys)]
+def _associate(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
+    for task in tasks:
+        joining.associate(connection, bound, _own(bound, task)["k0"], task.links)
 
 
-def _keys(bound: Bound, task: _Task) -> dict[str, Any]:
+def _own(bound: Bound, task: _Task) -> dict[str, Any]:
+    """The key of a task's row, as parameters of `_is_own`."""
     key = task.key or bound.key_of(task.id or "")
     assert key is not None
     return {f"k{place}": part for place, part in enumerate(key)}
 
 
-def _stamp(bound: Bound, connection: sa.Connection) -> dict[str, Any]:
+def _is_own(bound: Bound) -> list[sa.ColumnElement[bool]]:
+    return [key == sa.bindparam(f"k{place}", type_=compared(key)) for place, key in enumerate(bound.keys)]
+
+
+def _stamp(connection: sa.Connection, bound: Bound) -> dict[str, Any]:
     """The moment of the change, for all who look at it."""
     column = bound.updated_at
     return {} if column is None or column.computed is not None else {column.name: _now(connection, column)}
@@ -293,56 +297,3 @@ def _now(connection: sa.Connection, column: sa.Column[Any]) -> sa.ColumnElement[
             # Not the transaction's beginning: who comes later has a later moment.
             return sa.cast(sa.func.clock_timestamp(), column.type)
     return sa.func.utc_timestamp(6)
-
-
-# --- join tables -------------------------------------------------------------------------------------------------
-
-
-def _associate(connection: sa.Connection, bound: Bound, tasks: Sequence[_Task]) -> None:
-    """Make the rows of join tables as the op says."""
-    (task,) = tasks
-    if isinstance(task.op, Delete) or task.found:
-        return
-    key = bound.key_of(task.id or "")
-    assert key is not None
-    for join in bound.joins:
-        _join(connection, join, key[0], task.op.links)
-
-
-def _join(connection: sa.Connection, join: Join, own: Any, links: Links) -> None:
-    added, removed = links.added.get(join.role, ()), links.removed.get(join.role, ())
-    if not added and not removed:
-        return
-    here = join.own == sa.bindparam(None, own, type_=compared(join.own))
-    if gone := [end(join.other, each) for each in removed]:
-        connection.execute(sa.delete(join.table).where(here, is_one_of(connection, join.other, gone)))
-    if wanted := [end(join.other, each) for each in added]:
-        asked = sa.select(join.other).where(here, is_one_of(connection, join.other, wanted))
-        there = {str(other) for other in connection.scalars(asked)}
-        rows = [
-            {join.own.name: own, join.other.name: each}
-            for each in dict.fromkeys(wanted)
-            if str(each) not in there
-        ]
-        if rows:
-            connection.execute(sa.insert(join.table), rows)
-
-
-# --- whose value it is -------------------------------------------------------------------------------------------
-
-
-def _who(connection: sa.Connection, bound: Bound, task: _Task, error: Exists) -> Exists:
-    """The row that has a unique value already: looked up, since constraints' messages name it differently."""
-    for remote in bound.object.fields:
-        value = task.values.get(remote.name)
-        if remote.unique and value is not None:
-            column = bound.table.columns[remote.name]
-            others = [
-                item
-                for item in having(connection, bound, column, [value], loosely=False)
-                if item.external_id != task.id
-            ]
-            if others:
-                message = f'Another row has this value of "{remote.name}" already.'
-                return Exists(message, error.category, others[0].external_id)
-    return error
