@@ -14,6 +14,7 @@ from schema.root import SCHEMA
 from server.app import create_app
 from storage.database import connect
 from tests.face import T0, Client, clients, new_key
+from tests.processes import PATIENCE
 
 SOURCE = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -80,6 +81,8 @@ async def test_nothing_that_can_be_asked_breaks_it(
             *(BIN / "schemathesis", "run", address, "--no-color", "--continue-on-failure"),
             *("--header", f"Authorization: Bearer {key}", "--exclude-checks", EXCLUDED),
             *("--max-examples", EXAMPLES, "--seed", SEED, "--generation-database", "none"),
+            # However long it takes, on a slow machine, to think of a question and to answer it.
+            *("--suppress-health-check", "too_slow", "--request-timeout", str(PATIENCE)),
         ],
         cwd=SOURCE,
         env={
