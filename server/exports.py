@@ -10,19 +10,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
-from engine.access import Principal, Scope
+from engine.access import Scope
 from resolvers import export_links, exports, report_exports, sync_exports
 from resolvers.downloads import File
-from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
-from server.auth import Authenticator, bearer
+from server.auth import Authenticator
+from server.doors import answering, document, whose
 from server.http import PLAIN
-from server.ingest import answering
 from server.operations import Operations
 
 # Files of records that go out at a time, in each process: each holds a connection, and a snapshot, to its end.
@@ -106,7 +104,7 @@ class _Records:
         principal = await whose(request, self._operations, self._authenticator)
         principal.require(Scope.RECORDS_READ)
         if request.method == "POST":
-            wanted = exports.from_document(await _document(request, self._body_bytes))
+            wanted = exports.from_document(await document(request, self._body_bytes))
         else:
             wanted = exports.from_parameters(export_links.without(request.query_params.multi_items()))
         context = await self._operations.context(principal)
@@ -133,26 +131,3 @@ class _Reports:
         context = await self._operations.context(principal)
         wanted = dict(export_links.without(request.query_params.multi_items()))
         return await begun(await report_exports.file(context, wanted))
-
-
-async def whose(request: Request, operations: Operations, authenticator: Authenticator) -> Principal:
-    """Who asks: the holder of a key, or whoever opens a signed address. Raises what is wrong with either."""
-    if request.method == "POST" or export_links.TOKEN not in request.query_params:
-        return await authenticator.principal(bearer(request.headers))
-    given = request.query_params.multi_items()
-    return await export_links.principal(
-        operations.db, operations.signer, request.url.path, given, operations.clock()
-    )
-
-
-async def _document(request: Request, limit: int) -> object:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON_TYPE:
-        raise Unanswerable(415, "UNSUPPORTED_MEDIA_TYPE", "Send Content-Type: application/json, in UTF-8.")
-    try:
-        found: object = orjson.loads(await body(request, limit))
-    except orjson.JSONDecodeError:
-        raise Unanswerable(400, "BAD_REQUEST", "The body cannot be read as JSON in UTF-8.") from None
-    if depth(found) > DEEPEST:
-        raise Unanswerable(400, "BAD_REQUEST", f"The body is nested deeper than {DEEPEST} levels.")
-    return found

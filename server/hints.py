@@ -9,8 +9,8 @@ from starlette.routing import Route
 from engine.sync.connectors.protocol import Delivery
 from resolvers import sync_hints
 from server.asking import JSON_TYPE, body
+from server.doors import DELIVERY_BYTES, answering
 from server.http import Reply, reply
-from server.ingest import DELIVERY_BYTES, answering
 from server.operations import Operations
 from storage.database import Database
 

@@ -14,9 +14,9 @@ from engine.problems import MalformedId, NotFound
 from resolvers import imports
 from server.asking import JSON_TYPE, Unanswerable
 from server.auth import Authenticator, bearer
-from server.exports import begun, whose
+from server.doors import answering, whose
+from server.exports import begun
 from server.http import Reply, reply
-from server.ingest import answering
 from server.operations import FILES_SECONDS, Operations
 
 # Whoever sends nothing for so many seconds has gone.

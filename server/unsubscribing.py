@@ -16,8 +16,8 @@ from engine.outbox import unsubscribing
 from engine.outbox.unsubscribing import Leaving
 from engine.signing import Signer
 from resolvers.unsubscribing import leave
+from server.doors import answering
 from server.http import PLAIN
-from server.ingest import answering
 from storage.database import Database
 
 HEADERS = {
