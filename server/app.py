@@ -55,7 +55,7 @@ def create_app(
 
     `stop` is set when the server is to end: open streams end then, instead of holding the shutdown up.
     `documents` knows those that are asked for by name. Pages of `origins` may ask from browsers; no others.
-    `public_url`: where others reach this, without a slash at its end; addresses of webhooks begin with it.
+    `public_url`: where others reach this, without a slash at its end; addresses that are given out begin with it.
     `vault` keeps the credentials of connections, which may use of the house what `surroundings` say.
     `signer` signs the addresses that need no key.
     `metrics` are noted, and told at /metrics, if there are any.
@@ -135,6 +135,7 @@ def _cross_origin(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
             "authorization",
             "content-type",
             "accept",
+            "idempotency-key",
             "apollo-require-preflight",
             "graphql-preflight",
             "x-apollo-operation-name",

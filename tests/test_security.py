@@ -139,6 +139,8 @@ async def test_no_other_origin_may_read_unless_it_is_named(db: Database) -> None
         assert response.headers["access-control-allow-origin"] == "https://crm.example"
         assert "Origin" in response.headers["vary"]
         assert "access-control-allow-credentials" not in response.headers
+        events = asking | {"Access-Control-Request-Headers": "authorization,content-type,idempotency-key"}
+        assert (await client.http.options("/events", headers=events)).status_code == 200
         other = asking | {"Origin": "https://evil.example"}
         assert (await client.http.options("/graphql", headers=other)).status_code == 400
         response = await client.http.post("/graphql", json=query, headers=client.headers | other)
