@@ -273,6 +273,7 @@ async def test_lists_by_parts_say_what_the_fold_says(
     if size == "many":
         for where, name in ((ways, "FAR"), (ways, "FEW_BY_PARTS"), (sources, "FAR"), (sources, "SEVERAL")):
             monkeypatch.setattr(where, name, 3)
+        monkeypatch.setattr(ways, "PROBED", 1)
     monkeypatch.setattr(ways, "COMMON", 2 if size == "common" else 1_000)
     of = await world(db)
     for kind, name in (

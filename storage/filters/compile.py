@@ -59,18 +59,17 @@ def compile(filter_: Filter, record: str, add: Add) -> str:
 class Writer:
     """Writes conditions on the record at one alias, and on whom it is associated with."""
 
-    __slots__ = ("_add", "_aliases", "_decided", "_near", "_root")
+    __slots__ = ("_add", "_aliases", "_decided", "_root", "_said")
 
     def __init__(
-        self, root: str, add: Add, decided: AssociatedLeaf | None = None, near: str | None = None
+        self, root: str, add: Add, decided: AssociatedLeaf | None = None, said: str | None = None
     ) -> None:
         self._root = root
         self._add = add
         self._aliases = 0
-        # The leaf of which the caller has decided how it is answered: by the ids at hand under a name, else record by
-        # record.
+        # The leaf of which the caller has decided how it is answered: by what is said of it, else record by record.
         self._decided = decided
-        self._near = near
+        self._said = said
 
     def condition(self, filter_: Filter, record: str) -> str:
         """The condition that the record at an alias meets a filter."""
@@ -157,8 +156,8 @@ class Writer:
         if leaf.where is None and not leaf.reach.only:
             # The counters know; a hub is one row.
             return self._ever(leaf.reach, ident, "n > 0")
-        if leaf is self._decided and self._near:
-            return these(ident, self._near)
+        if leaf is self._decided and self._said:
+            return self._said
         if leaf.where is None or leaf is self._decided or not from_the_other_end(leaf):
             return self._exists(leaf.reach, leaf.where, ident)
         # Inside CASE it is no join that could be turned round but a table of hashes, made once, which the limit

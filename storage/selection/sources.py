@@ -85,11 +85,15 @@ def _either_way(
         if indexed
         else rows(begun.asked(source.where, record, params.add, decided=ways.decided))
     )
+    # In the order of ids a page stops when it is full; else all of them are read.
+    probed = min(few, begun.PROBED) if page.order.terms else few
+    wanted = [(rows(ways.probed), f"{counted} <= {probed}"), (asked, f"{counted} > {few}")]
+    if probed < few:
+        wanted.append((rows(ways.given), f"{counted} > {probed} AND {counted} <= {few}"))
     # Only one of them is carried out: whether depends on no row.
     chosen = ", ".join(f"{record}_w.{name}" for name in names)
     parts = " UNION ALL ".join(
-        f"(SELECT {chosen} FROM ({way}) AS {record}_w WHERE {which})"
-        for way, which in ((rows(ways.given), f"{counted} <= {few}"), (asked, f"{counted} > {few}"))
+        f"(SELECT {chosen} FROM ({way}) AS {record}_w WHERE {which})" for way, which in wanted
     )
     return (
         f"WITH {near} AS MATERIALIZED ({ways.near} LIMIT {few + 1}) SELECT {record}_u.* FROM ({parts}) AS {record}_u "
