@@ -266,5 +266,16 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
     assert int(caught[1]) > 0
     assert "1 event caught up" in seen["stopped"]
 
+    # A log that no longer holds what came meanwhile is no silence, and is told once.
+    assert "after longer than the log is kept" in seen["expired"]
+
+    # Nothing of one account is ever on the page of another, and nothing was lost by changing between them.
+    told = " ".join(seen["changed"])
+    assert told.count("No segments yet") == 1
+    for foreign in ("Decision makers", "Budget holder", "Contacts by their role", "wrong.csv", "Nordwind"):
+        assert foreign not in told, told
+    assert seen["unlost"].startswith("Nothing is lost")
+    assert all("It is asked again" in said for said in seen["unanswered"].values()), seen["unanswered"]
+
     # Who may not see a panel is told in it.
     assert all("scope" in told for told in seen["denied"].values()), seen["denied"]

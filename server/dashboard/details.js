@@ -12,7 +12,7 @@ export function problem(caught) {
 
 function values({ properties, displayName, objectType }) {
   const known = Object.entries(properties).filter(([, given]) => given !== null && value(given) !== displayName);
-  const list = known.map(([name, given]) => el("div", {}, el("dt", {}, names.property(objectType, name)), el("dd", {}, value(given))));
+  const list = known.map(([name, given]) => el("div", {}, el("dt", {}, names.property(objectType, name)), el("dd", {}, names.value(objectType, name, given))));
   const rest = list.splice(VALUES);
   return [
     el("dl", { class: "values" }, list),

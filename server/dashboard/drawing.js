@@ -9,10 +9,11 @@ const HEIGHT = 240;
 const MARGIN = { top: 14, right: 32, bottom: 26, left: 48 };
 const MOST_POINTS = 400;
 
-/** The class of a series' colour: what has no value, and all others, are none of the colours. */
+/** The class of a series' colour: what has no value, and all others, are two greys. */
 export function shades(key, n) {
   if (key === null) return "s0";
-  return key.others || key.label === "(No value)" || n >= COLOURS ? "s-none" : `s${n}`;
+  if (key.others || n >= COLOURS) return "s-others";
+  return key.label === "(No value)" ? "s-none" : `s${n}`;
 }
 
 function canvas(width, height) {

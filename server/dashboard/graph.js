@@ -198,7 +198,7 @@ function draw() {
 async function prepare() {
   if (types.length) return;
   const told = await ask(
-    "{ objectTypes(active: true) { name singular plural primaryDisplayProperty properties { name label type } } }",
+    "{ objectTypes(active: true) { name singular plural primaryDisplayProperty properties { name label type options { value label } } } }",
   );
   types = told.objectTypes;
   names.keep(types);

@@ -151,7 +151,7 @@ function show({ imports: { nodes: list } }) {
   const working = list.filter(({ status }) => WORKING.has(status)).length;
   say(byId("imports-summary"), working ? `${number(working)} under way` : "");
   if (list.length) table.show(list.map((one) => ({ id: one.id, told: one, make: () => row(one) })));
-  else fill(byId("imports"), note("No imports yet", "relata import brings files in, and createImport: ", api("in GraphiQL")));
+  else fill(byId("imports"), note("No imports yet", "Bring a file in with relata import, or with createImport: ", api("in GraphiQL")));
   // What goes on is looked at each second; what does not, when something happens.
   return working ? 1_000 : undefined;
 }

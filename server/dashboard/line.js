@@ -1,6 +1,6 @@
 // How the line stands, and that nothing was missed: events received, the place in the log, the last comparison.
 import { byId, framed, say } from "./dom.js";
-import { clock, number, plural, rate } from "./format.js";
+import { clock, full, number, plural, rate } from "./format.js";
 import { check, logPosition, on, received, store } from "./store.js";
 
 const OVER = 10_000;
@@ -88,6 +88,8 @@ on("events", (batch) => {
   show();
 });
 on("checked", checked);
+// On paper, numbers are as old as the paper.
+addEventListener("beforeprint", () => say(byId("printed"), full(lost || Date.now())));
 byId("line-again").addEventListener("click", () => void check("asked"));
 
 export function begin() {

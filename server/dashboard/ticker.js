@@ -1,6 +1,6 @@
 // What happens, as it happens, newest first. Readers aloud hear a summary now and then, not every event.
 import { byId, el, fill, framed, say } from "./dom.js";
-import { clock, full, number, plural, value, words } from "./format.js";
+import { clock, full, number, plural, words } from "./format.js";
 import { named as link } from "./graph.js";
 import * as names from "./names.js";
 import { LISTED, on, store } from "./store.js";
@@ -35,7 +35,7 @@ function changeText(event) {
       const [first, ...more] = event.properties;
       if (!first) return [named(record), " changed"];
       const rest = more.length ? ` and ${plural(more.length, "more value", "more values")}` : "";
-      return [named(record), `: ${names.property(event.objectType, first.property)} `, was(first), el("b", {}, value(first.new)), rest];
+      return [named(record), `: ${names.property(event.objectType, first.property)} `, was(event.objectType, first), el("b", {}, names.value(event.objectType, first.property, first.new)), rest];
     }
     case "RECORD_ARCHIVED":
       return [named(record), " was put away"];
@@ -59,8 +59,8 @@ function changeText(event) {
   }
 }
 
-function was({ old }) {
-  return old === null ? "" : [el("s", {}, value(old)), " → "];
+function was(type, { property, old }) {
+  return old === null ? "" : [el("s", {}, names.value(type, property, old)), " → "];
 }
 
 const ENROLLMENT = {

@@ -400,6 +400,86 @@ await reader.waitForFunction(() => !document.querySelector(".report[aria-busy]")
 seen.counted = [asked.most, asked.all, await reader.locator(".report .note").count()];
 await reader.close();
 
+// A line that was cut for longer than the log is kept: said in so many words, and shown from then on.
+const late = await open();
+const lines = [];
+let expired = false;
+await late.routeWebSocket("**/graphql", (line) => {
+  const server = line.connectToServer();
+  lines.push(line);
+  line.onMessage((message) => {
+    const { id, type, payload } = JSON.parse(message);
+    if (!expired || type !== "subscribe" || !payload.variables.after) return server.send(message);
+    const gone = { message: "It is older than what is kept.", extensions: { code: "CURSOR_EXPIRED" } };
+    line.send(JSON.stringify({ id, type: "error", payload: [gone] }));
+  });
+});
+await enter(late, key);
+await state(late, "live");
+await hire();
+await late.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
+expired = true;
+await lines[0].close({ code: 1012 });
+await late.locator('#line-check[data-result="bad"]').waitFor();
+seen.expired = await text(late, "#line-check");
+expired = false;
+await hire();
+await late.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
+// What happened before is nothing that a later comparison misses.
+await late.click("#line-again");
+await late.locator('#line-check[data-result="good"]').waitFor();
+await late.close();
+
+// What was asked with one key is never shown with another: answers that come after the key was changed are nobody's.
+const changer = await open();
+let release;
+const changed = new Promise((done) => (release = done));
+const kept = [];
+await changer.route("**/graphql", async (route) => {
+  const told = await route.fetch().catch(() => null);
+  if (!told) return;
+  if (route.request().postData().includes("account {")) return route.fulfill({ response: told });
+  if (route.request().headers().authorization.endsWith(key)) {
+    kept.push(route.request().postData());
+    await changed;
+  }
+  await route.fulfill({ response: told }).catch(() => {});
+});
+await enter(changer, key);
+await changer.locator("[data-workflow]").first().waitFor();
+await until(() => kept.length >= 6);
+await changer.click("#change-key");
+await enter(changer, emptyKey);
+await changer.locator("#account", { hasText: "acme" }).waitFor();
+release();
+const QUIET = ["workflows", "failures", "imports", "reports", "segments"];
+for (const panel of QUIET) await changer.locator(`#${panel} .note`).waitFor();
+await changer.locator("#details .note", { hasText: "No records yet" }).waitFor();
+await state(changer, "live");
+await changer.waitForTimeout(1_000);
+seen.changed = await Promise.all([...QUIET, "segments-summary", "failures-summary", "details", "ticker", "search-found"].map((id) => changer.textContent(`#${id}`)));
+seen.unlost = await text(changer, "#line-check");
+await changer.close();
+
+// Nobody answers at first: each panel says so, and is filled as soon as somebody does.
+const unlucky = await open();
+let deaf = true;
+await unlucky.route("**/graphql", (route) => (deaf && !route.request().postData().includes("account {") ? route.abort() : route.fallback()));
+await enter(unlucky, key);
+seen.unanswered = {};
+for (const panel of ["segments", "failures", "imports", "reports", "details"]) {
+  await unlucky.locator(`#${panel} .note`, { hasText: "Not now" }).waitFor();
+  seen.unanswered[panel] = await text(unlucky, `#${panel}`);
+}
+deaf = false;
+await unlucky.locator("[data-segment]").first().waitFor();
+await unlucky.locator("#failures li").first().waitFor();
+await unlucky.locator("[data-import]").first().waitFor();
+await unlucky.locator(".report").first().waitFor();
+await unlucky.locator(".graph .node").first().waitFor();
+await unlucky.locator('#flow .chart[aria-label*="enrolled"]').waitFor();
+await unlucky.close();
+
 // Keys: asked for once in a tab, remembered where that is wanted, and forgotten when they are revoked.
 await page.reload();
 await state(page, "live");
