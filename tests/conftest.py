@@ -25,7 +25,7 @@ from server.processes import prepared
 from storage.database import Database, connect, on_statement
 from storage.migrate import migrate
 from storage.statements import Statement
-from tests.processes import fastest_place
+from tests.processes import PATIENCE, fastest_place
 from tests.statements import violations
 
 # The same examples in every run, whoever runs it, and nothing that depends on how fast the machine is. Who looks for
@@ -187,7 +187,7 @@ async def copied(server: Server, template: str) -> AsyncIterator[str]:
     # Files copied whole, nothing logged: this server's data need not outlive it.
     await command(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
     yield server.named(name)
-    await command(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await drop(server, name)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ async def empty_database_url(server: Server) -> AsyncIterator[str]:
     name = f"t_{uuid.uuid4().hex}"
     await command(server, f'CREATE DATABASE "{name}" TEMPLATE template0')
     yield server.named(name)
-    await command(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+    await drop(server, name)
 
 
 @pytest.fixture
@@ -204,6 +204,14 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     """An open database."""
     async with connect(database_url) as database:
         yield database
+
+
+async def drop(server: Server, name: str) -> None:
+    """Drop a database when all who are sent away from it have gone: PostgreSQL itself waits five seconds for them."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(asyncpg.ObjectInUseError):
+                return await command(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 async def leave_statistics_alone(server: Server) -> None:

@@ -36,7 +36,7 @@ async def tell(db: Database, account: int, at: datetime, n: int = 1) -> None:
 
 async def numbers(db: Database, account: int) -> list[int]:
     async with db.read(account) as reader:
-        return [event.seq for event in await changes.read(reader, 0, 10_000)]
+        return [event.seq for event in await changes.read(reader, 0, 1_000_000)]
 
 
 async def where(db: Database) -> dict[str, int]:
