@@ -90,7 +90,7 @@ def free_port() -> int:
     given = Path(os.environ["RELATA_TESTS_DIR"]) / "ports"
     given.mkdir(exist_ok=True)
     while True:
-        port = random.randrange(12_000, 18_000)
+        port = random.randrange(12_000, 32_000)
         with contextlib.suppress(OSError), socket.socket() as tried:
             tried.bind(("127.0.0.1", port))
             (given / str(port)).touch(exist_ok=False)

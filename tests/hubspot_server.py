@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.gate import free_port
 from tests.hubspot_models import Malformed, checked, models_of
 from tests.hubspot_standin import Kind, Portal, Property, Refusal, Row, iso
 from tests.served import Server as Uvicorn
@@ -653,17 +654,12 @@ class Server:
             self._server = None
 
     def _listen(self) -> socket.socket:
-        for port in [self.port] if self.port else random.sample(range(18_000, 32_000), 50):
-            # Said to be TCP, else asyncio leaves Nagle's algorithm on: 40 ms for each answer.
-            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listening.bind(("127.0.0.1", port))
-            except OSError:
-                listening.close()
-                continue
-            return listening
-        raise OSError("no port is free")
+        # Said to be TCP, else asyncio leaves Nagle's algorithm on: 40 ms for each answer.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Nobody else is given it while this one is stopped.
+        listening.bind(("127.0.0.1", self.port or free_port()))
+        return listening
 
     @staticmethod
     def _run(server: Uvicorn, listening: socket.socket) -> None:
