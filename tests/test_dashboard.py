@@ -268,6 +268,7 @@ def test_the_dashboard_shows_all_that_happens_once_also_over_the_death_of_its_se
 
     # A log that no longer holds what came meanwhile is no silence, and is told once.
     assert "after longer than the log is kept" in seen["expired"]
+    assert seen["notListed"] == 0
 
     # Nothing of one account is ever on the page of another, and nothing was lost by changing between them.
     told = " ".join(seen["changed"])

@@ -1,5 +1,6 @@
 // The beginning: a key, the account behind it, and the panels.
 import { Unauthenticated, ask, keys, onRefused, turns, why } from "./api.js";
+import { RETRY } from "./asking.js";
 import { byId, say } from "./dom.js";
 import { useZone } from "./format.js";
 import * as failures from "./failures.js";
@@ -65,8 +66,12 @@ async function attempt(key, remember) {
     data = await askAs(key);
   } catch (problem) {
     if (!mine()) return;
-    askForKey(problem instanceof Unauthenticated ? UNKNOWN_KEY : `${why(problem)} Press Open to try again.`);
-    if (!(problem instanceof Unauthenticated)) form.elements.key.value = key;
+    if (problem instanceof Unauthenticated) return askForKey(UNKNOWN_KEY);
+    askForKey(`${why(problem)} It is asked again in a moment.`);
+    form.elements.key.value = key;
+    form.elements.remember.checked = remember;
+    // A screen on the wall has nobody who would press anything; whoever types another key meanwhile wants that one.
+    setTimeout(() => mine() && dialog.open && form.elements.key.value === key && attempt(key, remember), RETRY);
     return;
   }
   if (!mine()) return;

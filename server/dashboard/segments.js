@@ -3,7 +3,7 @@ import { asking } from "./asking.js";
 import { api, byId, el, fill, note, say } from "./dom.js";
 import { byName, minute, number, plural } from "./format.js";
 import { Rows } from "./rows.js";
-import { on } from "./store.js";
+import { on, store } from "./store.js";
 
 const d3 = window.d3;
 const ALL = "{ segments(first: 100) { nodes { id name objectType kind size filling problems { message } } } }";
@@ -110,11 +110,19 @@ on("events", (batch) => {
   for (const { segmentId, joined, at } of moved) move(segmentId, at)[joined ? "joined" : "left"] += 1;
   if (moved.length) all.later();
 });
-on("checked", all.later);
+on("checked", () => {
+  // Who moved meanwhile was not seen: what is told of the hour begins anew.
+  if (store.check?.gaps) forget();
+  all.later();
+});
 
-export function begin() {
+function forget() {
   moves = new Map();
   opened = Date.now();
+}
+
+export function begin() {
+  forget();
   table.forget();
   say(byId("segments-summary"), "");
   all.begin();

@@ -111,6 +111,8 @@ export class Stream {
       // What was between is not to be had any more: said, never passed over.
       this.gaps += 1;
       this.cursor = null;
+      // Nothing from before it is compared again: it would be missed anew each time.
+      this.#seen = [];
       this.#open();
     } else if (RESUMABLE.has(code)) {
       this.#open();

@@ -20,7 +20,7 @@ let counted = new Map();
 // Whom the first question told of, or who was told of before it was answered: "enrollment kind", counted once.
 let heard = new Set();
 let answered = false;
-// What was before is unknown: not read, or lost by the log.
+// What was before is unknown: not read.
 let since = 0;
 let gaps = 0;
 // When the line was cut, 0 while it stands: what is behind it is not known yet.
@@ -52,13 +52,23 @@ function before(data, missing) {
       if (status === "FAILED") once(id, "failed", endedAt);
     }
     // Older ones than were read are unknown, not none.
-    if (!gaps) since = pageInfo.hasNextPage ? Date.parse(nodes.at(-1).enrolledAt) : 0;
+    since = pageInfo.hasNextPage ? Date.parse(nodes.at(-1).enrolledAt) : 0;
   }
   answered = true;
   show();
   return null;
 }
 const earlier = asking(null, BEFORE, before);
+
+/** Count from nothing, with what was before. */
+function anew() {
+  counted = new Map();
+  heard = new Set();
+  answered = false;
+  // Until the first question is answered, nothing is known of what was before.
+  since = Date.now();
+  earlier.begin();
+}
 
 /** Slots of the last minutes, oldest first: `{at, enrolled, completed, failed}`. */
 function slots(now = Date.now()) {
@@ -217,7 +227,8 @@ on("events", (batch) => {
 });
 on("connection", () => {
   const lost = store.streams.find(({ field }) => field === "enrollmentEvents")?.gaps ?? 0;
-  if (lost > gaps) since = Date.now();
+  // What the log no longer tells of, the enrollments themselves do.
+  if (lost > gaps) anew();
   gaps = lost;
   if (store.connection.state === "live") cut = 0;
   else cut ||= Date.now();
@@ -225,17 +236,12 @@ on("connection", () => {
 new ResizeObserver(() => show()).observe(byId("flow"));
 
 export function begin() {
-  counted = new Map();
-  heard = new Set();
-  answered = false;
   gaps = 0;
   denied = "";
-  // Until the first question is answered, nothing is known of what was before.
-  since = Date.now();
   for (const id of ["flow", "flow-table", "flow-summary"]) fill(byId(id));
   delete byId("flow-summary").dataset.told;
   clearInterval(timer);
   timer = setInterval(show, SLOT / 2);
-  earlier.begin();
+  anew();
   show();
 }

@@ -404,9 +404,11 @@ await reader.close();
 const late = await open();
 const lines = [];
 let expired = false;
+let silent = false;
 await late.routeWebSocket("**/graphql", (line) => {
   const server = line.connectToServer();
   lines.push(line);
+  server.onMessage((message) => silent || line.send(message));
   line.onMessage((message) => {
     const { id, type, payload } = JSON.parse(message);
     if (!expired || type !== "subscribe" || !payload.variables.after) return server.send(message);
@@ -418,10 +420,14 @@ await enter(late, key);
 await state(late, "live");
 await hire();
 await late.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
+silent = true;
+const unseen = await hire();
 expired = true;
 await lines[0].close({ code: 1012 });
+silent = false;
 await late.locator('#line-check[data-result="bad"]').waitFor();
 seen.expired = await text(late, "#line-check");
+seen.notListed = await late.locator("#ticker li", { hasText: unseen.name }).count();
 expired = false;
 await hire();
 await late.locator("#ticker li", { hasText: `Person${people} Watched was made` }).waitFor();
