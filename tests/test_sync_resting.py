@@ -8,7 +8,7 @@ import pytest
 from engine.sync import loading, redescribing, resting, retrying
 from engine.sync.categories import TIPS, Category
 from engine.sync.connectors.protocol import Disconnected, FieldType, Rejected, RemoteField
-from server.sync import keeper, runner
+from server.sync import keeper
 from storage.changes import EventKind
 from storage.database import Database
 from tests.sync_rig import Rig, rig
@@ -20,8 +20,7 @@ from tests.test_sync_leases import Slowly, synced, two_workers, until
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that look for work all the time, and pauses that are over soon."""
     monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.02)
-    for module in (resting, runner):
-        monkeypatch.setattr(module, "FIRST_PAUSE", timedelta(seconds=0.05))
+    monkeypatch.setattr(resting, "FIRST_PAUSE", timedelta(seconds=0.05))
 
 
 @pytest.mark.usefixtures("soon")

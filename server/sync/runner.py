@@ -5,15 +5,13 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 
 from engine.crew import Crew
 from engine.problems import Problem, Refused
 from engine.sync import backoff, connections, loading, passes, planning, redescribing, resting, run
-from engine.sync.categories import Category
-from engine.sync.connections import FOR_PEOPLE
 from engine.sync.connectors.protocol import (
     Connector,
     ConnectorError,
@@ -23,12 +21,9 @@ from engine.sync.connectors.protocol import (
     Surroundings,
 )
 from engine.sync.credentials import Vault
-from engine.sync.problems import SyncBroken
-from engine.sync.resting import FIRST_PAUSE, LONGEST_PAUSE
 from engine.sync.run import Memory
 from engine.sync.turns import LEASE, Overtaken, Turn
 from server.sync.calls import Calls, Clock
-from storage.changes import Event, EventKind
 from storage.database import Actor, Database
 from storage.faults import fault
 from storage.sync import dirty, holding, leases, syncs
@@ -271,62 +266,32 @@ class Runner:
 
     async def _resumed(self, turn: Turn) -> None:
         async with self.db.transaction(self.due.account_id, now=self.clock(), actor=self.actor) as tx:
-            if await leases.resume(tx, self.due.connection_id):
-                tx.happened(
-                    Event(EventKind.SYNC_RESUMED, turn.rules.object_type.id, None, self.due.sync_id, {})
-                )
+            await resting.connection_works(
+                tx, self.due.connection_id, self.due.sync_id, turn.rules.object_type.id
+            )
 
     async def _failed(self, error: Exception, failures: int) -> None:
         """Let the connection, or the sync, rest."""
         now = self.clock()
-        pause = min(FIRST_PAUSE * 2 ** (0 if self.settled else min(failures, 10)), LONGEST_PAUSE)
-        match error:
-            case Disconnected():
-                await self._pause(error, now, error.after or pause)
-                return
-            case ConnectorError():
-                told = (error.category, error.message)
-            case SyncBroken():
-                # What is gone may be back when it is asked for again.
-                told = (Category.PROPERTY_NOT_FOUND, error.message)
-            case Problem():
-                told = (Category.UNKNOWN, error.message)
-            case Refused():
-                told = (Category.UNKNOWN, str(error))
-            case _:
-                log.error("unexpected error", sync=self.due.sync_id, exc_info=error)
-                told = (Category.UNKNOWN, "An unexpected error occurred; it is in the log.")
+        if isinstance(error, Disconnected):
+            pause = error.after or resting.pause(0 if self.settled else failures)
+            self.rests_until = now + pause
+            told = {"category": error.category, "error": error.message}
+            log.warning("a connection rests", connection=self.due.connection_id, **told)
+            async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
+                await resting.rest_connection(tx, self.due.connection_id, self.due.sync_id, error, pause)
+            return
+        if not isinstance(error, ConnectorError | Problem | Refused):
+            log.error("unexpected error", sync=self.due.sync_id, exc_info=error)
         # How long it rests is in the database; who changes something of it need not wait for that.
-        self.rests_until = now + FIRST_PAUSE
-        log.warning("a sync rests", sync=self.due.sync_id, category=told[0], error=told[1])
+        self.rests_until = now + resting.FIRST_PAUSE
+        category, message = resting.reason(error)
+        log.warning("a sync rests", sync=self.due.sync_id, category=category, error=message)
         async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
             after = error.after if isinstance(error, Retry) else None
-            await resting.rest(tx, self.due.sync_id, told[0], told[1], after)
+            await resting.rest(tx, self.due.sync_id, category, message, after)
             if isinstance(error, Problem | Refused):
-                await planning.give_up(tx, self.due.sync_id, told[1])
-
-    async def _pause(self, error: Disconnected, now: datetime, pause: timedelta) -> None:
-        """The connection rests, and with it all of its syncs: once, whoever met it first."""
-        people = error.category in FOR_PEOPLE
-        status, until = ("BROKEN", None) if people else ("READY", now + pause)
-        self.rests_until = now + pause
-        log.warning(
-            "a connection rests",
-            connection=self.due.connection_id,
-            category=error.category,
-            error=error.message,
-        )
-        async with self.db.transaction(self.due.account_id, now=now, actor=self.actor) as tx:
-            new = await leases.pause(
-                tx, self.due.connection_id, status, error.category.value, error.message[:1_000], until
-            )
-            if new:
-                payload = {
-                    "category": error.category.value,
-                    "message": error.message[:1_000],
-                    "until": None if until is None else until.isoformat(),
-                }
-                tx.happened(Event(EventKind.SYNC_HELD, None, None, self.due.sync_id, payload))
+                await planning.give_up(tx, self.due.sync_id, message)
 
 
 @contextlib.asynccontextmanager
