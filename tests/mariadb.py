@@ -42,7 +42,8 @@ class MariaDb:
             user=self.user,
             check=True,
             capture_output=True,
-            timeout=PATIENCE,
+            # Nothing here measures time.
+            timeout=10 * PATIENCE,
         )
 
     def start(self) -> None:

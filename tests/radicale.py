@@ -17,7 +17,8 @@ import vobject  # type: ignore[import-untyped]
 from tests.gate import free_port
 
 USER, PASSWORD = "ann", "a secret of radicale's"
-PATIENCE = 60.0
+# Nothing here measures time.
+PATIENCE = 600.0
 
 _CONFIG = """
 [server]

@@ -20,6 +20,7 @@ from engine.imports.labels import split_labels
 from engine.segments import fill
 from engine.workflows import backfill, steps
 from server.app import create_app
+from server.limits import Limits
 from storage import changes
 from storage.database import Database
 from tests.face import T0, Client, opened
@@ -129,7 +130,8 @@ class Facts:
 @pytest.mark.slow
 async def test_the_real_graph_loads_answers_and_works(db: Database) -> None:
     facts = Facts()
-    async with opened(db) as client:
+    # How long a slow machine counts all of it decides nothing here.
+    async with opened(db, limits=Limits(seconds=600)) as client:
         await load(db, client.account_id, facts)
         # As autovacuum does within seconds; which it is, decides no clock here.
         await db.pool.execute("ANALYZE")
