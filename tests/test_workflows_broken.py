@@ -15,12 +15,13 @@ import pytest
 
 from engine import accounts
 from engine.evaluation import run as evaluate
-from engine.workflows import actions, happenings, steps
+from engine.workflows import actions, enrolling, happenings, steps
 from engine.workflows.actions import delays
 from storage import changes, enrollments, trigger_states
 from storage.database import Database, Transaction
 from tests.chaos import Crash, failpoints
 from tests.flows import equals, met
+from tests.flows_laws import expect_laws
 from tests.flows_random import World, count, named
 from tests.graph import ANN_WHO_CLICKS, T0
 from tests.segments import Segments
@@ -113,21 +114,9 @@ def leaves_a_line_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enrollments, "insert_steps", forgetful)
 
 
-def takes_its_time(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
-    """Let a call begin late, so that others come between."""
-    honest, chance = getattr(module, name), random.Random(1)
-
-    async def slowly(*args: Any) -> Any:
-        await asyncio.sleep(chance.random() / 30)
-        return await honest(*args)
-
-    monkeypatch.setattr(module, name, slowly)
-
-
 def lets_anybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key keeps a record from being active twice, or two enrollments from one number."""
     honest = World.begin
-    takes_its_time(monkeypatch, enrollments, "enter")
 
     async def without(world: World, *contacts: Any, **options: Any) -> None:
         async with world.crm.db.pool.acquire() as connection:
@@ -161,6 +150,32 @@ async def in_a_crowd(crm: Segments, url: str, seed: int) -> None:
     await chaos(crm, url, seed, rate=0.02, given=again, contacts=2, n=30, duties=ALONE)
 
 
+async def at_one_door(crm: Segments, _url: str, seed: int) -> None:
+    """Two look at one contact, and either has decided to let it in before one of them does."""
+    world = World(crm, random.Random(seed))
+    moved = {"propertyChanged": {"property": "city"}}
+    await world.begin(1, given=[{"triggers": [moved], "actions": named([count("score0")])}])
+    await crm.work()
+    honest, both = enrolling.settle, asyncio.Barrier(2)
+
+    async def together(*args: Any) -> Any:
+        await both.wait()
+        return await honest(*args)
+
+    looks: list[asyncio.Task[bool]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(enrolling, "settle", together)
+        async with asyncio.timeout(60):
+            for city in ("Salem", "Dover"):
+                await crm.set(world.contacts[0], city=city)
+                looks.append(asyncio.create_task(evaluate.run_once(crm.db, crm.account, now=crm.tick())))
+                while not (both.n_waiting or looks[0].done()):  # noqa: ASYNC110 (a barrier tells nobody)
+                    await asyncio.sleep(0.01)
+            assert await asyncio.gather(*looks) == [True, True]
+    await crm.work()
+    await expect_laws(world, early=timedelta(hours=3))
+
+
 async def one_by_one(crm: Segments, _url: str, seed: int) -> None:
     """Random workflows beside the model, each change settled."""
     await settled(crm, seed)
@@ -176,7 +191,7 @@ async def one_by_one(crm: Segments, _url: str, seed: int) -> None:
         (matches_what_is_left_of_changes, one_by_one),
         (forgets_what_held, in_a_crowd),
         (wakes_early, one_by_one),
-        (lets_anybody_in, in_a_crowd),
+        (lets_anybody_in, at_one_door),
     ],
     ids=lambda one: one.__name__,
 )
