@@ -59,10 +59,15 @@ def compile(filter_: Filter, record: str, add: Add) -> str:
 class Writer:
     """Writes conditions on the record at one alias, and on whom it is associated with."""
 
-    __slots__ = ("_add", "_aliases", "_decided", "_root", "_said")
+    __slots__ = ("_add", "_aliases", "_common", "_decided", "_root", "_said")
 
     def __init__(
-        self, root: str, add: Add, decided: AssociatedLeaf | None = None, said: str | None = None
+        self,
+        root: str,
+        add: Add,
+        decided: AssociatedLeaf | None = None,
+        said: str | None = None,
+        common: Sequence[PropertyLeaf] = (),
     ) -> None:
         self._root = root
         self._add = add
@@ -70,6 +75,8 @@ class Writer:
         # The leaf of which the caller has decided how it is answered: by what is said of it, else record by record.
         self._decided = decided
         self._said = said
+        # Leaves of which many records are known to meet any.
+        self._common = common
 
     def condition(self, filter_: Filter, record: str) -> str:
         """The condition that the record at an alias meets a filter."""
@@ -130,7 +137,10 @@ class Writer:
         test = passes(leaf.property, leaf.test, value, record, self._add)
         if leaf.negated:
             test = f"(NOT {test})"
-        return f"({test} {'IS NOT FALSE' if leaf.include_empty else 'IS TRUE'})"
+        met = f"({test} {'IS NOT FALSE' if leaf.include_empty else 'IS TRUE'})"
+        # Of what CASE says planners believe that it is met by half: so they read in the order that is asked for until a
+        # page is full. Of a part of a text they believe that next to nobody has it, and read and sort all there are.
+        return f"(CASE WHEN {met} THEN true ELSE false END)" if leaf in self._common else met
 
     # --- associations ---------------------------------------------------------------------------------------
 

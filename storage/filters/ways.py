@@ -43,6 +43,8 @@ class BothWays:
     probed: "Asked"
     given: "Asked"
     decided: AssociatedLeaf | None
+    # Leaves of which more records than `few` meet any, where the other way is gone; of parts of texts alone.
+    common: Sequence[PropertyLeaf]
     # So many ids are worth to begin a page with that is read in their order.
     few: int
 
@@ -59,14 +61,21 @@ class Asked:
     condition: str
 
 
-def asked(filter_: Filter, record: str, add: Add, *, decided: AssociatedLeaf | None = None) -> Asked:
+def asked(
+    filter_: Filter,
+    record: str,
+    add: Add,
+    *,
+    decided: AssociatedLeaf | None = None,
+    common: Sequence[PropertyLeaf] = (),
+) -> Asked:
     """The records that meet `filter_`, begun with an index of their own values where it leads to them in order of ids.
 
     Not with a range: to look for each of its records by itself takes ten times as long as to read all of them, where
     it is not short (see `both_ways`). Fenced: as a mere join, on tables of which nothing is known yet, every record
     may be compared with every row of the index.
     """
-    writer = Writer(record, add, decided)
+    writer = Writer(record, add, decided, common=common)
     parts = filter_.parts if isinstance(filter_, And) else (filter_,)
     leaf = next((part for part in parts if _leads(part)), None)
     if not isinstance(leaf, PropertyLeaf):
@@ -109,15 +118,16 @@ def both_ways(filter_: Filter, record: str, add: Add, name: str, *, ordered: boo
         None,
     )
     few = FEW
+    common: Sequence[PropertyLeaf] = ()
     if leaf and leaf.where and not (ordered and ranges):
         near = Writer(f"{record}_n", add).far(leaf.reach, leaf.where)
     elif ranges:
         near, leaf = far.range_of(ranges, Writer(f"{record}_n", add).alias, add), None
         if _of_parts(ranges):
-            near, few = _by_parts(near, ranges, f"{record}_s", add), FEW_BY_PARTS
+            near, few, common = _by_parts(near, ranges, f"{record}_s", add), FEW_BY_PARTS, ranges
     else:
         return None
-    return BothWays(near, *_at_hand(filter_, record, add, name, leaf), leaf, few)
+    return BothWays(near, *_at_hand(filter_, record, add, name, leaf), leaf, common, few)
 
 
 def _at_hand(

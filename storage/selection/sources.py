@@ -83,7 +83,7 @@ def _either_way(
     asked = (
         _ordered(listing, params, record, columns, more)
         if indexed
-        else rows(begun.asked(source.where, record, params.add, decided=ways.decided))
+        else rows(begun.asked(source.where, record, params.add, decided=ways.decided, common=ways.common))
     )
     # In the order of ids a page stops when it is full; else all of them are read.
     probed = min(few, begun.PROBED) if page.order.terms else few
