@@ -178,7 +178,7 @@ function line(told) {
 export async function check(why) {
   const mine = ++checking;
   const from = why === "reconnected" ? marks : store.streams.map((stream) => stream.mark());
-  const running = store.streams.map((stream, n) => stream.compare(from[n]));
+  const running = store.streams.map((stream, n) => stream.compare(from[n], why === "asked"));
   store.check = { why, state: "running" };
   tell("checked");
   const found = await Promise.all(running);

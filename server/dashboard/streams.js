@@ -7,8 +7,10 @@ const KEPT = 5_000;
 const OVERLAP = 50;
 // Nothing came for so long, or for thrice as long as the server takes to look into the log: what it held has been told.
 const QUIET = 700;
+// However busy the server is: somebody waits for what the comparison found.
+const MOST_QUIET = 4_000;
 // Where it never is quiet, what came within so many times that is compared, and the rest is as new as any other.
-const SETTLED = 4;
+const SETTLED = 3;
 // What is known to come is waited for as long as it goes on: only after so long without anything more is it given up.
 const LONGEST = 20_000;
 const RETRY = 3_000;
@@ -72,14 +74,31 @@ export class Stream {
 
   #open() {
     this.state = "live";
+    if (this.cursor === null) this.#place();
+    else this.#run();
+    this.changed();
+  }
+
+  /** "From now on" would be from whenever a busy server comes to it: who has no place to go on from asks for one first. */
+  #place() {
+    const next = (data) => {
+      this.#placed(data);
+      this.#run();
+    };
+    // Whoever may not ask begins without.
+    this.#stop = this.socket.run(NOW, () => ({}), { next, error: (errors) => errors.length && this.#run() });
+  }
+
+  #run() {
     this.#stop = this.socket.run(this.query, () => ({ after: this.cursor }), {
       next: (data) => this.#told(data[this.field]),
       error: (errors) => this.#ended(errors),
     });
-    // A stream that begins now has a place to go on from before anything came.
-    const known = ({ changes }) => (this.cursor ??= changes.cursor);
-    if (this.cursor === null) this.socket.run(NOW, () => ({}), { next: known, error: () => {} });
-    this.changed();
+  }
+
+  /** Where the log is: a place to go on from, as long as nothing was told. */
+  #placed({ changes }) {
+    this.cursor ??= changes.cursor;
   }
 
   #told(event) {
@@ -134,8 +153,12 @@ export class Stream {
   #quiet() {
     const begun = Date.now();
     return new Promise((done) => {
-      const told = () => done(Math.max(QUIET, 3 * (Date.now() - begun)));
-      this.socket.run(NOW, () => ({}), { next: told, error: told });
+      const told = () => done(Math.min(MOST_QUIET, Math.max(QUIET, 3 * (Date.now() - begun))));
+      const next = (data) => {
+        this.#placed(data);
+        told();
+      };
+      this.socket.run(NOW, () => ({}), { next, error: told });
     });
   }
 
@@ -147,12 +170,14 @@ export class Stream {
 
   /**
    * Read the log again from `mark` on and compare: `{caught, compared, missed, gaps}`. Missed ones are those that
-   * the log holds and we were not told. Null where there is no cursor to begin at.
+   * the log holds and we were not told. Null where there is no cursor to begin at. `stood`: there was no cut, so that a
+   * place which is known only now will do.
    */
-  async compare(mark) {
-    const from = mark.from ?? mark.start;
-    if (from === null || this.state !== "live") return null;
+  async compare(mark, stood) {
+    if (this.state !== "live") return null;
     const quiet = await this.#quiet();
+    const from = mark.from ?? mark.start ?? (stood ? this.cursor : null);
+    if (from === null) return null;
     await this.#settled(quiet);
     const logged = await (this.field === "changes" ? this.#pages(from) : this.#read(from, this.#seen.at(-1), quiet));
     const gaps = this.gaps - mark.gaps;
