@@ -169,8 +169,7 @@ def from_values(values: Any) -> Asked:
         raise _bad('"variables" must be an object.')
     if extensions is not None and not isinstance(extensions, dict):
         raise _bad('"extensions" must be an object.')
-    if depth(variables) > DEEPEST:
-        raise _bad(f'"variables" are nested deeper than {DEEPEST} levels.')
+    flat(variables, '"variables"')
     ident, digest = values.get("documentId"), _digest(extensions or {})
     if ident is not None and not isinstance(ident, str):
         raise _bad('"documentId" must be a string.')
@@ -194,7 +193,15 @@ def _digest(extensions: dict[str, Any]) -> str | None:
             raise _bad('"persistedQuery" needs "version": 1 and a "sha256Hash" of 64 hexadecimal digits.')
 
 
-def depth(values: Any) -> int:
+def flat(values: Any, what: str) -> None:
+    """Raises `Unanswerable` where `what` was sent is nested more deeply than we go."""
+    if _depth(values) > DEEPEST:
+        raise _bad(
+            f"Lists and objects in {what} may be nested {DEEPEST} levels deep at most: send them flatter."
+        )
+
+
+def _depth(values: Any) -> int:
     """How deeply lists and objects are nested, counted no further than just beyond `DEEPEST`."""
     # As a rule variables are flat.
     if type(values) is dict and not any(

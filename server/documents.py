@@ -90,7 +90,7 @@ def worded(entry: dict[str, Any]) -> dict[str, Any]:
 
 def too_deep() -> dict[str, Any]:
     """What is said of a document that is nested too deeply."""
-    return _invalid(f"The document is nested deeper than {DEEPEST} levels.")
+    return _invalid(f"The document is nested deeper than {DEEPEST} levels: ask for less in one request.")
 
 
 def too_long() -> dict[str, Any]:

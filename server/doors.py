@@ -16,7 +16,7 @@ from resolvers import export_links
 from resolvers.export_links import ExportLinkExpired, ExportLinkInvalid
 from resolvers.sync_hints import HintUnreadable
 from schema.errors import masked, outside
-from server.asking import DEEPEST, JSON_TYPE, Unanswerable, body, depth
+from server.asking import JSON_TYPE, Unanswerable, body, flat
 from server.auth import Authenticator, bearer
 from server.http import Reply, reply
 from server.operations import Operations
@@ -92,6 +92,5 @@ async def document(request: Request, limit: int) -> Any:
         found = orjson.loads(await json_body(request, limit))
     except orjson.JSONDecodeError:
         raise Unanswerable(400, "BAD_REQUEST", "The body cannot be read as JSON in UTF-8.") from None
-    if depth(found) > DEEPEST:
-        raise Unanswerable(400, "BAD_REQUEST", f"The body is nested deeper than {DEEPEST} levels.")
+    flat(found, "the body")
     return found

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 from starlette.requests import ClientDisconnect
 
-from server.asking import DEEPEST, Asked, Received, Unanswerable, depth, from_values
+from server.asking import Asked, Received, Unanswerable, flat, from_values
 
 FORM_TYPE = "multipart/form-data"
 # A page of another site can send a form, but no header of ours without asking first.
@@ -165,10 +165,11 @@ class _Form:
             raise _bad('A form begins with its "operations", then its "map".')
         self._operations = _json(self._fields["operations"], "operations")
         places = _json(self._fields["map"], "map")
-        if not isinstance(self._operations, dict) or depth(self._operations) > DEEPEST:
+        if not isinstance(self._operations, dict):
             raise _bad(
                 '"operations" must be one operation, as a JSON object; lists of them are not supported.'
             )
+        flat(self._operations, '"operations"')
         if not isinstance(places, dict) or not all(
             isinstance(paths, list) and all(isinstance(path, str) for path in paths)
             for paths in places.values()

@@ -94,6 +94,38 @@ async def test_a_malformed_body_is_told(db: Database) -> None:
             assert (response.status_code, told) == (status, code), content[:80]
 
 
+def within(levels: int) -> str:
+    """JSON that is nested so deeply."""
+    return "[" * levels + "]" * levels
+
+
+async def test_whoever_nests_too_deeply_is_told_what_to_do(db: Database) -> None:
+    flatter = "Lists and objects in {} may be nested 100 levels deep at most: send them flatter."
+    asking, query = "application/json", '"query": "{ account { id } }"'
+    form = {"operations": f'{{{query}, "a": {within(100)}}}', "map": "{}"}
+    async with opened(db) as client:
+        for path, kind, content, told in (
+            ("/graphql", asking, f'{{{query}, "variables": {{"a": {within(100)}}}}}', '"variables"'),
+            ("/events", asking, within(101), "the body"),
+            ("/graphql", "multipart/form-data; boundary=B", parted(form), '"operations"'),
+        ):
+            headers = client.headers | {"Content-Type": kind, "GraphQL-Preflight": "1"}
+            response = await client.http.post(path, content=content, headers=headers)
+            assert response.status_code == 400
+            assert response.json()["errors"][0]["message"] == flatter.format(told)
+        answer = await client.post("{a" * 201 + "}" * 201)
+        (told,) = answer.json()["errors"]
+        assert (
+            told["message"] == "The document is nested deeper than 200 levels: ask for less in one request."
+        )
+
+
+def parted(fields: dict[str, str]) -> str:
+    """A form of these fields, in their order."""
+    part = '--B\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    return "".join(part.format(*field) for field in fields.items()) + "--B--\r\n"
+
+
 async def test_a_body_that_is_too_large_is_read_no_further(db: Database) -> None:
     async with opened(db, limits=Limits(body=1000)) as client:
         for content in (b" " * 1001, parts(1001)):

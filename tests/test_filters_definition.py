@@ -178,8 +178,10 @@ async def test_at_most_250_leaves_and_20_levels(account: World) -> None:
     (problem,) = refused.value.problems
     assert (problem.code, problem.details) == ("TOO_MANY_LEAVES", {"count": 251, "limit": 250})
     await account.bind(deep(19))
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as refused:
         await account.bind(deep(20))
+    (problem,) = refused.value.problems
+    assert problem.message.endswith(": keep an inner part as a segment, and ask who is in that.")
 
 
 async def test_leaves_of_anything_can_be_counted() -> None:

@@ -25,7 +25,7 @@ class TooManyLeaves(Problem):
 
 
 class FilterTooDeep(Problem):
-    """This filter is nested more than {limit} levels deep."""
+    """This filter is nested more than {limit} levels deep: keep an inner part as a segment, and ask who is in that."""
 
 
 class OperatorDoesNotFit(Problem):

@@ -20,7 +20,7 @@ class UploadOvertaken(Problem):
 
 
 class FileTooLarge(Problem):
-    """The file has more than {limit} bytes."""
+    """The file has more than {limit} bytes: split it, and import its parts one by one."""
 
 
 class HeaderMissing(Problem):
