@@ -136,11 +136,12 @@ def _at_hand(
     """The records of the ids at hand that meet the rest of a filter: one by one, in the order of ids; and as a list."""
     rest = Writer(record, add, decided, "true").condition(filter_, record)
     ident = f"{record}_i.id"
-    # Fenced, as everywhere; and a page stops when it is full.
+    # Fenced, as everywhere; a page stops when it is full. A range of one, in the order of the key: see storage.probes.
     probes = (
         f"(SELECT DISTINCT {name}.id FROM {name} ORDER BY {name}.id) AS {record}_i CROSS JOIN LATERAL"
         f" (SELECT {record}_q.* FROM record AS {record}_q"
-        f" WHERE {record}_q.account_id = $1 AND {record}_q.id = {ident} LIMIT 1) AS {record}"
+        f" WHERE {record}_q.account_id = $1 AND {record}_q.id BETWEEN {ident} AND {ident}"
+        f" ORDER BY {record}_q.id LIMIT 1) AS {record}"
     )
     listed = f"{record}.account_id = $1 AND {these(f'{record}.id', name)} AND {rest}"
     return Asked(probes, ident, rest), Asked(f"record AS {record}", f"{record}.id", listed)
