@@ -11,8 +11,8 @@ from storage.places import places
 
 
 def _probe(columns: str, ident: str, where: str = "", lock: str = "") -> str:
-    # A range of one, in the order of ids: any index that begins with the account is as good as the key to version 16,
-    # but only the key has that order.
+    # A range of one, in the order of ids: of an account that they do not know, versions 16 and 17 take any index with
+    # the id in it for as good as the key, and go through all of the account there; but only the key has that order.
     return (
         f"SELECT {columns} FROM record AS q WHERE q.account_id = $1 AND q.id BETWEEN {ident} AND {ident} {where}"
         f" ORDER BY q.id LIMIT 1 {lock}"
