@@ -5,13 +5,13 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from engine.crew import Crew
 from engine.problems import Problem, Refused
-from engine.sync import backoff, connections, loading, passes, planning, redescribing, resting, run
+from engine.sync import backoff, connections, loading, passes, planning, redescribing, resting, run, staying
 from engine.sync.connectors.protocol import (
     Connector,
     ConnectorError,
@@ -22,6 +22,7 @@ from engine.sync.connectors.protocol import (
 )
 from engine.sync.credentials import Vault
 from engine.sync.run import Memory
+from engine.sync.staying import Stay
 from engine.sync.turns import LEASE, Overtaken, Turn
 from server.sync.calls import Calls, Clock
 from storage.database import Actor, Database
@@ -31,12 +32,6 @@ from storage.sync.leases import Due
 
 # How often a lease is renewed while a call goes on.
 RENEW_SECONDS = LEASE.total_seconds() / 3
-# A connector is kept open as long as something is due within this time.
-KEPT_SECONDS = 60.0
-# Looks that commits ask for come no closer than this.
-LOOK_SECONDS = 0.01
-# Steps after which what a sync rested for is over, should there be more to do.
-SURE = 20
 
 log = structlog.get_logger("relata.sync")
 
@@ -63,8 +58,8 @@ class Runner:
     _described_at: datetime | None = None
     # Until when the sync rests after this runner, if it does.
     rests_until: datetime | None = None
-    # Whether all that was due was done, at some time: what fails later is another trouble.
-    settled: bool = False
+    # What it knows from its steps.
+    stay: Stay = field(default_factory=Stay)
 
     @property
     def actor(self) -> Actor:
@@ -158,7 +153,8 @@ class Runner:
             if turn.rules.capabilities.push:
                 await stack.enter_async_context(_beside(self._watch(turn)))
             rested = resting.until(sync.held) is not None
-            await self._steps(turn, calls, paused=connection.category is not None, rested=rested)
+            self.stay = Stay(paused=connection.category is not None, rested=rested)
+            await self._steps(turn, calls)
 
     async def _describe(self, calls: Calls, *, doubted: bool) -> bool:
         """Ask the app what it has, where that is due: whether it was. What has changed is another revision of rules."""
@@ -189,9 +185,8 @@ class Runner:
         except TimeoutError:
             raise Disconnected("It did not answer in time.") from None
 
-    async def _steps(self, turn: Turn, calls: Calls, *, paused: bool, rested: bool) -> None:
+    async def _steps(self, turn: Turn, calls: Calls) -> None:
         memory = Memory()
-        steps = 0
         loop = asyncio.get_running_loop()
         idle_since = loop.time()
         while True:
@@ -201,27 +196,23 @@ class Runner:
             at = await run.step(turn, memory, now)
             if await self._describe(calls, doubted=turn.doubted):
                 turn.doubted = False
-            if paused and calls.answered:
-                paused = False
+            before, self.stay = self.stay, staying.stepped(self.stay, at, now, answered=calls.answered > 0)
+            if before.paused and not self.stay.paused:
                 await self._resumed(turn)
-            steps += 1
-            self.settled = self.settled or steps >= SURE or at is None or at > now
-            if rested and self.settled:
-                rested = False
+            if before.rested and not self.stay.rested:
                 await self._works()
-            if at is not None and at <= now:
+            if staying.busy(at, now):
                 idle_since = loop.time()
                 continue
-            idle = loop.time() - idle_since
-            wait = KEPT_SECONDS if at is None else (at - self.clock()).total_seconds()
-            if not turn.rules.capabilities.push and (
-                wait > KEPT_SECONDS or at is None or (idle > 1.0 and self.crowded())
-            ):
+            idle = timedelta(seconds=loop.time() - idle_since)
+            push = turn.rules.capabilities.push
+            wait = staying.waits(at, self.clock(), idle=idle, push=push, crowded=self.crowded())
+            if wait is None:
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(min(wait, KEPT_SECONDS), LOOK_SECONDS)):
+                async with asyncio.timeout(wait.total_seconds()):
                     await self.news.wait()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(staying.CLOSEST.total_seconds())
 
     # --- hints ---------------------------------------------------------------------------------------------------
 
@@ -274,7 +265,7 @@ class Runner:
         """Let the connection, or the sync, rest."""
         now = self.clock()
         if isinstance(error, Disconnected):
-            pause = error.after or resting.pause(0 if self.settled else failures)
+            pause = error.after or resting.pause(0 if self.stay.settled else failures)
             self.rests_until = now + pause
             told = {"category": error.category, "error": error.message}
             log.warning("a connection rests", connection=self.due.connection_id, **told)
