@@ -246,6 +246,8 @@ def settings(*, durable: bool, free: int) -> str:
     if not durable:
         # For tests: what a crash of the machine would need is not written at all.
         chosen |= {"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "256MB"}
+        # As many tests at once as there are processors, with processes of their own.
+        chosen["max_connections"] = "600"
     return "".join(f"{name} = '{value}'\n" for name, value in chosen.items())
 
 
