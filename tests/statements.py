@@ -59,13 +59,15 @@ class Violation:
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The statements that run meanwhile, one after the other.
+    """The statements that run meanwhile, one after the other, whatever their form for the server's version.
 
     But for the one that asks whose a key is: it is asked once a second, so the machine's pace decides who asks it.
     """
     run: list[str] = []
 
     def note(sql: str) -> None:
+        if isinstance(sql, Statement):
+            sql = registry[sql.name.removesuffix("_before_17")]
         if sql != keys.KNOWN:
             run.append(sql)
 
