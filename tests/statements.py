@@ -66,8 +66,7 @@ def counted() -> Iterator[list[str]]:
     run: list[str] = []
 
     def note(sql: str) -> None:
-        if isinstance(sql, Statement):
-            sql = registry[sql.name.removesuffix("_before_17")]
+        sql = of_any_version(sql)
         if sql != keys.KNOWN:
             run.append(sql)
 
@@ -76,6 +75,11 @@ def counted() -> Iterator[list[str]]:
         yield run
     finally:
         on_statement.remove(note)
+
+
+def of_any_version(sql: str) -> str:
+    """The statement of which this is the form for an older server; any other as it is."""
+    return next((one for one in registry.values() if one.before_17 == sql), sql)
 
 
 def named_statements() -> dict[str, Statement]:
