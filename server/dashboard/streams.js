@@ -232,10 +232,12 @@ export class Stream {
       const known = to !== undefined && to !== from;
       const later = () => setTimeout(() => finish(known ? null : found), known ? LONGEST : quiet);
       let timer = later();
+      // Where nothing is known to come, what flows on without an end is as new as any other.
+      const until = known ? Infinity : Date.now() + LONGEST;
       const stop = this.socket.run(short, () => ({ after: found.at(-1) ?? from }), {
         next: (data) => {
           found.push(data[this.field].cursor);
-          if (found.at(-1) === to || found.length === KEPT - OVERLAP) return finish(found);
+          if (found.at(-1) === to || found.length === KEPT - OVERLAP || Date.now() > until) return finish(found);
           clearTimeout(timer);
           timer = later();
         },
