@@ -13,7 +13,7 @@ from engine.sync import apps, connections, turns
 from engine.sync.connectors.protocol import Item, Op, Outcome, RemoteObject, Surroundings
 from engine.sync.credentials import Vault, new_key
 from server import worker
-from server.sync import keeper, runner
+from server.sync import keeper, lease
 from server.sync.calls import Clock
 from storage.database import Actor, Database, on_statement
 from storage.sync import leases
@@ -103,8 +103,8 @@ async def two_workers(db: Database, app: Slowly, clock: Clock | None = None) -> 
 def long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases that no machine outlasts, renewed all the time; and workers that look for work all the time."""
     monkeypatch.setattr(turns, "LEASE", LEASE)
-    monkeypatch.setattr(runner, "LEASE", LEASE)
-    monkeypatch.setattr(runner, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "LEASE", LEASE)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.01)
     monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.02)
 
 
@@ -158,7 +158,7 @@ async def test_a_lease_is_kept_for_as_long_as_a_call_takes(db: Database) -> None
 async def test_whoever_was_away_for_too_long_writes_nothing_any_more(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "RENEW_SECONDS", 1_000.0)
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 1_000.0)
     app, clock = Slowly(World(capabilities=CAPABLE, keyless=True)), Hours()
     async with two_workers(db, app, clock) as it:
 

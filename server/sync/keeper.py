@@ -134,7 +134,7 @@ class Keeper:
                 self._failures.pop(sync_id, None)
                 self._resting.pop(sync_id, None)
             else:
-                self._failures[sync_id] = 1 if runner.stay.settled else self._failures.get(sync_id, 0) + 1
+                self._failures[sync_id] = runner.failures
                 self._resting[sync_id] = runner.rests_until
             if runner.news.is_set():
                 self.woken(runner.due.account_id)

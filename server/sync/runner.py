@@ -1,8 +1,7 @@
-"""One runner: a sync's lease, its connector, and its steps, until there is nothing to do for a while."""
+"""One runner: a sync under its lease, its connector, and its steps, until there is nothing to do for a while."""
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,15 +22,13 @@ from engine.sync.connectors.protocol import (
 from engine.sync.credentials import Vault
 from engine.sync.run import Memory
 from engine.sync.staying import Stay
-from engine.sync.turns import LEASE, Overtaken, Turn
+from engine.sync.turns import Overtaken, Turn
 from server.sync.calls import Calls, Clock
+from server.sync.lease import Lease
 from storage.database import Actor, Database
 from storage.faults import fault
-from storage.sync import dirty, holding, leases, syncs
+from storage.sync import dirty, holding, syncs
 from storage.sync.leases import Due
-
-# How often a lease is renewed while a call goes on.
-RENEW_SECONDS = LEASE.total_seconds() / 3
 
 log = structlog.get_logger("relata.sync")
 
@@ -49,17 +46,19 @@ class Runner:
     crowded: Callable[[], bool]
     # Who helps where there is much to do.
     crew: Crew | None = None
-    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    lease: Lease = field(init=False)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     hints: list[Hint] = field(default_factory=list)
-    # Until when the sync is surely ours.
-    leased_until: datetime | None = None
     # When the app has last told what it has.
     _described_at: datetime | None = None
-    # Until when the sync rests after this runner, if it does.
+    # Until when the sync rests after this runner, if it does, and how often in a row it has failed by then.
     rests_until: datetime | None = None
+    failures: int = 0
     # What it knows from its steps.
     stay: Stay = field(default_factory=Stay)
+
+    def __post_init__(self) -> None:
+        self.lease = Lease(self.db, self.due, self.clock)
 
     @property
     def actor(self) -> Actor:
@@ -68,13 +67,10 @@ class Runner:
 
     async def run(self, failures: int) -> None:
         """Take the lease and work until there is nothing to do; `failures` in a row went before."""
-        now = self.clock()
-        async with self.db.single(self.due.account_id) as single:
-            if not await leases.take(single, self.due.sync_id, self.token, now, now + LEASE):
-                return
-        self.leased_until = now + LEASE
+        if not await self.lease.take():
+            return
         try:
-            await self._while_ours(self._work())
+            await self.lease.during(self._work())
         except Overtaken:
             # Somebody else's, or its rules are new: whoever finds it due goes on.
             pass
@@ -83,40 +79,7 @@ class Runner:
                 raise
             await self._failed(error, failures)
         finally:
-            await self._release()
-
-    async def _release(self) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(1.0), self.db.single(self.due.account_id) as single:
-                await leases.release(single, self.due.sync_id, self.token)
-
-    async def _while_ours(self, work: Awaitable[None]) -> None:
-        """Work, and keep the lease; whoever loses it stops in the middle."""
-        working = asyncio.ensure_future(work)
-        keeping = asyncio.ensure_future(self._keep())
-        try:
-            await asyncio.wait((working, keeping), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                keeping.result()
-                raise Overtaken
-            working.result()
-        finally:
-            for task in (working, keeping):
-                task.cancel()
-            await asyncio.gather(working, keeping, return_exceptions=True)
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            now = self.clock()
-            async with self.db.single(self.due.account_id) as single:
-                if not await leases.take(single, self.due.sync_id, self.token, now, now + LEASE):
-                    return
-            self.leased_until = now + LEASE
-
-    def _ours(self) -> bool:
-        """Whether the lease still runs, as far as can be told without asking."""
-        return self.leased_until is not None and self.clock() < self.leased_until
+            await self.lease.release()
 
     async def _work(self) -> None:
         catalogue = await self.db.catalogue(self.due.account_id)
@@ -132,7 +95,9 @@ class Runner:
         async with contextlib.AsyncExitStack() as stack:
             inner = await self._open(stack, opening)
             rate = made_of.app.capabilities.rate
-            calls = Calls(inner, self.db, self.due.account_id, connection.id, rate, self.clock, self._ours)
+            calls = Calls(
+                inner, self.db, self.due.account_id, connection.id, rate, self.clock, self.lease.runs
+            )
             self._described_at = connection.described_at
             await self._describe(calls, doubted=redescribing.doubted(sync.held))
             async with self.db.read(self.due.account_id) as reader:
@@ -143,7 +108,7 @@ class Runner:
                 self.db,
                 self.due.account_id,
                 self.due.sync_id,
-                self.token,
+                self.lease.token,
                 found.sync.revision,
                 found.binding.rules,
                 calls,
@@ -234,7 +199,7 @@ class Runner:
             # What was missed meanwhile is asked for.
             self.hints.append(Hint(turn.rules.remote.name))
             self.news.set()
-            await asyncio.sleep(backoff.pause(failures, self.token).total_seconds())
+            await asyncio.sleep(backoff.pause(failures, self.lease.token).total_seconds())
 
     async def _take_hints(self) -> None:
         if not self.hints:
@@ -264,8 +229,10 @@ class Runner:
     async def _failed(self, error: Exception, failures: int) -> None:
         """Let the connection, or the sync, rest."""
         now = self.clock()
+        before = 0 if self.stay.settled else failures
+        self.failures = before + 1
         if isinstance(error, Disconnected):
-            pause = error.after or resting.pause(0 if self.stay.settled else failures)
+            pause = error.after or resting.pause(before)
             self.rests_until = now + pause
             told = {"category": error.category, "error": error.message}
             log.warning("a connection rests", connection=self.due.connection_id, **told)
