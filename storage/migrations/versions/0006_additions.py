@@ -44,7 +44,20 @@ def upgrade() -> None:
         postgresql_where="index_state <> 'READY' OR (parts_state <> 'NONE' AND parts_state <> 'READY')",
     )
     op.create_index(
-        "record_created", "record", ["account_id", "object_type_id", "created_at", "id"], unique=False
+        "record_created",
+        "record",
+        ["account_id", "object_type_id", "created_at", "id"],
+        unique=False,
+        postgresql_where="object_type_id IS NOT NULL",
+    )
+    op.drop_index("record_pages", table_name="record")
+    op.create_index(
+        "record_pages",
+        "record",
+        ["account_id", "object_type_id", "id"],
+        unique=False,
+        postgresql_include=["archived_at"],
+        postgresql_where="object_type_id IS NOT NULL",
     )
     # By hand from here on.
     # What is looked for is a parameter, and narrow in any case: to count the commonest parts would take most of an ANALYZE
