@@ -12,7 +12,7 @@ class FileChanged(Problem):
 
 
 class FileInflates(Problem):
-    """The file is packed so tightly that it is taken for a trap: {what} would grow to {size} bytes."""
+    """The file is packed so tightly that it is taken for a trap: {what} would grow to {size} bytes. Send plain CSV."""
 
 
 class UploadOvertaken(Problem):

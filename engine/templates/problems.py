@@ -8,4 +8,4 @@ class MalformedTemplate(Problem):
 
 
 class TemplateTooLong(Problem):
-    """The text made from this template has more than {limit} characters."""
+    """The text made from this template has more than {limit} characters: shorten it, or what it puts in."""

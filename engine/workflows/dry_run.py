@@ -35,7 +35,7 @@ class TooManyRecords(Problem):
 
 
 class DryRunCutOff(Problem):
-    """The dry run was cut off after {limit} steps of all its records together."""
+    """The dry run was cut off after {limit} steps of all its records together: try fewer records."""
 
 
 @dataclass(frozen=True, slots=True)

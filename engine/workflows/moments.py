@@ -43,7 +43,7 @@ class UnknownTimeZone(Problem):
 
 
 class DurationTooLong(Problem):
-    """A duration of {value} {unit} is too long; at most {limit} are possible."""
+    """A duration of {value} {unit} is too long: say at most {limit}."""
 
 
 class DurationNotAhead(Problem):

@@ -25,7 +25,7 @@ CHANGES_LIMIT = 10_000
 
 
 class UndoTooLarge(Problem):
-    """The enrollment has made {count} changes; at most {limit} can be undone."""
+    """The enrollment has made {count} changes, and at most {limit} can be undone at once. Its history lists them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class RepetitionLimitExceeded(Problem):
 
 
 class DirectiveLimitExceeded(Problem):
-    """The document has {directives} directives{place}; at most {limit} are taken."""
+    """The document has {directives} directives{place}; at most {limit} are taken. Send fewer."""
 
 
 class TokenLimitExceeded(Problem):
@@ -24,7 +24,7 @@ class TokenLimitExceeded(Problem):
 
 
 class FieldLimitExceeded(Problem):
-    """The operation asks for more than {limit} fields, those of fragments counted wherever they are spread."""
+    """The operation asks for more than {limit} fields, those of fragments wherever they are spread. Ask for less."""
 
 
 class CostLimitExceeded(Problem):
