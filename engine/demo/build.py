@@ -37,7 +37,7 @@ async def build(
     done = 0
     account_id = await accounts.create(db, f"{name} (unfinished {secrets.token_hex(4)})", now=now)
     async with db.transaction(account_id, now=now, actor=DEMO, defining=True) as tx:
-        await _labels(tx)
+        await make_labels(tx)
     ids: dict[str, list[int]] = {}
     async for written in _written(db, account_id, world, now, ids):
         done += written
@@ -56,7 +56,7 @@ async def build(
     return account_id
 
 
-async def _labels(tx: Transaction) -> None:
+async def make_labels(tx: Transaction) -> None:
     """Labels between people, their companies, deals and tickets; texts are read at the first type's records."""
     people, firms = "contacts", "companies"
     await labels.create(tx, people, firms, label="Decision maker", name="decision_maker")
