@@ -95,8 +95,9 @@ export class Socket {
         this.#live = true;
         this.#tries = 0;
         this.#beat = setInterval(() => this.#ping(), PING_EVERY);
-        this.#hear({ state: "live" });
+        // Before anybody hears of it, and runs what is begun at once: twice the same id would end the line.
         for (const id of this.#operations.keys()) this.#start(id);
+        this.#hear({ state: "live" });
         break;
       case "pong":
         this.#quiet();
