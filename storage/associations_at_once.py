@@ -14,7 +14,6 @@ import asyncpg
 from storage.database import Actor, Single
 from storage.facts import Facts
 from storage.faults import Fault, fault
-from storage.probes import probed
 from storage.statements import Statement
 
 # One row for each counter of the two records among the types in $4, one without any where there is none, and no row at
@@ -68,13 +67,17 @@ def _add(types: int) -> Statement:
     )
     here, there = (", ".join(f"{one[side]}::bigint" for one in each) for side in (0, 1))
     near, far = (", ".join([f"{end}::bigint"] * types) for end in ("$2", "$3"))
-
-    def written(held: str, ends: str) -> str:
-        return f"""
+    return Statement(
+        f"associations.add_one_of_{types}",
+        f"""
         WITH definitions AS MATERIALIZED (
             SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1 FOR SHARE
         ), held AS MATERIALIZED (
-            SELECT r.id FROM {held}
+            SELECT r.id FROM record AS r
+             WHERE r.account_id = $1 AND r.id IN ($2, $3) AND r.archived_at IS NULL
+               AND (SELECT d.version FROM definitions AS d) = $6::bigint
+             ORDER BY r.id
+               FOR NO KEY UPDATE
         ), edge AS MATERIALIZED (
             SELECT e.from_id, e.to_object_type_id, e.to_id, e.type_id, e.least, e.most
               FROM (VALUES {edges}) AS e(from_id, to_object_type_id, to_id, type_id, least, most)
@@ -90,7 +93,11 @@ def _add(types: int) -> Statement:
             SELECT $1, e.from_id, e.type_id, 1 FROM edge AS e ORDER BY e.from_id, e.type_id
             ON CONFLICT (account_id, record_id, type_id) DO UPDATE SET n = c.n + 1
             RETURNING c.record_id, c.type_id, c.n
-        ), {ends}, queued AS (
+        ), ends AS (
+            UPDATE record AS r SET last_association_change_at = $7
+             WHERE r.account_id = $1 AND r.id = ANY(ARRAY(SELECT e.from_id FROM edge AS e))
+            RETURNING 1
+        ), queued AS (
             INSERT INTO change_queue (account_id, id, object_type_id, kind, properties, before, record_ids,
                                       type_ids, other_ids, at, source, source_id, depth, version)
             SELECT $1, q.id, q.object_type_id, 'ASSOCIATED', '{{}}', '{{}}', q.record_ids, q.type_ids,
@@ -116,36 +123,8 @@ def _add(types: int) -> Statement:
         SELECT $1, taken.before + f.n, $7, f.kind, $4, ARRAY[$2::bigint], ARRAY[$3::bigint], NULL, f.payload, $8,
                $9, $10
           FROM taken, (VALUES {events}) AS f(n, kind, payload)
-        """
-
-    both = "AND (SELECT count(*) FROM held) = 2"
-    unmoved = "AND (SELECT d.version FROM definitions AS d) = $6::bigint"
-    return Statement(
-        f"associations.add_one_of_{types}",
-        written(
-            f"""record AS r
-             WHERE r.account_id = $1 AND r.id IN ($2, $3) AND r.archived_at IS NULL {unmoved}
-             ORDER BY r.id
-               FOR NO KEY UPDATE""",
-            f"ends AS ({_touched('ANY(ARRAY(SELECT e.from_id FROM edge AS e))')})",
-        ),
-        before_17=written(
-            probed(
-                "ARRAY[$2, $3]::bigint[]",
-                where=f"AND q.archived_at IS NULL {unmoved}",
-                lock="FOR NO KEY UPDATE",
-            ),
-            # One each: no list. Not by their places, which they may have left while they were waited for.
-            f"near_end AS ({_touched(f'$2 {both}')}), far_end AS ({_touched(f'$3 {both}')}), "
-            "ends AS (SELECT 1 FROM near_end UNION ALL SELECT 1 FROM far_end)",
-        ),
+        """,
     )
-
-
-def _touched(ids: str) -> str:
-    return f"""UPDATE record AS r SET last_association_change_at = $7
-             WHERE r.account_id = $1 AND r.id = {ids}
-            RETURNING 1"""
 
 
 ADD = {types: _add(types) for types in range(1, MOST_TYPES + 1)}

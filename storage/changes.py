@@ -22,7 +22,6 @@ from storage.notes import (
     LoggedEvent,
     QueuedChange,
 )
-from storage.probes import probed
 from storage.record_rows import RecordRow
 from storage.statements import Statement
 
@@ -93,16 +92,15 @@ _LOGGED = """
 APPEND = Statement("changes.append", f"WITH {_QUEUED} {_LOGGED}")
 
 
-def with_append(name: str, parts: str, used: int, before: Sequence[str], before_17: str) -> Statement:
+def with_append(name: str, parts: str, used: int, before: Sequence[str]) -> Statement:
     """`APPEND` with the WITH queries `parts` in front, which use `$1 … $used`; its own arguments follow theirs.
 
-    It takes the counter after the queries called `before`, which must return rows. `before_17`: the parts for servers
-    before version 17.
+    It takes the counter after the queries called `before`, which must return rows.
     """
     waiting = "".join(f" AND (SELECT count(*) FROM {query}) >= 0" for query in ("queued", *before))
     queued = _QUEUED.replace(" AND (SELECT count(*) FROM queued) >= 0", waiting)
     told = re.sub(r"\$(\d+)", lambda found: _moved(int(found[1]), used), f"{queued} {_LOGGED}")
-    return Statement(name, f"WITH {parts}, {told}", before_17=f"WITH {before_17}, {told}")
+    return Statement(name, f"WITH {parts}, {told}")
 
 
 def _moved(number: int, by: int) -> str:
@@ -160,24 +158,23 @@ READ = Statement(
 # one only, by its key; so he is spared the trips for it. To plan this takes longer than to run it, and so it is made to
 # be planned once: few rows, where they begin hidden in a subselect, and one look at the records for all of them. A plan
 # that knows the account then seems no better than one for all by more than PostgreSQL reckons for planning.
-_FRESH = f"""
+FRESH = Statement(
+    "changes.fresh",
+    f"""
     WITH f AS MATERIALIZED (
         SELECT e.* FROM event_log AS e
          WHERE e.account_id = $1 AND e.seq > (SELECT $2::bigint)
          ORDER BY e.seq LIMIT {FIRST}
     ), r AS MATERIALIZED (
         SELECT {", ".join(f"r.{name} AS r_{name}" for name in RecordRow.__slots__)}
-          FROM {{records}}
+          FROM record AS r
+         WHERE r.account_id = $1
+           AND r.id = ANY(ARRAY(SELECT f.record_ids[1] FROM f WHERE cardinality(f.record_ids) = 1))
     )
     SELECT {_COLUMNS.format("f")}, r.*
       FROM f LEFT JOIN r ON r.r_id = f.record_ids[1] AND cardinality(f.record_ids) = 1
      ORDER BY f.seq
-"""
-_ALONE = "ARRAY(SELECT f.record_ids[1] FROM f WHERE cardinality(f.record_ids) = 1)"
-FRESH = Statement(
-    "changes.fresh",
-    _FRESH.format(records=f"record AS r WHERE r.account_id = $1 AND r.id = ANY({_ALONE})"),
-    before_17=_FRESH.format(records=probed(_ALONE)),
+    """,
 )
 
 # The first row behind the beginning, along the key. Where nothing is left, the next number to be written.

@@ -10,7 +10,6 @@ from storage.change_rows import PACKED
 from storage.changes import AssociationChanges, AssociationEvents, ChangeKind, EventKind, told, with_append
 from storage.database import Transaction
 from storage.places import places
-from storage.probes import lying
 from storage.statements import Statement
 
 # Everything that comes or goes, in one statement: both directions, the counters in (record, type) order (a
@@ -24,11 +23,6 @@ _GONE = places(
                        AND g.to_object_type_id = e.to_object_type_id AND g.to_id = e.to_id
                        AND g.type_id = e.type_id)
               FROM edge AS e WHERE NOT e.added)"""
-)
-# The ends, which are held.
-_ENDS = "WHERE r.account_id = $1 AND r.id = ANY(ARRAY(SELECT e.from_id FROM edge AS e))"
-_ENDS_BEFORE_17 = (
-    f"FROM {lying('SELECT e.from_id AS id FROM edge AS e')} WHERE r.account_id = $1 AND r.ctid = p.place"
 )
 _PARTS = f"""
     edge AS MATERIALIZED (
@@ -72,31 +66,21 @@ _PARTS = f"""
         RETURNING 1
     ), ends AS (
         UPDATE record AS r SET last_association_change_at = $11
-         {_ENDS}
+         WHERE r.account_id = $1 AND r.id = ANY(ARRAY(SELECT e.from_id FROM edge AS e))
         RETURNING 1
     )"""
-_PARTS_BEFORE_17 = _PARTS.replace(_ENDS, _ENDS_BEFORE_17)
 
-_WRITE = "WITH {parts} SELECT count(*) FROM ends"
-WRITE = Statement(
-    "associations.write",
-    _WRITE.format(parts=_PARTS),
-    before_17=_WRITE.format(parts=_PARTS_BEFORE_17),
-)
+WRITE = Statement("associations.write", f"WITH {_PARTS} SELECT count(*) FROM ends")
 
 # The same in one go with what the transaction tells at its end, which waits for it.
-WRITE_AND_TELL = with_append(
-    "associations.write_and_tell",
-    _PARTS,
-    14,
-    ("come", "told", "counted", "ends"),
-    before_17=_PARTS_BEFORE_17,
-)
+WRITE_AND_TELL = with_append("associations.write_and_tell", _PARTS, 14, ("come", "told", "counted", "ends"))
 
 # Where a transaction only associates, the facts that are written are all that it tells: they travel once, as many
 # at a time as fit a row of the queue. Rows of the queue are one for each end, events one for each fact; the log's
 # counter is taken last, as in storage.changes.
-_ADD_AND_TELL = f"""
+ADD_AND_TELL = Statement(
+    "associations.add_and_tell",
+    """
     WITH fact AS MATERIALIZED (
         SELECT f.from_ids::bigint[] AS from_ids, f.to_ids::bigint[] AS to_ids, f.from_object_type_id,
                f.to_object_type_id, f.type_id, f.inverse_id, f.change_id, f.last, f.kind, f.payload
@@ -129,12 +113,12 @@ _ADD_AND_TELL = f"""
         RETURNING 1
     ), ends AS (
         UPDATE record AS r SET last_association_change_at = $12
-         {_ENDS}
+         WHERE r.account_id = $1 AND r.id = ANY(ARRAY(SELECT e.from_id FROM edge AS e))
         RETURNING 1
     ), queued AS (
         INSERT INTO change_queue (account_id, id, object_type_id, kind, properties, before, record_ids,
                                   type_ids, other_ids, at, source, source_id, depth, version)
-        SELECT $1, c.id, c.object_type_id, 'ASSOCIATED', '{{}}', '{{}}', c.record_ids, ARRAY[c.type_id],
+        SELECT $1, c.id, c.object_type_id, 'ASSOCIATED', '{}', '{}', c.record_ids, ARRAY[c.type_id],
                c.other_ids, $12, $13, $14, $16, $17
           FROM fact AS f
                CROSS JOIN LATERAL (
@@ -153,9 +137,7 @@ _ADD_AND_TELL = f"""
     SELECT $1, taken.before + f.last, $12, f.kind, f.from_object_type_id, f.from_ids, f.to_ids, NULL, f.payload,
            $13, $14, $15
       FROM taken, fact AS f
-"""
-ADD_AND_TELL = Statement(
-    "associations.add_and_tell", _ADD_AND_TELL, before_17=_ADD_AND_TELL.replace(_ENDS, _ENDS_BEFORE_17)
+    """,
 )
 
 

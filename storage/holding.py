@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.arrays import numbers
-from storage.probes import probed
 from storage.statements import Statement
 
 # Whoever changes associations of a record holds its row, so that archiving, merging and two opposite requests
@@ -15,48 +14,32 @@ from storage.statements import Statement
 _HELD = """
     SELECT h.object_type_id, h.archived, h.merged_into_id, array_agg(h.id) AS ids
       FROM (SELECT r.id, r.object_type_id, r.archived_at IS NOT NULL AS archived, r.merged_into_id
-              FROM {records}) AS h
-     GROUP BY h.object_type_id, h.archived, h.merged_into_id
-"""
-
-
-def _listed(condition: str = "") -> str:
-    return _HELD.format(
-        records=f"""record AS r
+              FROM record AS r
              WHERE r.account_id = $1
                AND r.id = ANY($2::text::bigint[] || ARRAY(
                        SELECT m.merged_into_id FROM record AS m
                         WHERE m.account_id = $1 AND m.id = ANY($2::text::bigint[])
                           AND m.merged_into_id IS NOT NULL)){condition}
              ORDER BY r.id
-               FOR NO KEY UPDATE"""
-    )
+               FOR NO KEY UPDATE) AS h
+     GROUP BY h.object_type_id, h.archived, h.merged_into_id
+"""
 
-
-def _probed(condition: str = "") -> str:
-    merged = probed("$2::text::bigint[]", where="AND q.merged_into_id IS NOT NULL")
-    ids = f"$2::text::bigint[] || ARRAY(SELECT r.merged_into_id FROM {merged})"
-    return _HELD.format(records=probed(ids, where=condition, lock="FOR NO KEY UPDATE"))
-
-
-HOLD = Statement("records.hold", _listed(), before_17=_probed())
+HOLD = Statement("records.hold", _HELD.format(condition=""))
 
 # The same together with the account's definitions (see storage.catalogue): a transaction that knows its records from
 # the start begins with one round trip less. The definitions are held first, as everywhere: the condition asks for them.
-_WITH_DEFINITIONS = """
+HOLD_WITH_DEFINITIONS = Statement(
+    "records.hold_with_definitions",
+    f"""
     WITH definitions AS MATERIALIZED (
         SELECT v.version FROM catalogue_version AS v WHERE v.account_id = $1 FOR SHARE
     ), held AS (
-    {held}
+    {_HELD.format(condition=" AND (SELECT count(*) FROM definitions) = 1")}
     )
     SELECT h.object_type_id, h.archived, h.merged_into_id, h.ids, d.version
       FROM definitions AS d LEFT JOIN held AS h ON true
-"""
-_DEFINED = " AND (SELECT count(*) FROM definitions) = 1"
-HOLD_WITH_DEFINITIONS = Statement(
-    "records.hold_with_definitions",
-    _WITH_DEFINITIONS.format(held=_listed(_DEFINED)),
-    before_17=_WITH_DEFINITIONS.format(held=_probed(_DEFINED)),
+    """,
 )
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import Queryable, Transaction
-from storage.probes import lying, probed
 from storage.record_rows import RecordRow as RecordRow
 from storage.statements import Statement
 
@@ -37,16 +36,13 @@ COLUMNS = """r.id, r.object_type_id, r.properties, r.created_at, r.updated_at, r
            r.last_association_change_at, r.merged_into_id, r.created_source, r.updated_source, r.version"""
 
 READ = Statement(
-    "records.read",
-    f"SELECT {COLUMNS} FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])",
-    before_17=f"SELECT {COLUMNS} FROM {probed('$2::bigint[]')}",
+    "records.read", f"SELECT {COLUMNS} FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])"
 )
 
 # By primary key.
 OBJECT_TYPES = Statement(
     "records.object_types",
     "SELECT r.id, r.object_type_id FROM record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])",
-    before_17=f"SELECT r.id, r.object_type_id FROM {probed('$2::bigint[]')}",
 )
 
 LEADS = Statement(
@@ -54,9 +50,6 @@ LEADS = Statement(
     """
     SELECT r.id, r.merged_into_id FROM record AS r
      WHERE r.account_id = $1 AND r.id = ANY($2::bigint[]) AND r.merged_into_id IS NOT NULL
-    """,
-    before_17=f"""
-    SELECT r.id, r.merged_into_id FROM {probed("$2::bigint[]")} WHERE r.merged_into_id IS NOT NULL
     """,
 )
 
@@ -69,17 +62,10 @@ LOCK = Statement(
      ORDER BY r.id
        FOR UPDATE
     """,
-    before_17=f"SELECT {COLUMNS} FROM {probed('$2::bigint[]', lock='FOR UPDATE')}",
 )
 
 # The same for ids that may be merged away: what is locked, in one order with the others, is the survivor, and
 # nothing that was merged. A record that is merged while this waits for it is left out. No join: see UPDATE.
-_MERGED = probed("$2::bigint[]", where="AND q.merged_into_id IS NOT NULL")
-_SURVIVORS = probed(
-    f"$2::bigint[] || ARRAY(SELECT r.merged_into_id FROM {_MERGED})",
-    where="AND q.merged_into_id IS NULL",
-    lock="FOR UPDATE",
-)
 LOCK_SURVIVORS = Statement(
     "records.lock_survivors",
     f"""
@@ -91,7 +77,6 @@ LOCK_SURVIVORS = Statement(
      ORDER BY r.id
        FOR UPDATE
     """,
-    before_17=f"SELECT {COLUMNS} FROM {_SURVIVORS}",
 )
 
 # Record and first line of history in one statement: the values travel once.
@@ -112,32 +97,32 @@ INSERT = Statement(
 
 # $3 is {"id": {name: new value}}, $4 {"id": {name: null}} of what is cleared. A look-up in a document, not a join
 # with the arrays: a join's plan hangs on estimates, and ranges from reading the table to comparing all with all.
-_UPDATE = """
+UPDATE = Statement(
+    "records.update",
+    """
     WITH written AS (
         UPDATE record AS r
            SET properties = CASE WHEN $4::jsonb ? r.id::text
                                  THEN r.properties - ARRAY(SELECT jsonb_object_keys($4 -> r.id::text))
                                  ELSE r.properties END || ($3::jsonb -> r.id::text),
                version = r.version + 1, updated_at = $5, updated_source = $6
-         {which}
+         WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
         RETURNING r.id, r.version
     )
     INSERT INTO property_history (account_id, record_id, version, at, changed, source, source_id, user_id)
     SELECT $1, written.id, written.version, $5,
-           ($3 -> written.id::text) || coalesce($4 -> written.id::text, '{{}}'), $6, $7, $8
+           ($3 -> written.id::text) || coalesce($4 -> written.id::text, '{}'), $6, $7, $8
       FROM written
-"""
-# Which records are written: those that are locked.
-_LISTED = "WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])"
-_LYING = f"FROM {lying('SELECT n.id FROM unnest($2::bigint[]) AS n(id)')} WHERE r.account_id = $1 AND r.ctid = p.place"
-UPDATE = Statement("records.update", _UPDATE.format(which=_LISTED), before_17=_UPDATE.format(which=_LYING))
+    """,
+)
 
 # Null brings a record back.
-_SET_ARCHIVED = "UPDATE record AS r SET archived_at = $3, updated_at = $4, updated_source = $5 {which}"
 SET_ARCHIVED = Statement(
     "records.set_archived",
-    _SET_ARCHIVED.format(which=_LISTED),
-    before_17=_SET_ARCHIVED.format(which=_LYING),
+    """
+    UPDATE record AS r SET archived_at = $3, updated_at = $4, updated_source = $5
+     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[])
+    """,
 )
 
 SET_MERGED = Statement(

@@ -60,19 +60,19 @@ class _Session:
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of `sql`; `$1` is the account, `$2 …` are `args`."""
-        return await self._connection.fetch(told(sql, self._connection), self.account_id, *args)  # type: ignore[no-any-return]
+        return await self._connection.fetch(told(sql), self.account_id, *args)  # type: ignore[no-any-return]
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         """The first row of `sql`, if any."""
-        return await self._connection.fetchrow(told(sql, self._connection), self.account_id, *args)
+        return await self._connection.fetchrow(told(sql), self.account_id, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         """The first value of the first row of `sql`."""
-        return await self._connection.fetchval(told(sql, self._connection), self.account_id, *args)
+        return await self._connection.fetchval(told(sql), self.account_id, *args)
 
     async def execute(self, sql: str, *args: Any) -> int:
         """Run `sql`; the number of rows that it touched."""
-        status: str = await self._connection.execute(told(sql, self._connection), self.account_id, *args)
+        status: str = await self._connection.execute(told(sql), self.account_id, *args)
         return int(status.rsplit(" ", 1)[-1]) if status[-1].isdigit() else 0
 
 
@@ -83,7 +83,7 @@ class Reader(_Session):
 
     async def pieces(self, sql: str, *args: Any, size: int) -> AsyncIterator[list[Row]]:
         """The rows of `sql`, `size` at a time, however many: by a cursor, which only a snapshot can hold open."""
-        cursor = await self._connection.cursor(told(sql, self._connection), self.account_id, *args)
+        cursor = await self._connection.cursor(told(sql), self.account_id, *args)
         while rows := await cursor.fetch(size):
             yield rows
 
@@ -271,11 +271,8 @@ class Transaction(_Session):
         return self.catalogue
 
 
-def told(sql: str, connection: Any = None) -> str:
-    """The text as asyncpg takes it (a plain str), once the listeners have heard of it: in the form for its server."""
-    # Behind a pooler, too: it passes on which version its servers are of.
-    if connection is not None and isinstance(sql, Statement) and sql.before_17 is not None:
-        sql = sql.before_17 if connection.get_server_version().major < 17 else sql
+def told(sql: str) -> str:
+    """The text as asyncpg takes it (a plain str), once the listeners have heard of it."""
     for listener in on_statement:
         listener(sql)
     return sql.text if isinstance(sql, Statement) else sql

@@ -10,23 +10,13 @@ class Statement(str):
     # The same text as a plain str: the driver takes nothing else.
     text: str
     spanning: str | None
-    # What servers before version 17 run in its place.
-    before_17: "Statement | None"
 
-    def __new__(
-        cls, name: str, text: str, *, spanning: str | None = None, before_17: str | None = None
-    ) -> "Statement":
-        """Register `text` as `name` (`noun.verb`), once per process.
-
-        `before_17`: the same in a form that PostgreSQL 16 plans better, see `storage.probes`.
-        """
+    def __new__(cls, name: str, text: str, *, spanning: str | None = None) -> "Statement":
+        """Register `text` as `name` (`noun.verb`), once per process."""
         statement = super().__new__(cls, text)
         statement.name = name
         statement.text = text
         statement.spanning = spanning
-        statement.before_17 = (
-            None if before_17 is None else cls(f"{name}_before_17", before_17, spanning=spanning)
-        )
         if name in registry and registry[name] != text:
             raise ValueError(f"two statements are called {name}")
         registry[name] = statement

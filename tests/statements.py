@@ -59,14 +59,13 @@ class Violation:
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The statements that run meanwhile, one after the other, whatever their form for the server's version.
+    """The statements that run meanwhile, one after the other.
 
     But for the one that asks whose a key is: it is asked once a second, so the machine's pace decides who asks it.
     """
     run: list[str] = []
 
     def note(sql: str) -> None:
-        sql = of_any_version(sql)
         if sql != keys.KNOWN:
             run.append(sql)
 
@@ -75,11 +74,6 @@ def counted() -> Iterator[list[str]]:
         yield run
     finally:
         on_statement.remove(note)
-
-
-def of_any_version(sql: str) -> str:
-    """The statement of which this is the form for an older server; any other as it is."""
-    return next((one for one in registry.values() if one.before_17 == sql), sql)
 
 
 def named_statements() -> dict[str, Statement]:

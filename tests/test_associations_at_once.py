@@ -23,7 +23,7 @@ from storage.database import Actor, Database, connect
 from storage.statements import Statement
 from tests.graph import ANN_WHO_CLICKS, Graph, graph, laws, standing
 from tests.processes import PATIENCE
-from tests.statements import counted, of_any_version
+from tests.statements import counted
 from tests.test_associations_writing import PLANS
 
 WAITING = """
@@ -320,11 +320,10 @@ async def test_a_new_pair_takes_two_statements_whose_plans_are_kept(crm: Graph, 
                 assert await associations.associate_at_once(
                     db, catalogue, Pair(contact, deal, ("buyer",)), now=crm.now, actor=ANN_WHO_CLICKS
                 )
-        rows = await db.pool.fetch(PLANS)
-    plans = {of_any_version(row["statement"]): (row["kept"], row["made"]) for row in rows}
+        plans = {row["statement"]: (row["kept"], row["made"]) for row in await db.pool.fetch(PLANS)}
     assert len(seen) == 2 * len(contacts)
     for statement in dict.fromkeys(seen):
-        kept, made = plans[statement]
+        kept, made = plans[str(statement)]
         assert kept + made == len(contacts)
         assert made < 20
     await laws(crm)

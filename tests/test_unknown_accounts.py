@@ -14,22 +14,19 @@ import pytest
 from storage import (
     associations,
     facts,
-    holding,
     label_exchange,
     match_states,
     memberships,
     outbox,
     property_keys,
-    records,
     retention,
 )
 from storage.arrays import flags, lists, numbers
 from storage.database import Database
-from storage.filters.facts import VISIBLE
 from storage.reports import rows as reports
 from storage.reports.compile import compile
 from storage.reports.tree import Axis, Function, Join, Measure, Report, Top
-from storage.session import Reader, told
+from storage.session import Reader
 from storage.sync import seen
 from tests.crm import T0
 from tests.plans import explained
@@ -128,16 +125,6 @@ LEFT: tuple[Any, ...] = (
 )
 
 CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "records": (records.READ, (SOME,)),
-    "living records": (VISIBLE, (SOME,)),
-    "records, locked": (records.LOCK, (SOME,)),
-    "survivors": (records.LOCK_SURVIVORS, (SOME,)),
-    "records, held": (holding.HOLD, (numbers(SOME),)),
-    "records, written": (
-        records.UPDATE,
-        (SOME, {str(n): {"city": "Rome"} for n in SOME}, {}, T0, "API", None, None),
-    ),
-    "records, archived": (records.SET_ARCHIVED, (SOME, T0, T0, "API")),
     "associations that go": (facts.WRITE, GONE),
     "a label in another's place": (label_exchange.MOVE, MOVED),
     "around, locked": (associations.LOCK_AROUND, (SOME, BACK)),
@@ -158,6 +145,10 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "the log": (retention.EVENTS, (T0.replace(year=2030), 1_000)),
 }
 
+# Version 16 goes through an account's records for a list of ids, once for all of them. To go to each would be a tenth
+# slower on those that look the list up.
+ONCE_BEFORE_17 = {"associations that go"}
+
 
 @pytest.mark.parametrize("believed", ["of another", "of none"])
 async def test_of_an_unknown_account_no_write_reads_all_there_is(db: Database, believed: str) -> None:
@@ -169,11 +160,13 @@ async def test_of_an_unknown_account_no_write_reads_all_there_is(db: Database, b
             await fill(connection, KNOWN)
             await connection.execute("VACUUM ANALYZE")
         await fill(connection, UNKNOWN)
-        # As this server is asked: version 16 has a form of its own of some (storage.probes).
-        cases = {name: (told(sql, connection), arguments) for name, (sql, arguments) in CASES.items()}
+        cases = {name: (str(sql), arguments) for name, (sql, arguments) in CASES.items()}
         how = "(ANALYZE, TIMING OFF, FORMAT JSON)"
         async for name, mode, plan in explained(connection, UNKNOWN, cases, how=how):
-            wrong = [node for node in nodes(json.loads(plan)[0]["Plan"]) if read(node) > MOST]
+            once = name in ONCE_BEFORE_17 and connection.get_server_version().major < 17
+            wrong = [
+                node for node in nodes(json.loads(plan)[0]["Plan"]) if read(node) > (ROWS if once else MOST)
+            ]
             assert not wrong, f"{name}, {mode}: {wrong[0]}\n{plan}"
 
 

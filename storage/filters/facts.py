@@ -10,21 +10,17 @@ from storage.filters.compile import compile
 from storage.filters.indexes import of_record
 from storage.filters.times import settled
 from storage.filters.tree import Filter
-from storage.probes import probed
 from storage.remembering import Remembering
 from storage.statements import Statement
 
 # By primary key.
-_VISIBLE = """
-    SELECT r.id, r.object_type_id, r.properties, r.created_at, r.updated_at, r.last_association_change_at
-      FROM {records}
-"""
 VISIBLE = Statement(
     "filters.visible",
-    _VISIBLE.format(
-        records="record AS r WHERE r.account_id = $1 AND r.id = ANY($2::bigint[]) AND r.archived_at IS NULL"
-    ),
-    before_17=_VISIBLE.format(records=probed("$2::bigint[]", where="AND q.archived_at IS NULL")),
+    """
+    SELECT r.id, r.object_type_id, r.properties, r.created_at, r.updated_at, r.last_association_change_at
+      FROM record AS r
+     WHERE r.account_id = $1 AND r.id = ANY($2::bigint[]) AND r.archived_at IS NULL
+    """,
 )
 
 # By primary key; a record has a counter for each type that it ever had.

@@ -136,7 +136,7 @@ def _at_hand(
     """The records of the ids at hand that meet the rest of a filter: one by one, in the order of ids; and as a list."""
     rest = Writer(record, add, decided, "true").condition(filter_, record)
     ident = f"{record}_i.id"
-    # Fenced, as everywhere; a page stops when it is full. A range of one, in the order of the key: see storage.probes.
+    # Fenced, as everywhere; a page stops when it is full. A range of one, in the order of ids: only the key has it.
     probes = (
         f"(SELECT DISTINCT {name}.id FROM {name} ORDER BY {name}.id) AS {record}_i CROSS JOIN LATERAL"
         f" (SELECT {record}_q.* FROM record AS {record}_q"
