@@ -39,7 +39,8 @@ def dead(process: int) -> bool:
     """Whether a process has ended, also where nobody has asked yet how."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # Gone before it was looked at, or while it was.
         return True
 
 

@@ -292,7 +292,7 @@ async def mark(db: Database, client: Client, facts: Facts, workflow: str, watche
 
 async def let_segments_follow(db: Database, client: Client, facts: Facts) -> None:
     """Segments over one level and over two, of labels: filled, and right after a change at a hub far away."""
-    hub, library = "libc6", "libgl1"
+    hub, library = "python3", "libgl1"
     sections = {name: facts.packages[name]["section"] for name in (hub, library)}
     near = facts.dependents[hub]
     far = set().union(*(facts.dependents[name] for name in facts.dependents[library]))

@@ -17,12 +17,12 @@ from tests.filtering import World, associated, leaf, world
 from tests.graph import T0
 
 # Every contact is at one of many companies, and at one of ten hubs.
-CONTACTS = 12_000
-COMPANIES = 6_000
+CONTACTS = 8_000
+COMPANIES = 4_000
 HUBS = 10
 # Definitions that nobody meets: every one is asked to its end.
 NOBODY = {"none"}
-PART = 4_000
+PART = 2_700
 # The plan of a page and its total has some thirty nodes; each may see every association (both directions) once.
 MOST = 30 * 2 * 2 * CONTACTS
 

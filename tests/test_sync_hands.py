@@ -19,6 +19,7 @@ from engine.sync.credentials import Vault, new_key
 from storage.changes import EventKind, read
 from storage.database import Database
 from tests.crm import Crm, crm, somebody_creates
+from tests.processes import dead
 
 PEOPLE, KNOWN, HANDS = 24_000, 250, 3
 # Nothing here measures time.
@@ -136,7 +137,7 @@ async def test_killed_hands_and_workers_lose_nothing_and_double_nothing(
             first.kill()
             await first.wait()
         # Who helped ends with whom they helped.
-        await until(lambda: not any(Path(f"/proc/{one}/cmdline").exists() for one in crew))
+        await until(lambda: all(map(dead, crew)))
     assert (await phase())[0] == "INITIAL"
     assert await linked() < PEOPLE
     # Nobody need wait for it: the lease of the killed one is over.
