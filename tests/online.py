@@ -9,7 +9,9 @@ import pytest
 
 from engine import indexing, properties
 from storage.catalogue import PropertyRow
+from storage.filters.tree import Index, PropertyLeaf
 from tests.crm import Crm
+from tests.filtering import World
 
 
 async def prop(of: Crm, name: str) -> PropertyRow:
@@ -32,6 +34,13 @@ async def reach(of: Crm, name: str, **wanted: str) -> None:
         of.now += indexing.GRACE
         await indexing.run_once(of.db, of.account, now=of.now)
     pytest.fail(f"{name} never gets to {wanted}")
+
+
+async def read_by(of: World, where: Any) -> Index | None:
+    """By which index contacts are looked for that meet a condition on one property."""
+    bound = await of.bind(where)
+    assert isinstance(bound, PropertyLeaf)
+    return bound.index
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from engine.properties import PropertyBeingIndexed
 from resolvers import listings
 from storage import property_keys
 from storage.database import Database
-from storage.filters.tree import Index, PropertyLeaf
+from storage.filters.tree import Index
 from storage.selection.plans import compile
 from storage.selection.tree import (
     Connection,
@@ -32,7 +32,7 @@ from storage.selection.tree import (
 from tests.crm import T0, Crm, crm, made
 from tests.filtering import POOLS, World, associated, leaf, some_values, world
 from tests.filtering_past import ZONES, clocks
-from tests.online import flag, meanwhile, prop, reach
+from tests.online import flag, meanwhile, prop, reach, read_by
 from tests.test_filters_folds import check, populated, trees
 
 # --- marking, online ----------------------------------------------------------------------------------------
@@ -124,20 +124,16 @@ async def test_a_new_index_is_read_when_it_is_complete_and_the_old_one_written_u
     of = await world(db)
     await of.make(ann={"text": "x"}, bob={"text": "y"}, cy={"text": "x"})
 
-    async def reads() -> Index | None:
-        bound = await of.bind(leaf("text", "EQUALS", "x"))
-        assert isinstance(bound, PropertyLeaf)
-        return bound.index
-
-    old = await of.bind(leaf("text", "EQUALS", "x"))
-    assert await reads() is Index.KEYS
+    x = leaf("text", "EQUALS", "x")
+    old = await of.bind(x)
+    assert await read_by(of, x) is Index.KEYS
     await flag(of, "text", searchable=True)
     # Half filled.
     assert await indexing.run_once(db, of.account, now=of.now)
     assert len((await kept(of, "text"))[0]) == 2
-    assert await reads() is Index.KEYS
+    assert await read_by(of, x) is Index.KEYS
     await reach(of, "text", index_state="RETIRING")
-    assert await reads() is Index.VALUES
+    assert await read_by(of, x) is Index.VALUES
     # Who planned before the change is still right.
     await of.make(dan={"text": "x"})
     expected = {of.ids["ann"], of.ids["cy"], of.ids["dan"]}

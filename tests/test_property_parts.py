@@ -33,7 +33,7 @@ from storage.selection.tree import (
 from tests.crm import T0, Crm, crm, made, rows_alone
 from tests.face import opened
 from tests.filtering import MISSHAPEN, PHONES, TEXTS, World, associated, leaf, world
-from tests.online import flag, meanwhile, prop, reach
+from tests.online import flag, meanwhile, prop, reach, read_by
 from tests.plans import explained
 from tests.test_property_indexes import both, touched
 
@@ -172,20 +172,16 @@ async def test_parts_are_read_when_all_are_there_and_written_as_long_as_anybody_
     of = await world(db)
     await of.make(ann={"text": "Annabel"}, bob={"text": "Bob"}, cy={"text": "Isabel"})
 
-    async def reads() -> Index | None:
-        bound = await of.bind(leaf("text", "CONTAINS", "abel"))
-        assert isinstance(bound, PropertyLeaf)
-        return bound.index
-
+    abel = leaf("text", "CONTAINS", "abel")
     await flag(of, "text", parts_searchable=True)
     assert await indexing.run_once(of.db, of.account, now=of.now)
-    assert await reads() is None
+    assert await read_by(of, abel) is None
     with pytest.raises(PropertyBeingIndexed):
         await flag(of, "text", parts_searchable=False)
     await reach(of, "text", parts_state="READY")
-    assert await reads() is Index.PARTS
+    assert await read_by(of, abel) is Index.PARTS
     await flag(of, "text", parts_searchable=False)
-    assert await reads() is None
+    assert await read_by(of, abel) is None
     await of.make(dan={"text": "Mabel"})
     assert await exact(of, "text") == 4
     # Whoever reads them has time to end.
