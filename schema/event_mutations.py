@@ -17,7 +17,8 @@ from schema.batches import done
 from schema.context import Info
 from schema.errors import UserError, told
 from schema.event_types import EventType, RecordEvent
-from schema.properties import PropertyOptionInput, PropertyType, keep
+from schema.properties import PropertyType
+from schema.property_mutations import PropertyOptionInput, keep
 from schema.record_queries import UniqueInput
 from schema.scalars import JSON
 from storage.catalogue import EventTypeRow

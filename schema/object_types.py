@@ -13,7 +13,8 @@ from schema.access import Requires
 from schema.context import Info
 from schema.documentation import enum
 from schema.errors import UserError, told
-from schema.properties import Property, keep
+from schema.properties import Property
+from schema.property_mutations import keep
 from storage.catalogue import ObjectTypeRow
 
 

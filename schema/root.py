@@ -27,7 +27,7 @@ from schema.label_usage import LabelUsageQuery
 from schema.labels import LabelMutation, LabelQuery
 from schema.node import NodeQuery
 from schema.object_types import ObjectTypeMutation, ObjectTypeQuery
-from schema.properties import PropertyMutation
+from schema.property_mutations import PropertyMutation
 from schema.record_mutations import RecordMutation
 from schema.record_queries import RecordQuery
 from schema.report_mutations import ReportMutation
